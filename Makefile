@@ -1,0 +1,82 @@
+# Every target starts from a fresh clone; what is done already is not done again.
+#   make run          the gateway on ws://127.0.0.1:9000/; more arguments: make run ARGS="--port 9001"
+#   make test         everything the tests need, all tests, coverage; a part: .venv/bin/pytest tests/protocol
+#   make test-long    all tests with the soaks and the full matrices
+#   make check        format, lint, types, import rule
+#   make format       puts the format right
+#   make lock         resolves the dependencies anew; to newer versions: make lock UPGRADE=--upgrade
+#   make clean        removes what the other targets made, but not the data folder
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run test test-long check format lock clean system-packages
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+
+ARGS ?=
+DATA_DIR ?= data
+PYTEST_ARGS ?=
+UPGRADE ?=
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+run: $(VENV)/.runtime
+	@exec $(BIN)/zaqar-gateway serve --data-dir $(DATA_DIR) $(ARGS)
+
+test: $(VENV)/.dev system-packages
+	rm -f .coverage .coverage.*
+	$(BIN)/python -m coverage run -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report --fail-under=95
+	$(BIN)/python -m coverage report --include='protocol/*' --fail-under=100
+
+test-long: $(VENV)/.dev system-packages
+	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -m "" --timeout=3600 $(PYTEST_ARGS)
+
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pip --disable-pip-version-check check
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+# --universal: one file for every Python from 3.11 on and every platform, with markers where they differ.
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	--no-emit-index-url --no-emit-find-links
+lock: $(VENV)/.dev
+	$(COMPILE) $(UPGRADE) pyproject.toml -o requirements.lock
+	$(COMPILE) $(UPGRADE) -c requirements.lock --group build -o requirements-build.lock
+	$(COMPILE) $(UPGRADE) -c requirements.lock -c requirements-build.lock pyproject.toml --group build --group dev \
+		-o requirements-dev.lock
+
+clean:
+	rm -rf $(VENV) build dist .coverage .coverage.* htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache \
+		.import_linter_cache
+	find gateway protocol storage schemas tests -name __pycache__ -prune -exec rm -rf {} +
+
+system-packages:
+	@bash tests/system-packages.sh
+
+# --- the virtual environment: one stamp for each step -----------------------------------------------
+
+$(VENV)/.created:
+	@bash scripts/create-venv.sh $(VENV)
+	@touch $@
+
+$(VENV)/.runtime: $(VENV)/.created requirements.lock requirements-build.lock pyproject.toml
+	@echo "Installing the gateway's dependencies"
+	@$(PIP_INSTALL) --require-hashes -r requirements.lock -r requirements-build.lock
+	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime requirements-dev.lock
+	@echo "Installing what the checks and the tests need"
+	@$(PIP_INSTALL) --require-hashes -r requirements-dev.lock
+	@touch $@

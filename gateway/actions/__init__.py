@@ -1,0 +1,41 @@
+"""One function per action, whatever transport calls it: it takes a `Call` and returns a status and a reply body."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from gateway.actions import claims, messages, node, queues, subscriptions
+from gateway.actions.call import Call
+
+Action = Callable[[Call], Awaitable[tuple[int, Any]]]
+
+ACTIONS: Mapping[str, Action] = {
+    "authenticate": node.authenticate,
+    "get_home_doc": node.get_home_doc,
+    "check_node_health": node.check_node_health,
+    "ping_node": node.ping_node,
+    "queue_create": queues.queue_create,
+    "queue_list": queues.queue_list,
+    "queue_get": queues.queue_get,
+    "queue_update": queues.queue_update,
+    "queue_delete": queues.queue_delete,
+    "queue_get_stats": queues.queue_get_stats,
+    "queue_purge": queues.queue_purge,
+    "message_post": messages.message_post,
+    "message_list": messages.message_list,
+    "message_get": messages.message_get,
+    "message_get_many": messages.message_get_many,
+    "message_delete": messages.message_delete,
+    "message_delete_many": messages.message_delete_many,
+    "claim_create": claims.claim_create,
+    "claim_get": claims.claim_get,
+    "claim_update": claims.claim_update,
+    "claim_delete": claims.claim_delete,
+    "subscription_create": subscriptions.subscription_create,
+    "subscription_list": subscriptions.subscription_list,
+    "subscription_get": subscriptions.subscription_get,
+    "subscription_update": subscriptions.subscription_update,
+    "subscription_delete": subscriptions.subscription_delete,
+}
+"""Every action of protocol.registry, by name."""

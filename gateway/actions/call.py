@@ -1,0 +1,70 @@
+"""What an action is called with."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from msgspec import UNSET
+
+from gateway.metrics import Metrics
+from gateway.push.hub import Hub
+from gateway.push.subscriber import Sink
+from gateway.settings import Settings
+from protocol import envelope
+from protocol.codec import Form
+from protocol.envelope import Incoming
+from storage.base import Catalog, MessageStore
+from storage.router import Router
+
+
+class Client(Sink, Protocol):
+    """The connection that a request came on."""
+
+    @property
+    def subscriber(self) -> str:
+        """How its subscriptions show."""
+
+
+@dataclass
+class Node:
+    """This node: what every request may use."""
+
+    settings: Settings
+    router: Router
+    catalog: Catalog
+    store: MessageStore
+    hub: Hub
+    metrics: Metrics
+    notification_url: str
+    allowed_hosts: Collection[str]
+    """Host names, in lower case, under which the node answers."""
+    draining: bool = False
+    """Whether the node is about to stop: no request is taken up any more."""
+
+
+class Call:
+    """One request whose types and ranges are right, and who sent it."""
+
+    __slots__ = ("body", "client", "form", "incoming", "node", "project", "router")
+
+    def __init__(self, node: Node, client: Client, incoming: Incoming) -> None:
+        assert incoming.headers is not None
+        self.node = node
+        self.router = node.router
+        self.client = client
+        self.incoming = incoming
+        self.form: Form = incoming.form
+        self.body: Any = incoming.body
+        self.project: str = incoming.headers.project_id
+
+    @property
+    def client_id(self) -> bytes:
+        """The Client-ID as 16 bytes; only for actions that demand a UUID."""
+        return envelope.client_id(self.incoming)
+
+
+def given(value: Any, default: Any) -> Any:
+    """A field of the body, or what stands for it where it was left out."""
+    return default if value is UNSET else value

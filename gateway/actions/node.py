@@ -1,0 +1,81 @@
+"""Authentication, and the node itself (protocol.md sections 3 and 8)."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Awaitable, Callable
+from time import perf_counter
+from typing import Any
+
+from gateway.actions.call import Call
+from gateway.logs import get_logger
+from protocol.body import Body
+from protocol.codec import Form
+from protocol.errors import RequestError
+from protocol.identifiers import new_incarnation
+from schemas.node import AuthenticateReply, HealthReply, HomeDocReply, OperationStatus
+from schemas.queues import EmptyReply
+from storage.base import MessageStore, NewMessage, Queue
+
+Answer = tuple[int, Any]
+
+HOME = {
+    "rel/queues": {"href-template": "/v2/queues{?marker,limit,detailed}"},
+    "rel/queue": {"href-template": "/v2/queues/{queue_name}"},
+    "rel/queue_stats": {"href-template": "/v2/queues/{queue_name}/stats"},
+    "rel/messages": {"href-template": "/v2/queues/{queue_name}/messages{?marker,limit,echo,include_claimed}"},
+    "rel/claims": {"href-template": "/v2/queues/{queue_name}/claims{?limit}"},
+    "rel/subscriptions": {"href-template": "/v2/queues/{queue_name}/subscriptions{?marker,limit}"},
+}
+"""What the service offers, by relation."""
+
+log = get_logger(__name__)
+
+
+async def authenticate(_: Call) -> Answer:
+    """Nothing is configured that could refuse (docs/compatibility.md, 8)."""
+    return 200, AuthenticateReply(message="Authentified.")
+
+
+async def get_home_doc(_: Call) -> Answer:
+    """What the service offers."""
+    return 200, HomeDocReply(resources=HOME)
+
+
+async def ping_node(call: Call) -> Answer:
+    """The node answers, and so does its store: else 503."""
+    await call.node.store.durability()
+    return 204, EmptyReply()
+
+
+async def check_node_health(call: Call) -> Answer:
+    """Ask the store and the catalog, and go through a queue's life on a queue that nobody else sees."""
+    catalog = (await _try("catalog", call.node.catalog.ping)).succeeded
+    storage = (await _try("storage", call.node.store.durability)).succeeded
+    operations = await _go_through(call.node.store) if storage else {}
+    return 200, HealthReply(storage_reachable=storage, catalog_reachable=catalog, operation_status=operations)
+
+
+async def _go_through(store: MessageStore) -> dict[str, OperationStatus]:
+    """A queue's life, each step timed. The queue is in no catalog: only this call knows its incarnation."""
+    queue = Queue(project="", name="health", incarnation=new_incarnation())
+    message, client, claim = NewMessage(Body(Form.JSON, b"null"), ttl=60), bytes(16), uuid.uuid4().bytes
+    steps: dict[str, Callable[[], Awaitable[Any]]] = {
+        "create_queue": lambda: store.create(queue),
+        "post_messages": lambda: store.post(queue, [message], client),
+        "claim_messages": lambda: store.create_claim(queue, claim, 60, 60, 1, None),
+        "delete_claim": lambda: store.release_claim(queue, claim),
+        "delete_messages": lambda: store.pop_messages(queue, 1, None),
+        "delete_queue": lambda: store.remove(queue),
+    }
+    return {name: await _try(name, step) for name, step in steps.items()}
+
+
+async def _try(name: str, step: Callable[[], Awaitable[Any]]) -> OperationStatus:
+    started, ref = perf_counter(), None
+    try:
+        await step()
+    except RequestError as error:
+        ref = str(uuid.uuid4())
+        log.warning("health_step_failed", step=name, ref=ref, reason=str(error))
+    return OperationStatus(succeeded=ref is None, seconds=round(perf_counter() - started, 6), ref=ref)

@@ -1,0 +1,139 @@
+"""Subscriptions (protocol.md sections 3 and 6)."""
+
+from __future__ import annotations
+
+from time import time
+from typing import Any
+
+from gateway.actions.call import Call, given
+from gateway.actions.views import subscription_view
+from protocol.errors import Conflict, NotFound
+from protocol.identifiers import format_id, parse_id, parse_marker
+from protocol.subscribers import check_lifetime, check_subscriber, read_options
+from schemas import limits
+from schemas.queues import EmptyReply
+from schemas.subscriptions import SubscriptionCreateReply, SubscriptionListReply, SubscriptionView
+from storage.base import MessageStore, Queue
+from storage.errors import NoQueue
+
+Answer = tuple[int, Any]
+
+
+async def subscription_create(call: Call) -> Answer:
+    """Subscribe this socket, or somebody by URL. 409 if the subscriber has a subscription. Creates the queue."""
+    body = call.body
+    ttl = given(body.ttl, limits.SUBSCRIPTION_TTL_DEFAULT)
+    check_lifetime(ttl, time())
+    options = read_options(body.options, call.form)
+    subscriber = given(body.subscriber, "")
+    if subscriber:
+        check_subscriber(subscriber)
+
+    async def subscribe(store: MessageStore, queue: Queue) -> str | None:
+        if subscriber:
+            sequence = await store.subscribe(queue, subscriber, ttl, options, confirmed=False)
+        else:
+            client = call.client
+            sequence = await call.node.hub.subscribe(
+                client, queue, client.subscriber, ttl, options, call.form
+            )
+        return None if sequence is None else format_id(sequence, queue.incarnation)
+
+    subscription_id = await call.router.run(call.project, body.queue_name, subscribe, create=True)
+    if subscription_id is None:
+        return 409, f"Subscription {body.queue_name} not created."
+    return 201, SubscriptionCreateReply(
+        subscription_id=subscription_id, message=f"Subscription {body.queue_name} created."
+    )
+
+
+async def subscription_list(call: Call) -> Answer:
+    """A page of subscriptions in the order in which they were made."""
+    body = call.body
+    limit = given(body.limit, limits.PAGE_DEFAULT)
+
+    async def read(store: MessageStore, queue: Queue) -> list[SubscriptionView]:
+        marker = parse_marker(given(body.marker, ""), queue.incarnation)
+        found = await store.list_subscriptions(queue, marker[1] if marker else 0, limit)
+        return [subscription_view(subscription, queue) for subscription in found]
+
+    try:
+        shown = await call.router.run(call.project, body.queue_name, read)
+    except NoQueue:
+        shown = []
+    return 200, SubscriptionListReply(subscriptions=shown, marker=shown[-1].id if shown else None)
+
+
+async def subscription_get(call: Call) -> Answer:
+    """One subscription."""
+
+    async def read(store: MessageStore, queue: Queue) -> SubscriptionView | None:
+        sequence = _sequence(call, queue)
+        found = None if sequence is None else await store.get_subscription(queue, sequence)
+        return None if found is None else subscription_view(found, queue)
+
+    try:
+        shown = await call.router.run(call.project, call.body.queue_name, read)
+    except NoQueue:
+        shown = None
+    if shown is None:
+        raise _no_subscription(call)
+    return 200, shown
+
+
+def _sequence(call: Call, queue: Queue) -> int | None:
+    """The sequence of the subscription that is named, if it is of this queue."""
+    parsed = parse_id(call.body.subscription_id)
+    return parsed[0] if parsed is not None and parsed[1] == queue.incarnation else None
+
+
+def _no_subscription(call: Call) -> NotFound:
+    return NotFound(
+        f"Subscription {call.body.subscription_id} does not exist in queue {call.body.queue_name} "
+        f"for project {call.project}",
+        error="The specified subscription does not exist or has expired.",
+    )
+
+
+async def subscription_update(call: Call) -> Answer:
+    """Change a subscription's subscriber, ttl or options."""
+    body = call.body
+    subscriber, ttl = given(body.subscriber, None), given(body.ttl, None)
+    options = None if given(body.options, None) is None else read_options(body.options, call.form)
+    if subscriber is not None:
+        check_subscriber(subscriber)
+    if ttl is not None:
+        check_lifetime(ttl, time())
+
+    async def update(store: MessageStore, queue: Queue) -> bool | None:
+        sequence = _sequence(call, queue)
+        if sequence is None:
+            return None
+        return await store.update_subscription(
+            queue, sequence, subscriber=subscriber, ttl=ttl, options=options
+        )
+
+    try:
+        done = await call.router.run(call.project, body.queue_name, update)
+    except NoQueue:
+        done = None
+    if done is None:
+        raise _no_subscription(call)
+    if not done:
+        raise Conflict(f"{subscriber} has a subscription to queue {body.queue_name} already.")
+    return 204, EmptyReply()
+
+
+async def subscription_delete(call: Call) -> Answer:
+    """End a subscription; nothing happens if there is none."""
+
+    async def end(store: MessageStore, queue: Queue) -> None:
+        sequence = _sequence(call, queue)
+        if sequence is not None:
+            await store.unsubscribe(queue, sequence)
+
+    try:
+        await call.router.run(call.project, call.body.queue_name, end)
+    except NoQueue:
+        pass
+    return 204, f"Subscription {call.body.subscription_id} removed."

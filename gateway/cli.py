@@ -1,0 +1,103 @@
+"""The command `zaqar-gateway`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from gateway import __version__
+from gateway.settings import SETTINGS, SettingsError, mask_url
+from gateway.settings_sources import as_toml, load
+
+_ORDER = """\
+Each setting is taken from the command line, else from the environment (ZAQAR_GATEWAY_PORT, ...), else from
+the TOML file of --config or ZAQAR_GATEWAY_CONFIG (port = 9000), else it is the default."""
+
+_EXAMPLES = """\
+examples:
+  zaqar-gateway serve
+      ws://127.0.0.1:9000/, with its own Valkey and a SQLite catalog in the data folder
+  zaqar-gateway serve --port 0 --data-dir ./data --fsync everysec
+      any free port, data beside you, faster and less durable
+  ZAQAR_GATEWAY_REDIS_URL=redis://:password@redis:6379/0 zaqar-gateway serve --config /etc/zaqar-gateway.toml
+      a Redis of your own; passwords are best kept out of the command line, which everybody can see
+  zaqar-gateway config --config /etc/zaqar-gateway.toml
+      what would be in force, and where each value is from
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        # argparse repeats what it does not know, which may be an address with a password in it.
+        masked = re.sub(r"[^\s='\"]+:/\S*", lambda match: mask_url(match[0]), message)
+        self.exit(2, _error_line(f"{masked} (try {self.prog} --help)"))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    :param arguments: without the program's name; `sys.argv` if None.
+    :return: the exit code: 0, 2 for what cannot be understood or used, or what the service ends with.
+    """
+    given = vars(_parser().parse_args(arguments))
+    command = given.pop("command")
+    try:
+        settings, sources = load(given, os.environ)
+    except SettingsError as error:
+        sys.stderr.write(_error_line(str(error)))
+        return 2
+    if command == "config":
+        sys.stdout.write(as_toml(settings, sources))
+        return 0
+    # Only here: it loads Twisted, the stores and their drivers.
+    from gateway.service import serve  # noqa: PLC0415
+
+    return serve(settings)
+
+
+def _error_line(message: str) -> str:
+    line = "".join(character if character.isprintable() else "?" for character in message)
+    return f"zaqar-gateway: error: {line}\n"
+
+
+def _parser() -> _Parser:
+    parser = _Parser(
+        prog="zaqar-gateway",
+        description="A WebSocket-first messaging gateway that speaks Zaqar's protocol.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"zaqar-gateway {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, about in (
+        ("serve", "run the gateway"),
+        ("config", "print the settings in force as TOML, and the source of each"),
+    ):
+        command = commands.add_parser(
+            name,
+            help=about,
+            description=f"{about[0].upper()}{about[1:]}.\n\n{_ORDER}",
+            epilog=_EXAMPLES,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        _add_settings(command)
+    return parser
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", metavar="FILE", help="TOML file with settings")
+    for setting in SETTINGS.values():
+        allowed = "" if setting.flag else f" ({setting.kind.allowed})"
+        text = f"{setting.help}{allowed}; default: {setting.default_text}".replace("%", "%%")
+        if setting.flag:
+            parser.add_argument(
+                setting.option, action=argparse.BooleanOptionalAction, default=None, help=text
+            )
+        else:
+            parser.add_argument(setting.option, metavar=setting.kind.metavar, help=text)

@@ -1,0 +1,1 @@
+"""Plain HTTP on the gateway's port: versions, health and metrics."""

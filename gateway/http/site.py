@@ -1,0 +1,134 @@
+"""What the port answers to plain HTTP: `/`, `/healthz`, `/readyz` and `/metrics`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+from twisted.web.resource import Resource
+from twisted.web.server import NOT_DONE_YET, Request, Site
+
+from gateway import __version__
+from gateway.actions.call import Node
+from gateway.logs import get_logger
+from protocol.errors import RequestError
+
+log = get_logger(__name__)
+
+VERSIONS = {
+    "versions": [
+        {
+            "id": "2",
+            "status": "CURRENT",
+            "updated": "2014-9-24T04:06:47Z",
+            "media-types": [
+                {"base": "application/json", "type": "application/vnd.openstack.messaging-v2+json"}
+            ],
+            "links": [{"href": "/v2/", "rel": "self"}],
+        }
+    ]
+}
+"""protocol.md section 8, GET /."""
+
+
+def make_site(node: Node) -> Site:
+    """All that plain HTTP offers."""
+    root = Resource()
+    root.putChild(b"", _Versions())
+    root.putChild(b"healthz", _Alive())
+    root.putChild(b"readyz", _Ready(node))
+    root.putChild(b"metrics", _Metrics(node))
+    site = Site(root, timeout=60)
+    site.noisy = False
+    # Requests are counted in /metrics; Twisted's access log would say everything twice.
+    site.log = lambda request: None  # type: ignore[method-assign]
+    return site
+
+
+def _json(request: Request, status: int, document: object) -> bytes:
+    request.setResponseCode(status)
+    request.setHeader(b"content-type", b"application/json")
+    request.setHeader(b"server", f"zaqar-gateway/{__version__}".encode())
+    return json.dumps(document).encode() + b"\n"
+
+
+class _Versions(Resource):
+    isLeaf = True
+
+    def render_GET(self, request: Request) -> bytes:
+        """The versions of the API."""
+        return _json(request, 300, VERSIONS)
+
+
+class _Alive(Resource):
+    isLeaf = True
+
+    def render_GET(self, request: Request) -> bytes:
+        """200 as long as the process works."""
+        return _json(request, 200, {"status": "ok"})
+
+
+class _Metrics(Resource):
+    isLeaf = True
+
+    def __init__(self, node: Node) -> None:
+        super().__init__()
+        self._node = node
+
+    def render_GET(self, request: Request) -> bytes:
+        """Prometheus' text format."""
+        request.setHeader(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
+        return self._node.metrics.text()
+
+
+class _Ready(Resource):
+    isLeaf = True
+
+    def __init__(self, node: Node) -> None:
+        super().__init__()
+        self._node = node
+
+    def render_GET(self, request: Request) -> int:
+        """200 if the store and the catalog answer and the store keeps what it is given; else 503."""
+        left: list[Failure] = []
+        request.notifyFinish().addErrback(left.append)
+
+        def reply(found: tuple[int, dict[str, Any]]) -> None:
+            if not left:
+                request.write(_json(request, *found))
+                request.finish()
+
+        def broke(failure: Failure) -> None:
+            log.error("readyz_failed", failure=failure.getTraceback())
+            reply((500, {"ready": False}))
+
+        Deferred.fromCoroutine(self._look()).addCallbacks(reply, broke)
+        return NOT_DONE_YET
+
+    async def _look(self) -> tuple[int, dict[str, Any]]:
+        found: dict[str, Any] = {}
+        ready = not self._node.draining
+        try:
+            seen = await self._node.store.durability()
+            found["store"] = {
+                "status": "ok",
+                "server": seen.server,
+                "role": seen.role,
+                "persistence": seen.persistence,
+                "eviction": seen.eviction,
+            }
+            if seen.eviction not in ("noeviction", "unknown"):
+                found["store"]["status"] = "maxmemory-policy must be noeviction, or messages are lost"
+                ready = False
+        except RequestError as error:
+            found["store"] = {"status": str(error), "code": error.code}
+            ready = False
+        try:
+            await self._node.catalog.ping()
+            found["catalog"] = {"status": "ok"}
+        except RequestError as error:
+            found["catalog"] = {"status": str(error), "code": error.code}
+            ready = False
+        return (200 if ready else 503), {"ready": ready, **found}

@@ -1,0 +1,110 @@
+"""One port for both: looks at a connection's first request and hands it to WebSocket or to plain HTTP."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from typing import Any
+
+from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocol, IProtocolFactory
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
+
+from gateway.http.hosts import host_allowed
+
+MAX_HEAD = 16_384
+"""Bytes that the head of a request may have."""
+
+_UPGRADE = re.compile(rb"\r\nupgrade[ \t]*:[ \t]*websocket[ \t]*\r\n", re.IGNORECASE)
+_HOST = re.compile(rb"\r\nhost[ \t]*:[ \t]*([^\r\n]*?)[ \t]*\r\n", re.IGNORECASE)
+_END = b"\r\n\r\n"
+
+
+class SwitchFactory(Factory):
+    """Hands connections on. `timeout`: seconds for the head of the first request to arrive."""
+
+    noisy = False
+
+    def __init__(
+        self,
+        reactor: Any,
+        websocket: IProtocolFactory,
+        http: IProtocolFactory,
+        allowed_hosts: Collection[str],
+        timeout: float,
+    ) -> None:
+        self.reactor = reactor
+        self.websocket = websocket
+        self.http = http
+        self.allowed_hosts = allowed_hosts
+        self.timeout = timeout
+
+    def buildProtocol(self, addr: IAddress | None) -> IProtocol:
+        return _Switch(self, addr)
+
+    def doStart(self) -> None:
+        super().doStart()
+        self.websocket.doStart()
+        self.http.doStart()
+
+    def doStop(self) -> None:
+        self.http.doStop()
+        self.websocket.doStop()
+        super().doStop()
+
+
+class _Switch(Protocol):
+    """Collects the head of the first request, then steps aside."""
+
+    def __init__(self, factory: SwitchFactory, address: IAddress | None) -> None:
+        self._switch = factory
+        self._address = address
+        self._head = b""
+        self._timer: IDelayedCall | None = None
+
+    def connectionMade(self) -> None:
+        self._timer = self._switch.reactor.callLater(self._switch.timeout, self._give_up)
+
+    def dataReceived(self, data: bytes) -> None:
+        self._head += data
+        end = self._head.find(_END)
+        if end < 0:
+            if len(self._head) > MAX_HEAD:
+                self._refuse(b"431 Request Header Fields Too Large")
+            return
+        head = self._head[: end + 2]
+        host = _HOST.search(head)
+        if not host_allowed(host[1].decode("latin-1") if host else "", self._switch.allowed_hosts):
+            self._refuse(b"421 Misdirected Request", b"This gateway does not answer to that host name.\n")
+            return
+        self._hand_over(self._switch.websocket if _UPGRADE.search(head) else self._switch.http)
+
+    def _hand_over(self, factory: IProtocolFactory) -> None:
+        self._stop_timer()
+        successor = factory.buildProtocol(self._address)  # type: ignore[arg-type]  # the address is the transport's own
+        transport: Any = self.transport
+        assert successor is not None
+        transport.protocol = successor
+        successor.makeConnection(transport)
+        successor.dataReceived(self._head)
+
+    def _refuse(self, status: bytes, text: bytes = b"") -> None:
+        self._stop_timer()
+        assert self.transport is not None
+        self.transport.write(
+            b"HTTP/1.1 %b\r\nContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b"
+            % (status, len(text), text)
+        )
+        self.transport.loseConnection()
+
+    def _give_up(self) -> None:
+        self._timer = None
+        self._refuse(b"408 Request Timeout")
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._stop_timer()

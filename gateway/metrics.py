@@ -1,0 +1,51 @@
+"""What `/metrics` tells (Prometheus). Labels are bounded: actions that exist, statuses, codes of this program."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Metrics:
+    """The node's counters. One set per node, so that several can live in one process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.connections = Gauge(
+            "zaqar_gateway_connections", "WebSocket connections that are open.", registry=self.registry
+        )
+        self._requests = Counter(
+            "zaqar_gateway_requests", "Requests answered.", ["action", "status"], registry=self.registry
+        )
+        self._seconds = Histogram(
+            "zaqar_gateway_request_seconds",
+            "Time from taking up a request to its reply.",
+            ["action"],
+            buckets=_BUCKETS,
+            registry=self.registry,
+        )
+        self._pushes = Counter("zaqar_gateway_pushes", "Notifications sent.", registry=self.registry)
+        self._store_errors = Counter(
+            "zaqar_gateway_store_errors",
+            "Requests that a store did not do.",
+            ["code"],
+            registry=self.registry,
+        )
+
+    def request_done(self, action: str, status: int, seconds: float) -> None:
+        """A request was answered. `action` is one that exists, or `invalid`."""
+        self._requests.labels(action, str(status)).inc()
+        self._seconds.labels(action).observe(seconds)
+
+    def pushed(self, count: int) -> None:
+        """Notifications were sent."""
+        self._pushes.inc(count)
+
+    def store_failed(self, code: str) -> None:
+        """A request failed in the store, the catalog, or by our fault."""
+        self._store_errors.labels(code).inc()
+
+    def text(self) -> bytes:
+        """All of it in Prometheus' text format."""
+        return generate_latest(self.registry)

@@ -1,0 +1,251 @@
+"""The live messages of one queue on this node.
+
+What the store announces is a hint, the queue is the truth: an announcement that does not follow on the last known
+position makes the feed read what it missed. All subscribers share one position, but for those whose socket
+is slow: they fall behind, cost nothing meanwhile, and read from the queue when the socket takes more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall
+from twisted.python.failure import Failure
+
+from gateway.logs import get_logger
+from gateway.push.subscriber import Subscriber
+from protocol.body import Form
+from protocol.envelope import notification
+from protocol.errors import RequestError
+from storage.base import Announced, Due, Ended, Event, Message, MessageStore, Queue, Start
+from storage.errors import StaleQueue
+
+PAGE = 100
+"""Messages read from the queue at a time."""
+
+RETRY = 0.5
+"""Seconds until a read that the store refused is tried again."""
+
+log = get_logger(__name__)
+
+
+class Feed:
+    """One queue's subscribers on this node.
+
+    `on_pushed` is told how many notifications were sent, `on_removed` which subscription has ended.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        store: MessageStore,
+        queue: Queue,
+        on_pushed: Callable[[int], None],
+        on_removed: Callable[[Feed, Subscriber], None],
+    ) -> None:
+        self._reactor = reactor
+        self._store = store
+        self.queue = queue
+        self._on_pushed = on_pushed
+        self._on_removed = on_removed
+        self.subscribers: dict[int, Subscriber] = {}
+        self._behind: set[int] = set()
+        self._position: int | None = None
+        self._target = 0
+        self._reading = False
+        self._read_again = False
+        self._closed = False
+        self._timers: dict[str, IDelayedCall] = {}
+        self.users = 0
+        """Subscribers, and those about to become one: with none left the feed can go."""
+        self._ready: list[Deferred[None]] = []
+
+    # Life
+
+    async def ready(self, timeout: float) -> None:
+        """Wait until the feed knows where the queue stands; TimeoutError after `timeout` seconds."""
+        if self._position is None:
+            waiting: Deferred[None] = Deferred()
+            self._ready.append(waiting)
+            await waiting.addTimeout(timeout, self._reactor)
+
+    def close(self) -> None:
+        """Stop: no subscriber is left."""
+        self._closed = True
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+
+    def listening(self) -> None:
+        """The node listens (again): whatever was announced before was missed."""
+        self._spawn(self._find_position)
+
+    async def _find_position(self) -> None:
+        swept = await self._store.sweep(self.queue)
+        if self._position is None:
+            self._position = swept.visible
+            ready, self._ready = self._ready, []
+            for waiting in ready:
+                if not waiting.called:
+                    waiting.callback(None)
+        else:
+            self._read_to(swept.visible)
+        self._wake_in(swept.due_in)
+
+    # Announcements
+
+    def told(self, event: Event) -> None:
+        """The store announced something."""
+        match event:
+            case Announced(before, last, messages):
+                self._announced(before, last, messages)
+            case Due(due_in):
+                self._wake_in(due_in)
+            case Ended(sequences):
+                for sequence in list(self.subscribers) if sequences is None else sequences:
+                    self.remove(sequence)
+
+    def _announced(self, before: int, last: int, messages: list[Message] | None) -> None:
+        if self._position is None or last <= self._position:
+            return
+        if messages is None or self._reading or before > self._position:
+            self._read_to(last)
+        else:
+            self._deliver([message for message in messages if message.position > self._position])
+            self._position = last
+
+    def _wake_in(self, seconds: float | None) -> None:
+        """Look at the queue when the next delay ends: its messages are announced by whoever looks first."""
+        if seconds is not None:
+            self._after("due", max(seconds, 0.001), self._wake)
+
+    async def _wake(self) -> None:
+        self._wake_in((await self._store.sweep(self.queue)).due_in)
+
+    # Reading what was missed
+
+    def _read_to(self, position: int) -> None:
+        self._target = max(self._target, position)
+        if self._reading:
+            self._read_again = True
+        else:
+            self._spawn(self._read)
+
+    async def _read(self) -> None:
+        assert self._position is not None
+        self._reading = True
+        try:
+            self._read_again = True
+            while self._read_again and not self._closed:
+                self._read_again = False
+                target = self._target
+                page = await self._store.list_messages(
+                    self.queue, Start(self._position), PAGE, include_claimed=True
+                )
+                if page.messages:
+                    self._deliver(page.messages)
+                    self._position = max(self._position, page.position)
+                    self._read_again = True
+                else:  # all that is left up to there has been read; the rest was deleted
+                    self._position = max(self._position, target)
+        finally:
+            self._reading = False
+
+    # Subscribers
+
+    def add(self, subscriber: Subscriber) -> None:
+        """A new subscriber. It gets what comes after its sequence, also if that was delivered just now."""
+        self.subscribers[subscriber.sequence] = subscriber
+        assert self._position is not None
+        if self._position > subscriber.position:
+            self._behind.add(subscriber.sequence)
+            self.resume(subscriber)
+
+    def remove(self, sequence: int) -> None:
+        """A subscription has ended."""
+        subscriber = self.subscribers.pop(sequence, None)
+        if subscriber is not None:
+            self._behind.discard(sequence)
+            self.users -= 1
+            self._on_removed(self, subscriber)
+
+    def _deliver(self, messages: Iterable[Message]) -> None:
+        frames: dict[tuple[int, Form], bytes] = {}
+        pushed = 0
+        for message in messages:
+            for subscriber in list(self.subscribers.values()):
+                if subscriber.sequence in self._behind or message.position <= subscriber.position:
+                    continue
+                key = (message.position, subscriber.form)
+                frame = frames.get(key)
+                if frame is None:
+                    frame = frames[key] = self._encode(message, subscriber.form)
+                if subscriber.sink.push(frame, subscriber.form):
+                    subscriber.position = message.position
+                    pushed += 1
+                else:
+                    self._behind.add(subscriber.sequence)
+        self._on_pushed(pushed)
+
+    def _encode(self, message: Message, form: Form) -> bytes:
+        return notification(self.queue.name, message.ttl, message.body, form)
+
+    def resume(self, subscriber: Subscriber) -> None:
+        """The socket takes more: go on for it from where it stands."""
+        if subscriber.sequence in self._behind and not subscriber.reading:
+            self._spawn(lambda: self._read_for(subscriber))
+
+    async def _read_for(self, subscriber: Subscriber) -> None:
+        subscriber.reading = True
+        try:
+            while subscriber.sequence in self._behind and not self._closed:
+                assert self._position is not None
+                target = self._position
+                page = await self._store.list_messages(
+                    self.queue, Start(subscriber.position), PAGE, include_claimed=True
+                )
+                for message in page.messages:
+                    if not subscriber.sink.push(self._encode(message, subscriber.form), subscriber.form):
+                        return
+                    subscriber.position = message.position
+                    self._on_pushed(1)
+                if not page.messages:
+                    subscriber.position = max(subscriber.position, target)
+                if subscriber.position >= self._position:
+                    self._behind.discard(subscriber.sequence)
+        finally:
+            subscriber.reading = False
+
+    # Tasks
+
+    def _spawn(self, task: Callable[[], Awaitable[None]]) -> None:
+        if not self._closed:
+            running: Deferred[None] = Deferred.fromCoroutine(self._run(task))
+            running.addErrback(lambda failure: self._failed(failure, task))
+
+    async def _run(self, task: Callable[[], Awaitable[None]]) -> None:
+        await task()
+
+    def _failed(self, failure: Failure, task: Callable[[], Awaitable[None]]) -> None:
+        if failure.check(StaleQueue):  # the queue is gone: so are its subscriptions
+            self.told(Ended(None))
+            return
+        if not failure.check(RequestError):
+            log.error("push_failed", queue=self.queue.name, failure=failure.getTraceback())
+        # A store that is away or full comes back; nothing was skipped, the positions still stand.
+        self._after(f"retry-{id(task)}", RETRY, task)
+
+    def _after(self, name: str, seconds: float, task: Callable[[], Awaitable[None]]) -> None:
+        if self._closed:
+            return
+        timer = self._timers.pop(name, None)
+        if timer is not None:
+            timer.cancel()
+
+        def fire() -> None:
+            del self._timers[name]
+            self._spawn(task)
+
+        self._timers[name] = self._reactor.callLater(seconds, fire)

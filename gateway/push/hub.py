@@ -1,0 +1,132 @@
+"""The one owner of who is subscribed on this node."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred, DeferredList, TimeoutError
+
+from gateway.logs import get_logger
+from gateway.push.feed import Feed
+from gateway.push.subscriber import Sink, Subscriber
+from protocol.body import Form
+from protocol.errors import RequestError
+from storage.base import Event, MessageStore, Queue
+from storage.errors import StaleQueue, StoreUnavailable
+
+READY = 5.0
+"""Seconds until a new feed has to know where its queue stands."""
+
+log = get_logger(__name__)
+
+
+class Announcements(Protocol):
+    """Where the store's announcements come from."""
+
+    def listen(self, queue: Queue) -> None:
+        """Hear of a queue from now on."""
+
+    def leave(self, queue: Queue) -> None:
+        """Hear of a queue no more."""
+
+
+class Hub:
+    """Feeds by queue, subscriptions by socket. `on_pushed` is told how many notifications were sent."""
+
+    def __init__(
+        self, reactor: Any, store: MessageStore, events: Announcements, on_pushed: Callable[[int], None]
+    ) -> None:
+        self._reactor = reactor
+        self._store = store
+        self._events = events
+        self._on_pushed = on_pushed
+        self._feeds: dict[int, Feed] = {}
+        self._sinks: dict[Sink, dict[int, Feed]] = {}
+        self._ending: set[Deferred[None]] = set()
+
+    def told(self, incarnation: int, event: Event) -> None:
+        """The store announced something about a queue."""
+        feed = self._feeds.get(incarnation)
+        if feed is not None:
+            feed.told(event)
+
+    def listening(self, incarnation: int) -> None:
+        """The node listens to a queue, for the first time or again after its connection broke."""
+        feed = self._feeds.get(incarnation)
+        if feed is not None:
+            feed.listening()
+
+    async def subscribe(
+        self, sink: Sink, queue: Queue, subscriber: str, ttl: int, options: Mapping[str, Any], form: Form
+    ) -> int | None:
+        """Subscribe a socket to a queue; returns the subscription's sequence, None if the subscriber has one.
+
+        Raises what the store raises, StoreUnavailable if the store's announcements cannot be heard.
+        """
+        feed = self._feeds.get(queue.incarnation)
+        if feed is None:
+            feed = Feed(self._reactor, self._store, queue, self._on_pushed, self._removed)
+            self._feeds[queue.incarnation] = feed
+            self._events.listen(queue)
+        feed.users += 1
+        sequence = None
+        try:
+            try:
+                await feed.ready(READY)
+            except TimeoutError:
+                raise StoreUnavailable(
+                    "The message store does not announce messages at the moment."
+                ) from None
+            sequence = await self._store.subscribe(queue, subscriber, ttl, options, confirmed=False)
+        finally:
+            if sequence is None:
+                feed.users -= 1
+                self._drop_if_unused(feed)
+        if sequence is not None:
+            self._sinks.setdefault(sink, {})[sequence] = feed
+            feed.add(Subscriber(sink, sequence, form))
+            if sink.closed:  # meanwhile
+                self.closed(sink)
+        return sequence
+
+    def writable(self, sink: Sink) -> None:
+        """A slow socket takes more."""
+        for sequence, feed in self._sinks.get(sink, {}).items():
+            subscriber = feed.subscribers.get(sequence)
+            if subscriber is not None:
+                feed.resume(subscriber)
+
+    def closed(self, sink: Sink) -> None:
+        """A socket has closed: its subscriptions end (protocol.md section 4)."""
+        for sequence, feed in self._sinks.pop(sink, {}).items():
+            feed.remove(sequence)
+            ending: Deferred[None] = Deferred.fromCoroutine(self._end(feed.queue, sequence))
+            self._ending.add(ending)
+            ending.addBoth(lambda _, done=ending: self._ending.discard(done))
+
+    async def _end(self, queue: Queue, sequence: int) -> None:
+        try:
+            await self._store.unsubscribe(queue, sequence)
+        except StaleQueue:
+            pass  # the queue went first, and its subscriptions with it
+        except RequestError as error:
+            # Its ttl ends it later; until then it is listed, and pushes to nobody.
+            log.warning("subscription_left_behind", queue=queue.name, reason=str(error))
+
+    def _removed(self, feed: Feed, subscriber: Subscriber) -> None:
+        self._sinks.get(subscriber.sink, {}).pop(subscriber.sequence, None)
+        self._drop_if_unused(feed)
+
+    def _drop_if_unused(self, feed: Feed) -> None:
+        if feed.users == 0 and self._feeds.get(feed.queue.incarnation) is feed:
+            del self._feeds[feed.queue.incarnation]
+            feed.close()
+            self._events.leave(feed.queue)
+
+    async def stop(self) -> None:
+        """End all that is under way. The sockets are closed by now."""
+        await DeferredList(list(self._ending))
+        for feed in list(self._feeds.values()):
+            feed.close()
+        self._feeds.clear()

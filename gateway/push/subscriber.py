@@ -1,0 +1,30 @@
+"""One subscription of one socket."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from protocol.body import Form
+
+
+class Sink(Protocol):
+    """A socket, as far as push is concerned."""
+
+    closed: bool
+
+    def push(self, frame: bytes, form: Form) -> bool:
+        """Send a notification in its turn. False: the socket takes no more now, and the frame was not taken."""
+
+
+class Subscriber:
+    """Where one subscription stands: `position` is that of the last message that its socket took."""
+
+    __slots__ = ("form", "position", "reading", "sequence", "sink")
+
+    def __init__(self, sink: Sink, sequence: int, form: Form) -> None:
+        self.sink = sink
+        self.sequence = sequence
+        self.form = form
+        # The sequence comes from the queue's own counter, so it stands between the messages before and after.
+        self.position = sequence
+        self.reading = False

@@ -1,0 +1,242 @@
+"""The running gateway: puts the parts together, starts and stops them in order."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
+from twisted.internet.interfaces import IListeningPort
+from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
+
+from gateway import __version__, logs
+from gateway.actions.call import Node
+from gateway.embedded.lock import DataFolderError, DataFolderLock
+from gateway.embedded.valkey import EmbeddedValkey, EmbeddedValkeyError
+from gateway.http.hosts import ANY, LOOPBACK
+from gateway.http.site import make_site
+from gateway.http.switch import SwitchFactory
+from gateway.metrics import Metrics
+from gateway.push.hub import Hub
+from gateway.settings import Settings, is_loopback, mask_url
+from gateway.sweeper import Sweeper
+from gateway.websocket.protocol import SocketFactory
+from protocol.errors import RequestError
+from storage.base import Event
+from storage.catalog.sql import SQLCatalog
+from storage.redis.events import RedisEvents
+from storage.redis.health import LayoutError
+from storage.redis.store import RedisStore
+from storage.router import Router
+
+STORE_PATIENCE = 10.0
+"""Seconds to wait for the store at the start."""
+
+CACHE_AGE = 1.0
+"""Seconds that a route is trusted where other nodes may change the catalog."""
+
+CACHED_ROUTES = 100_000
+
+STOP_LIMIT = 4.8
+"""Seconds that stopping may take in all: a supervisor counts on 5."""
+
+log = logs.get_logger(__name__)
+
+
+class StartError(Exception):
+    """The gateway cannot start. The message says why, and what to do."""
+
+
+class Gateway:
+    """One node. `start` and `stop` are called once each, in the reactor."""
+
+    def __init__(self, reactor: Any, settings: Settings) -> None:
+        self._reactor = reactor
+        self._settings = settings
+        self._stops: list[Callable[[], Any]] = []
+        self._stopping: Deferred[None] | None = None
+        self.node: Node | None = None
+        self.url = ""
+
+    async def start(self) -> None:
+        """Start everything and listen. Raises StartError; what was started must then be stopped all the same."""
+        try:
+            await self._start()
+        except (DataFolderError, EmbeddedValkeyError, LayoutError, RequestError, OSError) as error:
+            raise StartError(str(error)) from error
+
+    async def _start(self) -> None:
+        settings = self._settings
+        if settings.redis_url is None or settings.catalog_url is None:
+            lock = DataFolderLock(settings.data_dir)
+            lock.acquire()
+            self._stops.append(lock.release)
+        store_url = settings.redis_url or await self._start_valkey()
+        catalog = self._make_catalog()
+        await catalog.start()
+        self._stops.append(catalog.stop)
+        store = RedisStore(self._reactor, store_url, settings.request_timeout)
+        self._stops.append(store.stop)
+        await store.start(STORE_PATIENCE)
+        await self._look_at_store(store)
+
+        metrics = Metrics()
+        router = Router(
+            catalog,
+            store,
+            # Nobody else changes a catalog in a folder that is locked.
+            max_age=None if settings.catalog_url is None else CACHE_AGE,
+            max_entries=CACHED_ROUTES,
+            clock=self._reactor.seconds,
+        )
+        hub = self._make_hub(store, store_url, metrics)
+        sweeper = Sweeper(self._reactor, router, catalog, store, settings.sweep_interval)
+        sweeper.start()
+        self._stops.append(sweeper.stop)
+
+        allowed = {ANY} if settings.allow_anonymous else LOOPBACK | {settings.host.lower()}
+        self.node = Node(settings, router, catalog, store, hub, metrics, "", allowed)
+        self._listen(self.node)
+        self._log_start(store_url)
+
+    async def _start_valkey(self) -> str:
+        valkey = EmbeddedValkey(self._settings.data_dir, self._settings.fsync, self._reactor)
+        self._stops.append(valkey.stop)
+        await valkey.start()
+        return valkey.url
+
+    def _make_catalog(self) -> SQLCatalog:
+        settings = self._settings
+        url = settings.catalog_url or f"sqlite:///{settings.data_dir / 'catalog.sqlite'}"
+        return SQLCatalog(self._reactor, url, timeout=settings.request_timeout)
+
+    async def _look_at_store(self, store: RedisStore) -> None:
+        """Refuse a store that throws messages away, warn of one that may lose them (design: what is promised)."""
+        seen = await store.durability()
+        log.info(
+            "store", server=seen.server, role=seen.role, persistence=seen.persistence, eviction=seen.eviction
+        )
+        if seen.eviction not in ("noeviction", "unknown"):
+            raise StartError(
+                f"the store's maxmemory-policy is {seen.eviction}: it would throw messages away when memory is "
+                "full; set it to noeviction"
+            )
+        if seen.persistence != "always":
+            log.warning(
+                "store_may_lose_messages",
+                persistence=seen.persistence,
+                remedy="set appendonly yes and appendfsync always, unless the last seconds before a crash may be lost",
+            )
+
+    def _make_hub(self, store: RedisStore, url: str, metrics: Metrics) -> Hub:
+        def told(incarnation: int, event: Event) -> None:
+            hub.told(incarnation, event)
+
+        def listening(incarnation: int) -> None:
+            hub.listening(incarnation)
+
+        events = RedisEvents(self._reactor, url, self._settings.request_timeout, told, listening)
+        hub = Hub(self._reactor, store, events, metrics.pushed)
+        events.start()
+        self._stops += (events.stop, hub.stop)
+        return hub
+
+    def _listen(self, node: Node) -> None:
+        settings = self._settings
+        sockets = SocketFactory(self._reactor, node)
+        switch = SwitchFactory(
+            self._reactor, sockets, make_site(node), node.allowed_hosts, settings.handshake_timeout
+        )
+        interface = _address(settings.host)
+        port: IListeningPort = self._reactor.listenTCP(
+            settings.port, switch, backlog=1024, interface=interface
+        )
+        number = port.getHost().port
+        shown = f"[{settings.host}]" if ":" in settings.host else settings.host
+        self.url = f"ws://{shown}:{number}/"
+        node.notification_url = f"http://{settings.notification_host or shown}:{number}/"
+
+        async def close() -> None:
+            node.draining = True
+            await _within(self._reactor, settings.shutdown_timeout, sockets.drain)
+            sockets.drop()
+
+        self._stops += (close, port.stopListening)
+
+    def _log_start(self, store_url: str) -> None:
+        settings = self._settings
+        log.info(
+            "listening",
+            url=self.url,
+            version=__version__,
+            store=mask_url(store_url) if settings.redis_url else "embedded valkey",
+            catalog=mask_url(settings.catalog_url) if settings.catalog_url else "embedded sqlite",
+            data_dir=str(settings.data_dir),
+        )
+
+    def stop(self) -> Deferred[None]:
+        """Stop accepting, finish the requests in flight, close the sockets with 1012, then stop the rest."""
+        if self._stopping is None:
+            self._stopping = Deferred.fromCoroutine(_within(self._reactor, STOP_LIMIT, self._stop))
+        return self._stopping
+
+    async def _stop(self) -> None:
+        while self._stops:
+            stop = self._stops.pop()
+            try:
+                done = stop()
+                if isinstance(done, Deferred) or hasattr(done, "__await__"):
+                    await done
+            # One part that fails to stop must not keep the others running.
+            except Exception:
+                log.exception("stop_failed")
+
+
+async def _within(reactor: Any, seconds: float, action: Callable[[], Awaitable[None]]) -> None:
+    """Wait for `action`, but no longer than so many seconds."""
+
+    async def run() -> None:
+        await action()
+
+    try:
+        await Deferred.fromCoroutine(run()).addTimeout(seconds, reactor)
+    except (TimeoutError, CancelledError):
+        log.warning("stop_took_too_long", seconds=seconds)
+
+
+def _address(host: str) -> str:
+    """The address that a host name stands for; names are looked up once, at the start."""
+    return str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])
+
+
+def serve(settings: Settings) -> int:
+    """Run a gateway until SIGTERM or SIGINT; returns the process's exit code."""
+    # The reactor is installed on import: only now is it known that one is wanted.
+    from twisted.internet import reactor as installed  # noqa: PLC0415
+
+    reactor: Any = installed
+    logs.configure(settings.log_level, settings.log_format)
+    gateway = Gateway(reactor, settings)
+    code = 0
+
+    def failed(failure: Failure) -> None:
+        nonlocal code
+        code = 1
+        if failure.check(StartError):
+            log.error("start_failed", reason=failure.getErrorMessage())
+        elif not failure.check(CancelledError):
+            log.error("start_failed", failure=failure.getTraceback())
+        if reactor.running:
+            deferLater(reactor, 0, reactor.stop)
+
+    def start() -> None:
+        Deferred.fromCoroutine(gateway.start()).addErrback(failed)
+
+    reactor.callWhenRunning(start)
+    reactor.addSystemEventTrigger("before", "shutdown", gateway.stop)
+    reactor.run()
+    if code == 0:
+        log.info("stopped")
+    return code

@@ -1,0 +1,310 @@
+"""Everything that can be set, described once: the fields of `Settings`.
+
+The command line, the environment, the TOML file, `zaqar-gateway config` and the help are made from these
+fields; `gateway.settings_sources` reads the sources and puts them in order.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+_TRUTH = {
+    "true": True,
+    "yes": True,
+    "on": True,
+    "1": True,
+    "false": False,
+    "no": False,
+    "off": False,
+    "0": False,
+}
+
+
+class SettingsError(ValueError):
+    """Something that was set cannot be used. The message says in one line what, and what is allowed."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A type of value.
+
+    `from_text` takes what the command line and the environment give, `from_toml` what `tomllib` gives. Both
+    raise `ValueError` for what is not `allowed`. `metavar` stands for a value in the help.
+    """
+
+    metavar: str
+    allowed: str
+    from_text: Callable[[str], Any]
+    from_toml: Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting: `name` (snake_case, as in TOML), what it may be, and one line of help."""
+
+    name: str
+    kind: Kind
+    help: str
+    default_text: str
+    optional: bool
+    secret: bool
+    flag: bool
+
+    @property
+    def option(self) -> str:
+        """Its name on the command line."""
+        return "--" + self.name.replace("_", "-")
+
+    @property
+    def variable(self) -> str:
+        """Its name in the environment."""
+        return "ZAQAR_GATEWAY_" + self.name.upper()
+
+    def parse(self, value: Any, *, toml: bool = False) -> Any:
+        """The value in the type of its field; None if it is optional and empty. Raises `ValueError`."""
+        if self.optional and value == "":
+            return None
+        return self.kind.from_toml(value) if toml else self.kind.from_text(value)
+
+    def shown(self, value: object) -> str:
+        """The value as a person may see it."""
+        return mask_url(str(value)) if self.secret else str(value)
+
+
+def _only(kind: type, check: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    def from_toml(value: object) -> Any:
+        # bool is an int in Python, and not in TOML.
+        if type(value) is not kind:
+            raise ValueError(value)
+        return check(value)
+
+    return from_toml
+
+
+def _text(metavar: str, allowed: str, check: Callable[[str], Any]) -> Kind:
+    return Kind(metavar, allowed, check, _only(str, check))
+
+
+def _choice(*choices: str) -> Kind:
+    def check(text: str) -> str:
+        if text not in choices:
+            raise ValueError(text)
+        return text
+
+    return _text("{" + ",".join(choices) + "}", ", ".join(choices[:-1]) + " or " + choices[-1], check)
+
+
+def _integer(low: int, high: int) -> Kind:
+    def check(value: int) -> int:
+        if not low <= value <= high:
+            raise ValueError(value)
+        return value
+
+    def from_text(text: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,18}", text):
+            raise ValueError(text)
+        return check(int(text))
+
+    return Kind("N", f"an integer from {low} to {high}", from_text, _only(int, check))
+
+
+def _seconds(low: float, high: float) -> Kind:
+    def check(value: float) -> float:
+        if not math.isfinite(value) or not low <= value <= high:
+            raise ValueError(value)
+        return float(value)
+
+    def from_text(text: str) -> float:
+        if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
+            raise ValueError(text)
+        return check(float(text))
+
+    def from_toml(value: object) -> float:
+        return check(value) if type(value) is float else _only(int, check)(value)
+
+    return Kind("SECONDS", f"seconds from {low:g} to {high:g}", from_text, from_toml)
+
+
+def _boolean() -> Kind:
+    def from_text(text: str) -> bool:
+        if text.lower() not in _TRUTH:
+            raise ValueError(text)
+        return _TRUTH[text.lower()]
+
+    return Kind("BOOLEAN", "true or false", from_text, _only(bool, lambda value: value))
+
+
+def _host(text: str) -> str:
+    if not re.fullmatch(r"[0-9A-Za-z_.:%-]{1,253}", text):
+        raise ValueError(text)
+    return text
+
+
+def _folder(text: str) -> Path:
+    if not text or "\0" in text:
+        raise ValueError(text)
+    return Path(os.path.abspath(os.path.expanduser(text)))
+
+
+def _redis_url(text: str) -> str:
+    parts = urlsplit(text)  # itself a ValueError for an impossible IPv6 address
+    if parts.scheme in ("redis", "rediss"):
+        # `.port` checks the port as it is read.
+        good = (
+            bool(parts.hostname)
+            and parts.port != 0
+            and re.fullmatch(r"/?|/[0-9]{1,5}", parts.path) is not None
+        )
+    else:
+        good = parts.scheme == "unix" and len(parts.path) > 1
+    if not good or re.search(r"[\x00-\x20]", text):
+        raise ValueError(text)
+    return text
+
+
+def _catalog_url(text: str) -> str:
+    if not re.match(r"(sqlite|mysql|mariadb|postgresql)(\+[a-z0-9_]+)?://", text) or "\n" in text:
+        raise ValueError(text)
+    return text
+
+
+def _setting(
+    default: Any,
+    kind: Kind,
+    help: str,
+    *,
+    default_text: str = "",
+    optional: bool = False,
+    secret: bool = False,
+) -> Any:
+    flag = isinstance(default, bool)
+    text = default_text or (
+        str(default).lower() if flag else f"{default:g}" if isinstance(default, float) else default
+    )
+    about = {
+        "kind": kind,
+        "help": help,
+        "default_text": str(text),
+        "optional": optional,
+        "secret": secret,
+        "flag": flag,
+    }
+    return field(default=default, metadata=about, repr=not secret)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What the gateway runs with. Times are seconds, sizes bytes. Only `data_dir` has to be given here."""
+
+    host: str = _setting(
+        "127.0.0.1",
+        _text("HOST", "an IP address or a host name", _host),
+        "address to listen on; :: and 0.0.0.0 are all",
+    )
+    port: int = _setting(9000, _integer(0, 65535), "port to listen on; 0 takes any free one")
+    allow_anonymous: bool = _setting(
+        False, _boolean(), "listen beyond loopback although nobody has to authenticate"
+    )
+    data_dir: Path = _setting(  # noqa: RUF009  # it makes a field
+        MISSING,
+        _text("FOLDER", "a folder", _folder),
+        "folder of the embedded store and of the SQLite catalog",
+        default_text="$XDG_DATA_HOME/zaqar-gateway or ~/.local/share/zaqar-gateway",
+    )
+    redis_url: str | None = _setting(
+        None,
+        _text("URL", "redis://, rediss:// or unix://, e.g. redis://:password@host:6379/0", _redis_url),
+        "Redis 7 or Valkey 8 and later that keeps the messages; empty is the embedded one",
+        default_text="an embedded Valkey in data_dir",
+        optional=True,
+        secret=True,
+    )
+    catalog_url: str | None = _setting(
+        None,
+        _text(
+            "URL",
+            "a SQLAlchemy URL of sqlite, mysql, mariadb or postgresql, e.g. mysql+pymysql://user:password@host/zaqar",
+            _catalog_url,
+        ),
+        "database of the catalog; empty is SQLite",
+        default_text="a SQLite file in data_dir",
+        optional=True,
+        secret=True,
+    )
+    fsync: str = _setting(
+        "always",
+        _choice("always", "everysec"),
+        "when the embedded store syncs to disk: before it answers, or once a second",
+    )
+    log_level: str = _setting(
+        "info", _choice("debug", "info", "warning", "error"), "the least serious events that are logged"
+    )
+    log_format: str = _setting(
+        "auto",
+        _choice("auto", "human", "json"),
+        "form of the log; auto is human on a terminal and json elsewhere",
+    )
+    max_frame_bytes: int = _setting(
+        1_048_576, _integer(1024, 67_108_864), "largest WebSocket message that is taken, bytes"
+    )
+    max_requests_in_flight: int = _setting(
+        64, _integer(1, 4096), "requests of one socket at work at once; beyond, the socket is not read"
+    )
+    max_messages_per_post: int = _setting(1000, _integer(1, 1000), "messages one post may hold")
+    handshake_timeout: float = _setting(
+        10.0, _seconds(0.1, 300), "seconds a client has for the WebSocket handshake"
+    )
+    request_timeout: float = _setting(10.0, _seconds(0.1, 300), "seconds the store has for one request")
+    shutdown_timeout: float = _setting(
+        4.0, _seconds(0.1, 300), "seconds that requests in flight have at shutdown"
+    )
+    sweep_interval: float = _setting(
+        5.0, _seconds(0.1, 3600), "seconds between two sweeps of what has expired"
+    )
+    enable_checksum: bool = _setting(False, _boolean(), "store and show a checksum of each message body")
+    message_delete_with_claim_id: bool = _setting(
+        False, _boolean(), "deleting a claimed message needs its claim id"
+    )
+    notification_host: str = _setting(
+        "",
+        _text("HOST", "an IP address or a host name", _host),
+        "host name that subscribers are told",
+        default_text="host",
+    )
+
+    def __post_init__(self) -> None:
+        if not self.notification_host:
+            object.__setattr__(self, "notification_host", self.host)
+
+
+SETTINGS: Mapping[str, Setting] = {
+    item.name: Setting(name=item.name, **item.metadata) for item in fields(Settings)
+}
+"""Every setting by name, in the order in which they are shown."""
+
+
+def mask_url(url: str) -> str:
+    """The URL with its passwords as `***`; only `***` if it is none, so that a mistyped one tells nothing."""
+    match = re.fullmatch(r"([a-z0-9+]+://)(?:([^:@/]*)(:.*)?@)?([^@]*)", url, re.DOTALL)
+    if match is None:
+        return "***"
+    scheme, user, password, rest = match.groups()
+    rest = re.sub(r"([?&][^=&]*(?:pass|secret|token|key)[^=&]*=)[^&]*", r"\1***", rest, flags=re.IGNORECASE)
+    login = "" if user is None else user + (":***" if password else "") + "@"
+    return scheme + login + rest
+
+
+def is_loopback(host: str) -> bool:
+    """Whether what listens on `host` is for this machine only. Of names, only localhost is taken for that."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"

@@ -1,0 +1,81 @@
+"""Goes round all queues: gives back the memory of what expired, delivers dead letters that a crash left behind.
+
+No answer waits for this: scripts do what is due in a queue before they answer. It is for queues that nobody asks.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.task import LoopingCall
+
+from gateway.dead_letters import deliver
+from gateway.logs import get_logger
+from protocol.errors import RequestError
+from storage.base import Catalog, MessageStore, Queue
+from storage.errors import NoQueue, StaleQueue
+from storage.router import Router
+
+AT_ONCE = 20
+"""Queues swept at a time."""
+
+PER_ROUND = 1000
+"""Queues swept in one round; the next round goes on behind them."""
+
+log = get_logger(__name__)
+
+
+class Sweeper:
+    """Sweeps up to PER_ROUND queues every `interval` seconds."""
+
+    def __init__(
+        self, reactor: Any, router: Router, catalog: Catalog, store: MessageStore, interval: float
+    ) -> None:
+        self._router = router
+        self._catalog = catalog
+        self._store = store
+        self._interval = interval
+        self._after = -1
+        self._loop = LoopingCall(lambda: Deferred.fromCoroutine(self._round()))
+        self._loop.clock = reactor
+        self._stopping = False
+        self._working: Deferred[Any] | None = None
+
+    def start(self) -> None:
+        """Begin; the first round comes after one interval."""
+        self._working = self._loop.start(self._interval, now=False)
+        self._working.addErrback(lambda failure: log.error("sweeper_ended", failure=failure.getTraceback()))
+
+    async def stop(self) -> None:
+        """Stop after the queues that are being swept."""
+        self._stopping = True
+        if self._loop.running:
+            self._loop.stop()
+        if self._working is not None:
+            await self._working
+
+    async def _round(self) -> None:
+        try:
+            for _ in range(PER_ROUND // AT_ONCE):
+                queues = await self._catalog.all_queues(self._after, AT_ONCE)
+                await DeferredList([Deferred.fromCoroutine(self._sweep(queue)) for queue in queues])
+                self._after = queues[-1].incarnation if len(queues) == AT_ONCE else -1
+                if self._after < 0 or self._stopping:
+                    return
+        except RequestError as error:
+            log.warning("sweep_failed", reason=str(error))
+
+    async def _sweep(self, queue: Queue) -> None:
+        try:
+            swept = await self._store.sweep(queue)
+            if swept.waiting:
+                delivered = await deliver(self._router, self._store, queue)
+                log.info("dead_letters_delivered", queue=queue.name, count=delivered)
+        except (StaleQueue, NoQueue):
+            pass  # removed meanwhile
+        except RequestError as error:
+            log.warning("sweep_failed", queue=queue.name, reason=str(error))
+        # One queue's trouble must not keep the sweeper from the others.
+        except Exception:
+            log.exception("sweep_broke", queue=queue.name)

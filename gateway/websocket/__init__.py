@@ -1,0 +1,1 @@
+"""WebSocket connections: Autobahn below, one lane of requests per socket above."""

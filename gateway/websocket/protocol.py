@@ -1,0 +1,113 @@
+"""The WebSocket endpoint: Autobahn does handshake, control frames, fragments and closing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
+from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
+from twisted.internet.interfaces import IPushProducer
+from twisted.internet.task import deferLater
+from zope.interface import implementer
+
+from gateway import __version__
+from gateway.actions.call import Node
+from gateway.http.hosts import origin_allowed
+from gateway.logs import get_logger
+from gateway.websocket.session import Session
+from protocol.close_codes import SERVICE_RESTART
+from protocol.codec import Form
+
+log = get_logger(__name__)
+
+
+@implementer(IPushProducer)
+class SocketProtocol(WebSocketServerProtocol):  # type: ignore[misc]  # Autobahn's classes are not typed
+    """One WebSocket. The transport tells it, as a producer, when unsent bytes pile up and when they are gone."""
+
+    factory: SocketFactory
+    session: Session | None = None
+    # Autobahn sets TCP_NODELAY from this before it copies the factory's options: only a class attribute counts.
+    tcpNoDelay = True
+
+    def onConnect(self, request: ConnectionRequest) -> None:
+        """Accept or refuse the handshake. Refuses pages of other sites (RFC 6455 section 10.2)."""
+        if not origin_allowed(request.headers, self.factory.node.allowed_hosts):
+            raise ConnectionDeny(403, "Pages of this origin may not connect here.")
+
+    def onOpen(self) -> None:
+        self.session = Session(self.factory.node, self)
+        self.factory.sockets.add(self)
+        self.factory.node.metrics.connections.inc()
+        self.registerProducer(self, True)
+        log.info("connection_opened", connection=self.session.id, peer=self.peer)
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        assert self.session is not None
+        self.session.receive(payload, Form.MSGPACK if isBinary else Form.JSON)
+
+    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
+        if self.session is None:  # the handshake was never completed
+            return
+        self.factory.sockets.discard(self)
+        self.factory.node.metrics.connections.dec()
+        self.session.close()
+        log.info("connection_closed", connection=self.session.id, code=code, clean=wasClean)
+
+    # For the session
+
+    def send_frame(self, frame: bytes, form: Form) -> None:
+        self.sendMessage(frame, form is Form.MSGPACK)
+
+    def pause_reading(self) -> None:
+        self.transport.pauseProducing()
+
+    def resume_reading(self) -> None:
+        self.transport.resumeProducing()
+
+    # IPushProducer, for the transport
+
+    def pauseProducing(self) -> None:
+        if self.session is not None:
+            self.session.set_writable(False)
+
+    def resumeProducing(self) -> None:
+        if self.session is not None:
+            self.session.set_writable(True)
+
+    def stopProducing(self) -> None:
+        """The connection is lost; onClose follows."""
+
+
+class SocketFactory(WebSocketServerFactory):  # type: ignore[misc]  # Autobahn's classes are not typed
+    """Builds sockets, and knows those that are open."""
+
+    protocol = SocketProtocol
+
+    def __init__(self, reactor: Any, node: Node) -> None:
+        super().__init__(server=f"zaqar-gateway/{__version__}", reactor=reactor)
+        self.node = node
+        self.sockets: set[SocketProtocol] = set()
+        self.setProtocolOptions(
+            webStatus=False,
+            openHandshakeTimeout=node.settings.handshake_timeout,
+            closeHandshakeTimeout=2,
+            # A client that breaks the protocol is told why, with a close frame.
+            failByDrop=False,
+            maxFramePayloadSize=node.settings.max_frame_bytes,
+            maxMessagePayloadSize=node.settings.max_frame_bytes,
+        )
+
+    async def drain(self) -> None:
+        """Let the requests in flight finish, then close every socket with 1012."""
+        for socket in list(self.sockets):
+            if socket.session is not None:
+                await socket.session.idle()
+            socket.sendClose(SERVICE_RESTART, "The gateway is restarting.")
+        while self.sockets:
+            await deferLater(self.reactor, 0.02, lambda: None)
+
+    def drop(self) -> None:
+        """Drop the sockets that did not answer the close."""
+        for socket in list(self.sockets):
+            socket.dropConnection(abort=True)

@@ -1,0 +1,94 @@
+"""What is wrong with a request whose types are right: the 400s that come after authentication."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+from msgspec import UNSET
+
+from protocol.errors import BadRequest
+from protocol.incoming import Incoming
+from protocol.names import check_project, check_queue_name
+from protocol.registry import Bound
+from schemas.messages import MessageDeleteMany
+from schemas.queues import RESOURCE_TYPES, QueuePurge
+from schemas.subscriptions import SubscriptionUpdate
+
+
+def check(incoming: Incoming) -> None:
+    """Raise BadRequest if a request that was read without failure asks for what may not be asked."""
+    action, headers, body = incoming.action, incoming.headers, incoming.body
+    assert action is not None
+    assert headers is not None
+    check_project(headers.project_id)
+    if action.needs_client_uuid:
+        client_id(incoming)
+    if action.names_new_queue:
+        check_queue_name(body.queue_name)
+    for bound in action.bounds:
+        check_bound(bound, body)
+    further = _FURTHER.get(action.name)
+    if further is not None:
+        further(body)
+
+
+def client_id(incoming: Incoming) -> bytes:
+    """The 16 bytes of the Client-ID. Raises BadRequest if it is not a UUID in any form Python reads."""
+    assert incoming.headers is not None
+    try:
+        return uuid.UUID(str(incoming.headers.client_id)).bytes
+    except ValueError:
+        raise BadRequest("badly formed hexadecimal UUID string") from None
+
+
+def check_bound(bound: Bound, body: Any, where: str = "") -> None:
+    """Raise BadRequest if a field of `body` is out of its range. `where` stands before its name."""
+    value = getattr(body, bound.field)
+    if value is UNSET:
+        return
+    amount = len(value) if bound.items else value
+    if amount < bound.minimum or (bound.maximum is not None and amount > bound.maximum):
+        raise BadRequest(f"{where}{bound.field} must {_told(bound)}, not {_short(amount)}")
+
+
+def _told(bound: Bound) -> str:
+    if bound.items:
+        return f"have from {bound.minimum} to {bound.maximum} items"
+    if bound.maximum is None:
+        return f"be at least {bound.minimum}"
+    return f"be from {bound.minimum} to {bound.maximum}"
+
+
+def _short(number: int) -> str:
+    # Python refuses to write integers of more than 4,300 digits.
+    return str(number) if abs(number) < 10**40 else "a number of over 40 digits"
+
+
+def _check_delete_many(body: MessageDeleteMany) -> None:
+    if (body.message_ids is UNSET) == (body.pop is UNSET):
+        raise BadRequest("Give either message_ids or pop, and not both.")
+
+
+def _check_purge(body: QueuePurge) -> None:
+    if body.resource_types is UNSET:
+        return
+    for name in body.resource_types:
+        if name not in RESOURCE_TYPES:
+            raise BadRequest(f"resource_types are {' and '.join(RESOURCE_TYPES)}, not {name[:64]!r}.")
+
+
+def _check_subscription_update(body: SubscriptionUpdate) -> None:
+    if body.subscriber is UNSET and body.ttl is UNSET and body.options is UNSET:
+        raise BadRequest("Give at least one of subscriber, ttl and options.")
+
+
+_FURTHER: Final[Mapping[str, Callable[[Any], None]]] = MappingProxyType(
+    {
+        "message_delete_many": _check_delete_many,
+        "queue_purge": _check_purge,
+        "subscription_update": _check_subscription_update,
+    }
+)

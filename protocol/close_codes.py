@@ -1,0 +1,26 @@
+"""WebSocket close codes (RFC 6455 section 7.4), and what a client does about them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+INVALID_TEXT: Final = 1007
+"""A text frame is not UTF-8."""
+
+FRAME_TOO_LARGE: Final = 1009
+"""A frame exceeds the limit."""
+
+SERVICE_RESTART: Final = 1012
+"""The node stops; come back after a random while."""
+
+AUTHENTICATION_EXPIRED: Final = 4003
+"""The token has expired (protocol.md section 3)."""
+
+DO_NOT_RECONNECT: Final = range(4000, 4100)
+"""Do not reconnect unchanged."""
+
+RECONNECT_LATER: Final = range(4100, 4200)
+"""Reconnect after a back-off."""
+
+RECONNECT_AT_ONCE: Final = range(4200, 4300)
+"""Reconnect at once."""

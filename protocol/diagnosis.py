@@ -1,0 +1,100 @@
+"""The long way to read a frame, taken when the short one fails: it finds out why.
+
+It decodes generically, as upstream does, and answers with upstream's texts (protocol.md section 1).
+A frame that merely repeats a key comes out as a request: the last value counts.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import msgpack
+from msgspec import Raw
+
+from protocol.codec import CODECS, Form
+from protocol.errors import BadRequest, MalformedFrame, RequestError, SchemaViolation, UnknownAction
+from protocol.incoming import Incoming, is_secret
+from protocol.registry import ACTIONS, Action
+from protocol.tellable import TOO_DEEP, JsonReader, find_flaw, read_msgpack
+
+
+def diagnose(frame: bytes, form: Form) -> Incoming:
+    """Read a frame that the short way refused. Never raises."""
+    incoming = Incoming(form)
+    try:
+        document, flaw = _read(frame, form)
+        if not isinstance(document, dict):
+            raise MalformedFrame("Unexpected body type. Expected dict or dict like.")
+        _remember(incoming, document)
+        incoming.action = _action(document.get("action"))
+        if flaw is not None:
+            raise BadRequest(f"The request cannot be processed: {flaw}.")
+        _fill(incoming, incoming.action, document)
+    except RequestError as error:
+        incoming.failure = error
+    return incoming
+
+
+def _read(frame: bytes, form: Form) -> tuple[Any, str | None]:
+    """The frame's document, and what keeps it from being told in both forms."""
+    try:
+        if form is Form.MSGPACK:
+            return read_msgpack(frame), None
+        reader = JsonReader()
+        document = reader.read(frame.decode())
+    except (ValueError, RecursionError) as error:
+        raise MalformedFrame(f"Can't decode {form.value} request. {type(error).__name__}: {error}") from None
+    return document, reader.flaw or find_flaw(document)
+
+
+def _remember(incoming: Incoming, document: dict[Any, Any]) -> None:
+    """Keep what the reply repeats."""
+    headers = document.get("headers", {})
+    if isinstance(headers, dict):
+        headers = {key: value for key, value in headers.items() if not is_secret(key)}
+    incoming.echo_action = _encoded(document.get("action"), incoming.form)
+    incoming.echo_headers = _encoded(headers, incoming.form)
+    incoming.raw_body = _encoded(document["body"], incoming.form) if "body" in document else None
+
+
+def _encoded(value: object, form: Form) -> Raw | None:
+    """`value` in `form`, or None if it is nested deeper than the encoders go."""
+    try:
+        # Unlike msgspec these two write all that was read: half surrogate pairs, extension types.
+        return Raw(json.dumps(value).encode() if form is Form.JSON else msgpack.packb(value))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _action(name: object) -> Action:
+    if isinstance(name, str) and name in ACTIONS:
+        return ACTIONS[name]
+    try:
+        shown = str(name)
+    except RecursionError:
+        shown = "What is nested so deeply"
+    raise UnknownAction(f"{shown} is not a valid action")
+
+
+def _fill(incoming: Incoming, action: Action, document: dict[Any, Any]) -> None:
+    """Read headers and body as the action's types."""
+    if "headers" not in document:
+        raise SchemaViolation("headers: missing")
+    incoming.headers = _typed(document["headers"], action.headers, "headers", incoming.form)
+    if "body" in document:
+        incoming.body = _typed(document["body"], action.request, "body", incoming.form)
+    elif action.body_required:
+        raise SchemaViolation("body: missing")
+    else:
+        incoming.body = action.request()
+
+
+def _typed(value: object, shape: type[Any], where: str, form: Form) -> Any:
+    raw = _encoded(value, form)
+    if raw is None:
+        raise BadRequest(f"{where}: {TOO_DEEP}.")
+    try:
+        return CODECS[form].decode(raw, shape)
+    except SchemaViolation as error:
+        raise SchemaViolation(f"{where}: {error}") from None

@@ -1,0 +1,69 @@
+"""The messages of a post: read one by one, checked, their bodies kept as they were sent."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from msgspec import UNSET, Raw, Struct
+
+from protocol.body import Body
+from protocol.checks import check_bound
+from protocol.codec import CODECS
+from protocol.errors import BadRequest, SchemaViolation
+from protocol.incoming import Incoming
+from protocol.registry import bounds
+from schemas import limits
+from schemas.messages import NewMessage
+
+
+class PostedMessage(NamedTuple):
+    """A message to be stored. `ttl` and `delay` in seconds; None: the queue's default."""
+
+    ttl: int | None
+    delay: int | None
+    body: Body
+
+
+class _Post(Struct, frozen=True):
+    """The array of a post as it was sent, to know its size."""
+
+    messages: Raw
+
+
+_BOUNDS: Final = bounds(NewMessage)
+
+
+def read_messages(incoming: Incoming, post_bytes: int = limits.POST_BYTES) -> list[PostedMessage]:
+    """The messages of a message_post that `envelope.check` has let through.
+
+    `post_bytes` is the most bytes that the encoded `messages` array may have
+    (docs/compatibility.md, 25). Raises BadRequest, which names the message and the field.
+    """
+    assert incoming.raw_body is not None
+    form = incoming.form
+    codec = CODECS[form]
+    array = codec.decode(incoming.raw_body, _Post).messages
+    if len(array) > post_bytes:
+        raise BadRequest(f"The messages array has {len(array)} bytes; at most {post_bytes} are accepted.")
+    try:
+        messages = codec.decode(array, list[NewMessage])
+    except SchemaViolation as error:
+        # Inside a message a wrong type is the action's error (protocol.md section 3).
+        raise BadRequest(str(error).replace("`$", "`messages")) from None
+    posted = []
+    for index, message in enumerate(messages):
+        for bound in _BOUNDS:
+            check_bound(bound, message, f"messages[{index}].")
+        data = bytes(message.body)
+        try:
+            codec.check(data)
+        except BadRequest as error:
+            raise BadRequest(f"messages[{index}].body: {error}") from None
+        posted.append(
+            PostedMessage(
+                None if message.ttl is UNSET else message.ttl,
+                None if message.delay is UNSET else message.delay,
+                Body(form, data),
+            )
+        )
+    return posted

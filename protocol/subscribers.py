@@ -1,0 +1,75 @@
+"""What a subscription may ask for: subscriber URLs, lifetimes, options (protocol.md section 6)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+
+from msgspec import UNSET, Raw, UnsetType
+
+from protocol.body import Form
+from protocol.codec import CODECS
+from protocol.errors import BadRequest
+from protocol.metadata import read_value
+from protocol.retry_policy import check_retry_policy
+from schemas import limits
+
+WEB_SCHEMES: Final = ("http", "https", "trust+http", "trust+https")
+SCHEMES: Final = (*WEB_SCHEMES, "mailto")
+
+_NOT_IN_A_URL: Final = re.compile("[\x00-\x20\x7f]")
+_MAIL_ADDRESS: Final = re.compile(r"[^@\s]+@[^@\s]+")
+
+
+def check_subscriber(url: str) -> None:
+    """Raise BadRequest if nothing can be sent to `url` (docs/compatibility.md, 29).
+
+    An empty subscriber means the WebSocket itself and is not for this function.
+    """
+    if _NOT_IN_A_URL.search(url):
+        raise BadRequest("subscriber must be a URL without spaces and control characters")
+    try:
+        parts = urlsplit(url)
+        host = parts.hostname
+        # Reading the port checks it.
+        _ = parts.port
+    except ValueError as error:
+        raise BadRequest(f"subscriber must be a URL: {error}") from None
+    if parts.scheme not in SCHEMES:
+        raise BadRequest(f"subscriber must be a URL of one of the schemes {', '.join(SCHEMES)}")
+    if parts.scheme in WEB_SCHEMES:
+        if not host:
+            raise BadRequest(f"subscriber must name a host after {parts.scheme}://")
+    elif _MAIL_ADDRESS.fullmatch(unquote(parts.path)) is None:
+        raise BadRequest("subscriber must name a mail address after mailto:")
+
+
+def check_lifetime(ttl: int, now: float) -> None:
+    """Raise BadRequest if a subscription of `ttl` seconds would end after the year 9998.
+
+    `now` is in Unix time. That the ttl is long enough, `envelope.check` sees to.
+    """
+    if now + ttl >= limits.SUBSCRIPTION_END_BEFORE:
+        raise BadRequest("ttl must be so short that the subscription ends before the year 9999")
+
+
+def read_options(options: Mapping[str, Raw] | UnsetType, form: Form) -> dict[str, Any]:
+    """A subscription's options; empty if they are absent. Raises BadRequest."""
+    if options is UNSET:
+        return {}
+    read: dict[str, Any] = read_value(CODECS[form].encode(options), form, "options")
+    policy = read.get("_retry_policy")
+    if policy is not None:
+        check_retry_policy("_retry_policy", policy)
+    headers = read.get("post_headers")
+    if headers is not None and not _is_headers(headers):
+        raise BadRequest("post_headers must be an object of strings")
+    if not isinstance(read.get("post_data"), str | None):
+        raise BadRequest("post_data must be a string")
+    return read
+
+
+def _is_headers(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(text, str) for text in value.values())

@@ -1,0 +1,54 @@
+"""Which request and which reply belong to an action."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from msgspec import Struct
+
+from schemas import claims, messages, node, queues, subscriptions
+from schemas.envelope import AuthenticateHeaders, RequestHeaders
+
+
+class Shape(NamedTuple):
+    """The types of one action's body, reply body and headers."""
+
+    request: type[Struct]
+    reply: Any
+    headers: type[RequestHeaders] | type[AuthenticateHeaders] = RequestHeaders
+
+
+SHAPES: Mapping[str, Shape] = MappingProxyType(
+    {
+        "authenticate": Shape(node.Authenticate, node.AuthenticateReply, AuthenticateHeaders),
+        "get_home_doc": Shape(node.GetHomeDoc, node.HomeDocReply),
+        "check_node_health": Shape(node.CheckNodeHealth, node.HealthReply),
+        "ping_node": Shape(node.PingNode, queues.EmptyReply),
+        "queue_create": Shape(queues.QueueCreate, str),
+        "queue_get": Shape(queues.QueueGet, dict[str, Any]),
+        "queue_list": Shape(queues.QueueList, queues.QueueListReply),
+        "queue_delete": Shape(queues.QueueDelete, str),
+        "queue_get_stats": Shape(queues.QueueGetStats, queues.StatsReply),
+        "queue_purge": Shape(queues.QueuePurge, queues.EmptyReply),
+        "queue_update": Shape(queues.QueueUpdate, dict[str, Any]),
+        "message_post": Shape(messages.MessagePost, messages.MessagePostReply),
+        "message_list": Shape(messages.MessageList, messages.MessageListReply),
+        "message_get": Shape(messages.MessageGet, messages.MessageGetReply),
+        "message_get_many": Shape(messages.MessageGetMany, messages.MessagesReply),
+        "message_delete": Shape(messages.MessageDelete, queues.EmptyReply),
+        "message_delete_many": Shape(messages.MessageDeleteMany, messages.MessageDeleteManyReply),
+        "claim_create": Shape(claims.ClaimCreate, claims.ClaimCreateReply),
+        "claim_get": Shape(claims.ClaimGet, claims.ClaimGetReply),
+        "claim_update": Shape(claims.ClaimUpdate, str),
+        "claim_delete": Shape(claims.ClaimDelete, str),
+        "subscription_create": Shape(
+            subscriptions.SubscriptionCreate, subscriptions.SubscriptionCreateReply | str
+        ),
+        "subscription_list": Shape(subscriptions.SubscriptionList, subscriptions.SubscriptionListReply),
+        "subscription_get": Shape(subscriptions.SubscriptionGet, subscriptions.SubscriptionView),
+        "subscription_update": Shape(subscriptions.SubscriptionUpdate, queues.EmptyReply),
+        "subscription_delete": Shape(subscriptions.SubscriptionDelete, str),
+    }
+)

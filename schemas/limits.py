@@ -1,0 +1,62 @@
+"""Limits and defaults of the protocol (protocol.md section 2). Durations in seconds, sizes in bytes."""
+
+from __future__ import annotations
+
+from typing import Final
+
+MESSAGE_TTL_MIN: Final = 60
+MESSAGE_TTL_MAX: Final = 1_209_600
+MESSAGE_TTL_DEFAULT: Final = 3_600
+
+MESSAGE_DELAY_MIN: Final = 0
+MESSAGE_DELAY_MAX: Final = 900
+MESSAGE_DELAY_DEFAULT: Final = 0
+
+CLAIM_TTL_MIN: Final = 60
+CLAIM_TTL_MAX: Final = 43_200
+CLAIM_TTL_DEFAULT: Final = 300
+
+CLAIM_GRACE_MIN: Final = 60
+CLAIM_GRACE_MAX: Final = 43_200
+CLAIM_GRACE_DEFAULT: Final = 60
+
+SUBSCRIPTION_TTL_MIN: Final = 60
+SUBSCRIPTION_TTL_DEFAULT: Final = 3_600
+SUBSCRIPTION_END_BEFORE: Final = 253_370_764_800
+"""The start of the year 9999 in Unix time: every subscription ends before it."""
+
+PAGE_MIN: Final = 1
+PAGE_MAX: Final = 20
+PAGE_DEFAULT: Final = 10
+
+IDS_MIN: Final = 1
+IDS_MAX: Final = 20
+"""Message ids that one call may name."""
+
+MESSAGES_PER_POST: Final = 1_000
+POST_BYTES: Final = 262_144
+"""Bytes of the encoded `messages` array of one post."""
+
+METADATA_BYTES: Final = 65_536
+"""Bytes of the encoded metadata object of one queue."""
+
+PROJECT_CHARACTERS: Final = 256
+
+QUEUE_NAME_PATTERN: Final = r"^[a-zA-Z0-9_\-.]+$"
+QUEUE_NAME_CHARACTERS: Final = 64
+
+NESTING_MAX: Final = 100
+"""Arrays and objects that may stand inside each other in a message body or in metadata."""
+
+INTEGER_MIN: Final = -(2**63)
+INTEGER_MAX: Final = 2**64 - 1
+"""Integers that both JSON and MessagePack can tell."""
+
+SAFE_INTEGER: Final = 2**53 - 1
+"""The largest integer up to which every JSON reader, and the store, counts exactly."""
+
+RETRY_COUNT_DEFAULT: Final = 3
+RETRY_MINIMUM_DELAY_DEFAULT: Final = 5
+RETRY_MAXIMUM_DELAY_DEFAULT: Final = 30
+RETRY_DELAY_SPAN_MIN: Final = 10
+"""By how much a retry policy's maximum delay exceeds its minimum delay, at the least."""

@@ -1,0 +1,51 @@
+"""Authentication, and the node itself: requests and replies (protocol.md sections 3 and 8)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct
+
+
+class Authenticate(Struct, frozen=True):
+    """Authenticate this connection with the token in the headers."""
+
+
+class GetHomeDoc(Struct, frozen=True):
+    """Read what the service offers."""
+
+
+class CheckNodeHealth(Struct, frozen=True):
+    """Try the store and the catalog."""
+
+
+class PingNode(Struct, frozen=True):
+    """See whether the node answers."""
+
+
+class AuthenticateReply(Struct, frozen=True, kw_only=True):
+    """The connection has authenticated."""
+
+    message: str
+
+
+class HomeDocReply(Struct, frozen=True, kw_only=True):
+    """A home document: one entry per relation."""
+
+    resources: dict[str, Any]
+
+
+class OperationStatus(Struct, frozen=True, kw_only=True):
+    """How one operation of the health check went. `seconds` it took; `ref` finds it in the log."""
+
+    succeeded: bool
+    seconds: float
+    ref: str | None
+
+
+class HealthReply(Struct, frozen=True, kw_only=True):
+    """What the node can reach, and what it tried."""
+
+    storage_reachable: bool
+    catalog_reachable: bool
+    operation_status: dict[str, OperationStatus]

@@ -1,0 +1,76 @@
+"""Subscriptions: requests and replies (protocol.md sections 3 and 6)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import UNSET, Raw, Struct, UnsetType
+
+from schemas.fields import NewQueueName, PageLimit, SubscriptionTtl
+
+
+class SubscriptionCreate(Struct, frozen=True, kw_only=True):
+    """Subscribe to a queue. Without a subscriber, or with an empty one: this WebSocket."""
+
+    queue_name: NewQueueName
+    subscriber: str | UnsetType = UNSET
+    ttl: SubscriptionTtl | UnsetType = UNSET
+    options: dict[str, Raw] | UnsetType = UNSET
+
+
+class SubscriptionList(Struct, frozen=True, kw_only=True):
+    """List a queue's subscriptions."""
+
+    queue_name: str
+    marker: str | UnsetType = UNSET
+    limit: PageLimit | UnsetType = UNSET
+
+
+class SubscriptionGet(Struct, frozen=True, kw_only=True):
+    """Read a subscription."""
+
+    queue_name: str
+    subscription_id: str
+
+
+class SubscriptionUpdate(Struct, frozen=True, kw_only=True):
+    """Change a subscription: at least one of its subscriber, ttl and options."""
+
+    queue_name: str
+    subscription_id: str
+    subscriber: str | UnsetType = UNSET
+    ttl: SubscriptionTtl | UnsetType = UNSET
+    options: dict[str, Raw] | UnsetType = UNSET
+
+
+class SubscriptionDelete(Struct, frozen=True, kw_only=True):
+    """Remove a subscription."""
+
+    queue_name: str
+    subscription_id: str
+
+
+class SubscriptionCreateReply(Struct, frozen=True, kw_only=True):
+    """A new subscription. (A duplicate is answered with a plain string.)"""
+
+    subscription_id: str
+    message: str
+
+
+class SubscriptionView(Struct, frozen=True, kw_only=True):
+    """A subscription as it is shown. `ttl` and `age` in seconds."""
+
+    id: str
+    source: str
+    subscriber: str
+    ttl: int
+    age: int
+    options: dict[str, Any]
+    confirmed: bool
+
+
+class SubscriptionListReply(Struct, frozen=True, kw_only=True):
+    """A page of subscriptions. `marker` asks for the next one; null: there is nothing to go on from."""
+
+    subscriptions: list[SubscriptionView]
+    marker: str | None

@@ -1,0 +1,1 @@
+"""What is kept: the message store (redis/), the catalog (catalog/), and the way from a queue to both."""

@@ -1,0 +1,350 @@
+"""What is kept, and the two interfaces that keep it: the message store and the catalog.
+
+Times are microseconds since the epoch on the store's own clock, unless a name says otherwise; ttl, grace
+and delay are seconds. A *sequence* is drawn when a message is posted and names it for good; a *position*
+is drawn when it becomes visible and is its place in the queue. Both come from one counter per queue that
+only grows, so a message without delay has one number for both.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple, Protocol
+
+from protocol.body import Body
+from protocol.metadata import QueueSettings, settings
+
+
+@dataclass(frozen=True)
+class Queue:
+    """A queue as the catalog knows it."""
+
+    project: str
+    name: str
+    incarnation: int
+    """62 random bits, drawn when the queue is created: a queue made anew under the same name is another."""
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    serial: int = 0
+    """Grows by one with each change of the metadata: what a compare-and-swap compares."""
+
+    @cached_property
+    def settings(self) -> QueueSettings:
+        """What the reserved metadata say, with their defaults."""
+        return settings(self.metadata)
+
+
+class NewMessage(NamedTuple):
+    """A message to be posted."""
+
+    body: Body
+    ttl: int
+    delay: int = 0
+    checksum: bytes | None = None
+    """16 bytes, where the gateway computes them."""
+
+
+class Origin(NamedTuple):
+    """Where a dead letter came from."""
+
+    queue_name: str
+    message_id: bytes
+    """The 16 bytes of the id that it had there."""
+
+
+class Message(NamedTuple):
+    """A message as it stands at the moment of the answer."""
+
+    sequence: int
+    position: int
+    """Its place in the queue; while it is delayed, its sequence."""
+    ttl: int
+    age: int
+    """Whole seconds since it was posted."""
+    body: Body
+    claim_id: bytes | None
+    """The 16 bytes of the claim that holds it now."""
+    claim_count: int
+    checksum: bytes | None
+    origin: Origin | None
+
+    @property
+    def created(self) -> int:
+        """When it was posted, in seconds since the epoch."""
+        return self.sequence // 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a list begins: behind `number`."""
+
+    number: int = 0
+    is_sequence: bool = False
+    """True: `number` names a message and stands for the place where that is, or was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of messages."""
+
+    messages: list[Message]
+    position: int
+    """The place of the last message looked at: the next page begins behind it."""
+
+
+class DeadLetter(NamedTuple):
+    """Where messages go that were claimed too often."""
+
+    max_claim_count: int
+    queue_name: str
+    ttl: int | None
+    """Seconds that they live there; None: as long as they would have lived."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What a claim or a pop handed out."""
+
+    messages: list[Message]
+    dead_lettered: int
+    """How many messages went to the dead letter queue instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A live claim."""
+
+    age: int
+    ttl: int
+    messages: list[Message]
+
+
+class Deleted(enum.Enum):
+    """What came of deleting one message (protocol.md section 5)."""
+
+    DONE = "DONE"
+    CLAIMED = "CLAIMED"
+    """It is claimed and no claim was named."""
+    NO_SUCH_CLAIM = "NO_SUCH_CLAIM"
+    NOT_CLAIMED = "NOT_CLAIMED"
+    """A live claim was named, but the message is free."""
+    OTHER_CLAIM = "OTHER_CLAIM"
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """How many messages there are, and the two at the ends."""
+
+    free: int
+    claimed: int
+    delayed: int
+    oldest: Message | None
+    newest: Message | None
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """Somebody who wants every message of a queue."""
+
+    sequence: int
+    subscriber: str
+    ttl: int
+    age: int
+    options: Mapping[str, Any]
+    confirmed: bool
+
+
+class Waiting(NamedTuple):
+    """A dead letter that is still in its queue's outbox."""
+
+    entry: bytes
+    """The stored entry, to take it out by."""
+    sequence: int
+    expires: int
+    queue_name: str
+    ttl: int | None
+    record: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """A queue after what was due has been done."""
+
+    due_in: float | None
+    """Seconds until the next delay ends; None: nothing is delayed."""
+    waiting: int
+    """Dead letters in the outbox."""
+    visible: int
+    """The position of the last message that became visible."""
+
+
+@dataclass(frozen=True, slots=True)
+class Durability:
+    """What the store says of itself, for `/readyz` and the log at the start."""
+
+    server: str
+    """Its kind and version, as in `valkey 9.1.2`."""
+    persistence: str
+    """`always`, `everysec`, `no`, `off` or `unknown`."""
+    eviction: str
+    """`maxmemory-policy`, or `unknown`."""
+    role: str
+    """`primary`, `replica` or `unknown`."""
+
+
+class Announced(NamedTuple):
+    """Messages that became visible, as the store announced them. A hint: it may be missed."""
+
+    before: int
+    """The position of the last message visible before these."""
+    last: int
+    """The position of the last of these."""
+    messages: list[Message] | None
+    """None where they were too large to be told: read them from the queue."""
+
+
+class Ended(NamedTuple):
+    """Subscriptions that were removed or expired, as the store announced it."""
+
+    sequences: Collection[int] | None
+    """None: all of the queue."""
+
+
+class Due(NamedTuple):
+    """A delayed message was posted: something becomes visible in so many seconds."""
+
+    due_in: float
+
+
+Event = Announced | Ended | Due
+
+
+class MessageStore(Protocol):
+    """Messages, claims and subscriptions of the queues of one pool.
+
+    Every method raises `storage.errors.StaleQueue` where the queue's incarnation is not (or no longer)
+    here, and the other errors of that module where the store is away, full or read-only. Nothing expired
+    is ever shown or counted.
+    """
+
+    async def create(self, queue: Queue) -> None:
+        """Make room for a queue; nothing happens if it is there. StaleQueue if it was removed."""
+
+    async def remove(self, queue: Queue) -> bool:
+        """Remove a queue with all that is in it. False: dead letters must leave its outbox first."""
+
+    async def purge(self, queue: Queue, *, messages: bool, subscriptions: bool) -> None:
+        """Remove all messages with their claims, all subscriptions, or both."""
+
+    async def post(self, queue: Queue, messages: Sequence[NewMessage], client: bytes) -> list[int]:
+        """Store messages, all or none; returns their sequences in order. `client` is 16 bytes."""
+
+    async def list_messages(
+        self,
+        queue: Queue,
+        start: Start,
+        limit: int,
+        *,
+        not_from: bytes | None = None,
+        include_claimed: bool = False,
+        include_delayed: bool = False,
+    ) -> Page:
+        """Up to `limit` messages behind `start`, without those posted by the client `not_from`."""
+
+    async def get_messages(self, queue: Queue, sequences: Sequence[int]) -> list[Message | None]:
+        """The messages of these sequences, in the same order; None where there is none."""
+
+    async def delete_message(self, queue: Queue, sequence: int, claim: bytes | None) -> Deleted:
+        """Delete one message. An empty `claim` stands for one that cannot exist."""
+
+    async def delete_messages(
+        self, queue: Queue, sequences: Sequence[int], claims: Sequence[bytes] | None
+    ) -> bool:
+        """Delete messages. With `claims`, all of them must be held by one of these; else False, and none is."""
+
+    async def pop_messages(self, queue: Queue, limit: int, dead_letter: DeadLetter | None) -> Claimed:
+        """Take up to `limit` free messages out of the queue. At most once: a lost answer loses them."""
+
+    async def stats(self, queue: Queue) -> Stats:
+        """Counts and the two ends."""
+
+    async def create_claim(
+        self, queue: Queue, claim: bytes, ttl: int, grace: int, limit: int, dead_letter: DeadLetter | None
+    ) -> Claimed:
+        """Lease up to `limit` free messages to the claim (16 bytes) for `ttl` seconds."""
+
+    async def get_claim(self, queue: Queue, claim: bytes) -> Claim | None:
+        """A live claim with its messages."""
+
+    async def update_claim(self, queue: Queue, claim: bytes, ttl: int, grace: int) -> bool:
+        """Start a claim's time anew. False: there is none."""
+
+    async def release_claim(self, queue: Queue, claim: bytes) -> None:
+        """End a claim; its messages are free again, each at its old place."""
+
+    async def subscribe(
+        self, queue: Queue, subscriber: str, ttl: int, options: Mapping[str, Any], *, confirmed: bool
+    ) -> int | None:
+        """Add a subscription; returns its sequence, None if the subscriber has one."""
+
+    async def list_subscriptions(self, queue: Queue, after: int, limit: int) -> list[Subscription]:
+        """Up to `limit` subscriptions with a sequence above `after`."""
+
+    async def get_subscription(self, queue: Queue, sequence: int) -> Subscription | None:
+        """One subscription."""
+
+    async def update_subscription(
+        self,
+        queue: Queue,
+        sequence: int,
+        *,
+        subscriber: str | None = None,
+        ttl: int | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> bool | None:
+        """Change what is given. None: there is no such subscription; False: the subscriber has another."""
+
+    async def unsubscribe(self, queue: Queue, sequence: int) -> None:
+        """Remove a subscription, if it is there."""
+
+    async def sweep(self, queue: Queue) -> Swept:
+        """Do what is due: end claims, delays, messages and subscriptions whose time has come."""
+
+    async def waiting_dead_letters(self, queue: Queue, limit: int) -> list[Waiting]:
+        """The first dead letters in the outbox."""
+
+    async def deliver_dead_letter(self, source: Queue, waiting: Waiting, target: Queue) -> None:
+        """Put a dead letter into its queue. Once, however often it is called."""
+
+    async def forget_dead_letter(self, source: Queue, waiting: Waiting, target: Queue) -> None:
+        """Take a delivered dead letter out of the outbox."""
+
+    async def durability(self) -> Durability:
+        """Look at the store's persistence and memory policy. Also proves that it answers."""
+
+
+class Catalog(Protocol):
+    """Which queues exist, and what is said of them."""
+
+    async def create_queue(self, project: str, name: str, metadata: Mapping[str, Any]) -> tuple[Queue, bool]:
+        """The queue, and whether it is new; an existing one is left as it is."""
+
+    async def get_queue(self, project: str, name: str) -> Queue | None:
+        """One queue."""
+
+    async def update_queue(self, queue: Queue, metadata: Mapping[str, Any]) -> bool:
+        """Replace the metadata if they are still those of `queue`. False: somebody was faster, or it is gone."""
+
+    async def delete_queue(self, queue: Queue) -> None:
+        """Remove this incarnation of a queue, if it is there."""
+
+    async def list_queues(self, project: str, after: str, limit: int) -> list[Queue]:
+        """Up to `limit` queues of a project by name, byte by byte, whose names come after `after`."""
+
+    async def all_queues(self, after: int, limit: int) -> list[Queue]:
+        """Up to `limit` queues of all projects by incarnation, above `after`: for housekeeping."""
+
+    async def ping(self) -> None:
+        """Prove that the catalog answers."""

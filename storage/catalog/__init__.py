@@ -1,0 +1,1 @@
+"""The catalog in SQL: its engine, its tables, and the statements on them."""

@@ -1,0 +1,69 @@
+"""What a store can fail with. All but the first two are told to clients as 503.
+
+::
+
+    StaleQueue                        the route is old: look it up again (never told to a client)
+    NoQueue                           the catalog has no such queue (each action answers that its own way)
+    Unavailable (protocol.errors)     503, a retry may help
+    ├── StoreUnavailable              no connection; nothing was written
+    ├── StoreBusy                     too many commands wait; nothing was written
+    ├── StoreFull                     memory is used up; nothing was written
+    ├── StoreReadOnly                 a replica, or a primary that may not write now; nothing was written
+    ├── StoreFailed                   the store refused for another reason; nothing was written
+    ├── OutcomeUnknown                the connection broke before the answer: it may have been written
+    └── CatalogUnavailable            the SQL database does not answer
+"""
+
+from __future__ import annotations
+
+from protocol.errors import Unavailable
+
+
+class StaleQueue(Exception):
+    """The store does not have this incarnation of the queue, or it is about to leave."""
+
+
+class NoQueue(Exception):
+    """The project has no queue of this name."""
+
+
+class StoreUnavailable(Unavailable):
+    """There is no connection to the store. Nothing was written."""
+
+    code = "store_unavailable"
+
+
+class StoreBusy(Unavailable):
+    """More commands wait for the store than are allowed to. Nothing was written."""
+
+    code = "store_busy"
+
+
+class StoreFull(Unavailable):
+    """The store's memory is used up: it takes nothing new, but deletes and reads. Nothing was written."""
+
+    code = "store_full"
+
+
+class StoreReadOnly(Unavailable):
+    """The store takes no writes: it is a replica, or lacks replicas, or its disk fails. Nothing was written."""
+
+    code = "store_read_only"
+
+
+class StoreFailed(Unavailable):
+    """The store refused the command. Nothing was written."""
+
+    code = "store_failed"
+
+
+class OutcomeUnknown(Unavailable):
+    """The connection to the store broke before it answered: the request may have been done or not."""
+
+    code = "outcome_unknown"
+
+
+class CatalogUnavailable(Unavailable):
+    """The SQL database does not answer."""
+
+    code = "catalog_unavailable"

@@ -1,0 +1,60 @@
+"""What the store announces about queues (sharded pub/sub), for those who asked to hear of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from storage.base import Event, Queue
+from storage.redis.client import EventClient
+from storage.redis.records import unpack_event
+from storage.redis.runner import channel
+
+
+class RedisEvents:
+    """Announcements of one pool. Both callbacks get the incarnation of the queue.
+
+    `on_listening` is called whenever the server confirms that it will announce, also after a lost connection:
+    whatever was announced before that moment may have been missed.
+    """
+
+    def __init__(
+        self,
+        reactor: Any,
+        url: str,
+        timeout: float,
+        on_event: Callable[[int, Event], None],
+        on_listening: Callable[[int], None],
+    ) -> None:
+        self._incarnations: dict[bytes, int] = {}
+        self._on_event = on_event
+        self._on_listening = on_listening
+        self._client = EventClient(reactor, url, timeout, self._told, self._heard)
+
+    def start(self) -> None:
+        """Begin to connect, and to reconnect whenever the connection breaks."""
+        self._client.start()
+
+    async def stop(self) -> None:
+        """Close the connection."""
+        await self._client.stop()
+
+    def listen(self, queue: Queue) -> None:
+        """Hear of a queue from now on."""
+        self._incarnations[channel(queue)] = queue.incarnation
+        self._client.listen(channel(queue))
+
+    def leave(self, queue: Queue) -> None:
+        """Hear of a queue no more."""
+        if self._incarnations.pop(channel(queue), None) is not None:
+            self._client.leave(channel(queue))
+
+    def _told(self, name: bytes, payload: bytes) -> None:
+        incarnation = self._incarnations.get(name)
+        if incarnation is not None:
+            self._on_event(incarnation, unpack_event(payload))
+
+    def _heard(self, name: bytes) -> None:
+        incarnation = self._incarnations.get(name)
+        if incarnation is not None:
+            self._on_listening(incarnation)

@@ -1,0 +1,259 @@
+-- What every script begins with: the keys of a queue, its clock, and the work that has come due.
+--
+-- KEYS[1]  {incarnation}:head. All other keys of the queue share its hash tag.
+-- ARGV[1]  microseconds to add to the server's clock (0 but in tests)
+--
+-- Numbers are doubles, exact up to 2^53. Positions, sequences and times in microseconds stay below that;
+-- redis.call writes them out in full, string concatenation would not.
+--
+-- head (hash)          last: the newest number drawn; visible: the newest position; wake: nothing comes due before
+-- messages (hash)      sequence -> record; free, claimed (zset) sequence by position
+-- delayed, due (zset)  sequence by itself, and by the time its delay ends
+-- expiry (zset)        sequence by the time it expires
+-- states (hash)        sequence -> count of claims, ttl if a claim changed it, claim that holds it
+-- claims (zset)        claim by the time it ends; leases (hash) claim -> start, ttl, grace
+-- held (zset)          claim .. sequence, all with score 0: what a claim holds
+-- outbox (list)        dead letters on their way; origins (zset) dead letters that arrived, by when to forget
+-- subscriptions (hash) sequence -> record; subscribers (hash) subscriber -> sequence
+-- subscription_order, subscription_expiry (zset)
+--
+-- A sequence stands in the keys as 7 bytes, most significant first; a claim as 16.
+
+local HEAD = KEYS[1]
+local PREFIX = string.sub(HEAD, 1, -5)
+local MESSAGES, FREE, CLAIMED = PREFIX .. "messages", PREFIX .. "free", PREFIX .. "claimed"
+local DELAYED, DUE, EXPIRY = PREFIX .. "delayed", PREFIX .. "due", PREFIX .. "expiry"
+local STATES, CLAIMS, LEASES, HELD = PREFIX .. "states", PREFIX .. "claims", PREFIX .. "leases", PREFIX .. "held"
+local OUTBOX, ORIGINS, CHANNEL = PREFIX .. "outbox", PREFIX .. "origins", PREFIX .. "events"
+local SUBSCRIPTIONS, SUBSCRIBERS = PREFIX .. "subscriptions", PREFIX .. "subscribers"
+local SUBSCRIPTION_ORDER, SUBSCRIPTION_EXPIRY = PREFIX .. "subscription_order", PREFIX .. "subscription_expiry"
+
+local call = redis.call
+local BUDGET = 256 -- due records that one script handles; more than that are left for the next
+local ANNOUNCE_BYTES = 4096 -- messages up to this size are told with their announcement
+local NEVER = 9007199254740991
+
+local last, visible, wake, now
+local changed = false -- whether the head has to be written
+
+-- False where the queue's incarnation is not here.
+local function open_head()
+  local head = call("HMGET", HEAD, "last", "visible", "wake")
+  if not head[1] then
+    return false
+  end
+  last, visible, wake = tonumber(head[1]), tonumber(head[2]), tonumber(head[3])
+  local time = call("TIME")
+  now = math.max(time[1] * 1000000 + time[2] + tonumber(ARGV[1]), last)
+  return true
+end
+
+local function close_head()
+  if changed then
+    call("HSET", HEAD, "last", last, "visible", visible, "wake", wake)
+  end
+end
+
+-- The next number of the queue.
+local function draw()
+  last = math.max(last + 1, now)
+  changed = true
+  return last
+end
+
+-- Something comes due at this time.
+local function wake_at(time)
+  if time < wake then
+    wake = time
+    changed = true
+  end
+end
+
+local function pack_number(number)
+  return struct.pack(">I7", number)
+end
+
+local function unpack_number(bytes)
+  return struct.unpack(">I7", bytes)
+end
+
+-- Tell the nodes that these became visible: pairs of position and sequence, and their records if given.
+local function announce(before, positions, sequences, records)
+  local size = 0
+  for _, record in ipairs(records) do
+    size = size + #record
+  end
+  if size > ANNOUNCE_BYTES then
+    records = {}
+  end
+  call("SPUBLISH", CHANNEL, cmsgpack.pack({ "new", now, before, visible, positions, sequences, records }))
+end
+
+-- A message's state: how often it was claimed, its ttl where a claim changed it (else 0), and who holds it.
+local function read_state(state)
+  if not state then
+    return 0, 0, ""
+  end
+  local count, ttl = struct.unpack(">I4I4", state)
+  return count, ttl, string.sub(state, 9)
+end
+
+local function pack_state(count, ttl, claim)
+  return struct.pack(">I4I4", count, ttl) .. claim
+end
+
+-- Remove messages, whatever state they are in. At most 1,000 at a time.
+local function remove(sequences)
+  if #sequences == 0 then
+    return
+  end
+  local held = {}
+  for i, state in ipairs(call("HMGET", STATES, unpack(sequences))) do
+    local _, _, claim = read_state(state)
+    if claim ~= "" then
+      held[#held + 1] = claim .. sequences[i]
+    end
+  end
+  if #held > 0 then
+    call("ZREM", HELD, unpack(held))
+    call("ZREM", CLAIMED, unpack(sequences))
+  end
+  call("ZREM", FREE, unpack(sequences))
+  call("ZREM", DELAYED, unpack(sequences))
+  call("ZREM", DUE, unpack(sequences))
+  call("ZREM", EXPIRY, unpack(sequences))
+  call("HDEL", STATES, unpack(sequences))
+  call("HDEL", MESSAGES, unpack(sequences))
+end
+
+-- What a claim holds, up to `limit` sequences.
+local function held_by(claim, limit)
+  local members = call("ZRANGEBYLEX", HELD, "[" .. claim, "(" .. claim .. string.rep("\255", 8), "LIMIT", 0, limit)
+  for i, member in ipairs(members) do
+    members[i] = string.sub(member, 17)
+  end
+  return members
+end
+
+-- Free up to `limit` messages of a claim, each at its old place, and end the claim with the last of them.
+-- Returns how many it freed, and whether the claim has ended.
+local function release(claim, limit)
+  local sequences = held_by(claim, limit)
+  if #sequences > 0 then
+    local places, states, members = {}, {}, {}
+    local positions = call("ZMSCORE", CLAIMED, unpack(sequences))
+    for i, state in ipairs(call("HMGET", STATES, unpack(sequences))) do
+      local count, ttl = read_state(state)
+      places[#places + 1] = positions[i]
+      places[#places + 1] = sequences[i]
+      states[#states + 1] = sequences[i]
+      states[#states + 1] = pack_state(count, ttl, "")
+      members[#members + 1] = claim .. sequences[i]
+    end
+    call("ZADD", FREE, unpack(places))
+    call("ZREM", CLAIMED, unpack(sequences))
+    call("HSET", STATES, unpack(states))
+    call("ZREM", HELD, unpack(members))
+  end
+  if #sequences == limit then
+    return #sequences, false
+  end
+  call("ZREM", CLAIMS, claim)
+  call("HDEL", LEASES, claim)
+  return #sequences, true
+end
+
+local function drop_subscription(sequence, subscriber)
+  call("HDEL", SUBSCRIPTIONS, sequence)
+  call("HDEL", SUBSCRIBERS, subscriber)
+  call("ZREM", SUBSCRIPTION_ORDER, sequence)
+  call("ZREM", SUBSCRIPTION_EXPIRY, sequence)
+  call("SPUBLISH", CHANNEL, cmsgpack.pack({ "ended", unpack_number(sequence) }))
+end
+
+local function first_score(key)
+  local first = call("ZRANGE", key, 0, 0, "WITHSCORES")
+  return first[2] and tonumber(first[2]) or NEVER
+end
+
+-- Do what has come due, at most BUDGET records of it: claims end, messages expire, delays end, subscriptions
+-- expire. Returns false if more may be due. O(due * log n).
+local function settle()
+  if now < wake then
+    return true
+  end
+  changed = true
+  local budget = BUDGET
+  for _, claim in ipairs(call("ZRANGEBYSCORE", CLAIMS, "-inf", now, "LIMIT", 0, budget)) do
+    if budget < 2 then
+      return false
+    end
+    local freed, ended = release(claim, budget - 1)
+    budget = budget - freed - 1
+    if not ended then
+      return false
+    end
+  end
+
+  if budget < 1 then
+    return false
+  end
+  local expired = call("ZRANGEBYSCORE", EXPIRY, "-inf", now, "LIMIT", 0, budget)
+  remove(expired)
+  budget = budget - #expired
+
+  if budget < 1 then
+    return false
+  end
+  local ended = call("ZRANGEBYSCORE", DUE, "-inf", now, "LIMIT", 0, budget)
+  if #ended > 0 then
+    local before, places, positions, numbers = visible, {}, {}, {}
+    for i, sequence in ipairs(ended) do
+      visible = draw()
+      places[#places + 1] = visible
+      places[#places + 1] = sequence
+      positions[i] = visible
+      numbers[i] = unpack_number(sequence)
+    end
+    call("ZADD", FREE, unpack(places))
+    call("ZREM", DELAYED, unpack(ended))
+    call("ZREM", DUE, unpack(ended))
+    announce(before, positions, numbers, call("HMGET", MESSAGES, unpack(ended)))
+    budget = budget - #ended
+  end
+
+  if budget < 1 then
+    return false
+  end
+  local lapsed = call("ZRANGEBYSCORE", SUBSCRIPTION_EXPIRY, "-inf", now, "LIMIT", 0, budget)
+  for _, sequence in ipairs(lapsed) do
+    drop_subscription(sequence, cmsgpack.unpack(call("HGET", SUBSCRIPTIONS, sequence))[1])
+  end
+  if #lapsed == budget then
+    return false
+  end
+
+  wake = math.min(first_score(CLAIMS), first_score(EXPIRY), first_score(DUE), first_score(SUBSCRIPTION_EXPIRY))
+  return true
+end
+
+-- One message for a reply: sequence, place, state, record.
+local function tell(reply, sequence, place, state, record)
+  reply[#reply + 1] = sequence
+  reply[#reply + 1] = place
+  reply[#reply + 1] = state or ""
+  reply[#reply + 1] = record
+end
+
+-- A message's place: its position, or its sequence while it is delayed; false if it is gone.
+local function place_of(sequence)
+  return call("ZSCORE", FREE, sequence) or call("ZSCORE", CLAIMED, sequence) or call("ZSCORE", DELAYED, sequence)
+end
+
+if not open_head() then
+  return redis.error_reply("STALE the queue is not here")
+end
+if not settle() then
+  close_head()
+  return redis.status_reply("AGAIN")
+end

@@ -1,0 +1,15 @@
+-- Remove a queue with all that is in it. Its head stays behind for a day, so that nobody makes it anew.
+--
+-- Returns     1, or 0 if dead letters must leave the outbox first
+-- Complexity  O(1): the memory is given back in the background (UNLINK)
+
+if call("LLEN", OUTBOX) > 0 then
+  close_head()
+  return 0
+end
+call("UNLINK", HEAD, MESSAGES, FREE, CLAIMED, DELAYED, DUE, EXPIRY, STATES, CLAIMS, LEASES, HELD, ORIGINS)
+call("UNLINK", SUBSCRIPTIONS, SUBSCRIBERS, SUBSCRIPTION_ORDER, SUBSCRIPTION_EXPIRY)
+call("HSET", HEAD, "removed", 1)
+call("EXPIRE", HEAD, 86400)
+call("SPUBLISH", CHANNEL, cmsgpack.pack({ "ended", false }))
+return 1

@@ -1,0 +1,9 @@
+-- One subscription.
+--
+-- ARGV[2]     sequence as 7 bytes
+-- Returns     false, or {now, record}
+-- Complexity  O(1)
+
+close_head()
+local record = call("HGET", SUBSCRIPTIONS, ARGV[2])
+return record and { now, record }

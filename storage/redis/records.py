@@ -1,0 +1,119 @@
+"""How messages, subscriptions and announcements are kept as bytes, and read again.
+
+A message's record: flags (1 byte), ttl in seconds (4), client (16), then what the flags say there is: checksum (16),
+origin (length of the queue name (1), the name, id (16)), and last the body as it was posted. A script reads the
+client out of it (list.lua); all else is read here.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgpack
+
+from protocol.body import Body, Form
+from storage.base import Announced, Due, Ended, Event, Message, NewMessage, Origin, Subscription, Waiting
+
+_MSGPACK, _CHECKSUM, _ORIGIN = 1, 2, 4
+_HEAD = struct.Struct(">BI16s")
+_STATE = struct.Struct(">II")
+_SECOND = 1_000_000
+
+
+def pack_sequence(sequence: int) -> bytes:
+    """A sequence as the store's keys have it: 7 bytes."""
+    return sequence.to_bytes(7, "big")
+
+
+def pack_message(message: NewMessage, client: bytes) -> bytes:
+    """The record of a message to be posted."""
+    flags = (_MSGPACK if message.body.form is Form.MSGPACK else 0) | (_CHECKSUM if message.checksum else 0)
+    return _HEAD.pack(flags, message.ttl, client) + (message.checksum or b"") + message.body.data
+
+
+def with_origin(record: bytes, origin: Origin, ttl: int | None) -> bytes:
+    """The record of a dead letter: where it comes from, and the ttl it has now (None: the one it had)."""
+    flags, old_ttl, client = _HEAD.unpack_from(record)
+    at = _HEAD.size + (16 if flags & _CHECKSUM else 0)
+    checksum = record[_HEAD.size : at]
+    if flags & _ORIGIN:  # it was a dead letter before: the last move is what is told
+        at += 1 + record[at] + 16
+    name = origin.queue_name.encode()
+    head = _HEAD.pack(flags | _ORIGIN, old_ttl if ttl is None else ttl, client)
+    return b"".join((head, checksum, bytes([len(name)]), name, origin.message_id, record[at:]))
+
+
+def unpack_message(now: int, sequence: int, place: int, state: bytes, record: bytes) -> Message:
+    """A message as it stands at `now`, from its record and its state (common.lua)."""
+    flags, ttl, _ = _HEAD.unpack_from(record)
+    at = _HEAD.size
+    checksum = origin = claim = None
+    count = 0
+    if flags & _CHECKSUM:
+        checksum = record[at : at + 16]
+        at += 16
+    if flags & _ORIGIN:
+        end = at + 1 + record[at]
+        origin = Origin(record[at + 1 : end].decode(), record[end : end + 16])
+        at = end + 16
+    if state:
+        count, changed_ttl = _STATE.unpack_from(state)
+        ttl = changed_ttl or ttl
+        claim = state[8:] or None
+    body = Body(Form.MSGPACK if flags & _MSGPACK else Form.JSON, record[at:])
+    return Message(sequence, place, ttl, (now - sequence) // _SECOND, body, claim, count, checksum, origin)
+
+
+def unpack_messages(now: int, told: Sequence[bytes]) -> list[Message]:
+    """The messages of a script's answer: sequence, place, state and record of each (`tell` in common.lua)."""
+    return [
+        unpack_message(now, int.from_bytes(told[i], "big"), int(told[i + 1]), told[i + 2], told[i + 3])
+        for i in range(0, len(told), 4)
+    ]
+
+
+def pack_subscription(
+    subscriber: str, ttl: int, options: Mapping[str, Any], *, confirmed: bool, since: int | None = None
+) -> bytes:
+    """The record of a subscription. `since`: when its time began, where that is not when it was made."""
+    record: bytes = msgpack.packb([subscriber, ttl, options, confirmed, since])
+    return record
+
+
+def unpack_subscription(now: int, sequence: int, record: bytes) -> Subscription:
+    """A subscription as it stands at `now`."""
+    subscriber, ttl, options, confirmed, since = msgpack.unpackb(record, strict_map_key=False)
+    age = (now - (since or sequence)) // _SECOND
+    return Subscription(sequence, subscriber, ttl, age, options, confirmed)
+
+
+def unpack_event(payload: bytes) -> Event:
+    """What a script announced (`announce` and `drop_subscription` in common.lua)."""
+    event = msgpack.unpackb(payload, raw=True)
+    if event[0] == b"ended":
+        return Ended([event[1]] if event[1] else None)
+    if event[0] == b"due":
+        return Due(max(0, event[2] - event[1]) / _SECOND)
+    _, now, before, last, positions, sequences, records = event
+    if not records:
+        return Announced(before, last, None)
+    messages = [
+        unpack_message(now, sequence, position, b"", record)
+        for position, sequence, record in zip(positions, sequences, records, strict=True)
+    ]
+    return Announced(before, last, messages)
+
+
+def unpack_waiting(entry: bytes) -> Waiting:
+    """A dead letter in the outbox (claim.lua)."""
+    queue_name, ttl, sequence, expires, record = msgpack.unpackb(entry, raw=True)
+    return Waiting(
+        entry,
+        int.from_bytes(sequence, "big"),
+        int(expires),
+        queue_name.decode(),
+        None if ttl < 0 else ttl,
+        record,
+    )

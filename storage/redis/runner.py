@@ -1,0 +1,65 @@
+"""Runs scripts on a queue's keys: loads them again if the server forgot, goes on where more is due, retries what may be."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from storage.base import Queue
+from storage.errors import OutcomeUnknown, StoreBusy
+from storage.redis.client import ScriptUnknown, StoreClient
+from storage.redis.connection import Reply
+from storage.redis.scripts import Script
+
+RECONNECT_PATIENCE = 2.0
+"""Seconds that a repeatable command waits for a new connection when its own broke."""
+
+Argument = bytes | str | int
+
+
+def head_key(queue: Queue) -> bytes:
+    """The key that all keys of a queue are derived from. Its hash tag keeps them in one slot."""
+    return b"zg:{%016x}:head" % queue.incarnation
+
+
+def channel(queue: Queue) -> bytes:
+    """The sharded channel on which a queue's events are announced."""
+    return b"zg:{%016x}:events" % queue.incarnation
+
+
+class ScriptRunner:
+    """Runs the store's scripts. `clock_offset` (microseconds) moves the store's clock; only tests do."""
+
+    def __init__(self, reactor: Any, client: StoreClient, timeout: float) -> None:
+        self._reactor = reactor
+        self._client = client
+        self._timeout = timeout
+        self.clock_offset = 0
+
+    async def run(self, script: Script, queue: Queue, *arguments: Argument, repeatable: bool) -> Reply:
+        """Run a script and return its answer.
+
+        A `repeatable` one, which does no more the second time, is sent again when the connection breaks.
+        Raises what storage.errors names; StaleQueue if the queue is not here.
+        """
+        deadline = self._reactor.seconds() + self._timeout
+        while True:
+            try:
+                reply = await self._evaluate(script, queue, arguments)
+            except OutcomeUnknown:
+                if not repeatable:
+                    raise
+                repeatable = False
+                await self._client.connected(RECONNECT_PATIENCE)
+                continue
+            if reply != b"AGAIN":
+                return reply
+            # A few hundred due records were handled; the next call goes on. Each makes progress.
+            if self._reactor.seconds() > deadline:
+                raise StoreBusy("The queue has more due work than fits the request's time.")
+
+    async def _evaluate(self, script: Script, queue: Queue, arguments: tuple[Argument, ...]) -> Reply:
+        key = head_key(queue)
+        try:
+            return await self._client.execute("EVALSHA", script.sha, 1, key, self.clock_offset, *arguments)
+        except ScriptUnknown:
+            return await self._client.execute("EVAL", script.source, 1, key, self.clock_offset, *arguments)

@@ -1,0 +1,56 @@
+"""The store's Lua scripts, each in a file of its own under lua/."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from importlib.resources import files
+
+_REFUSED_WHEN_FULL = ("create", "post", "claim", "subscribe", "subscription_update", "deliver")
+"""What adds data is refused when memory is used up; all else goes on, so that memory can be freed (OOM)."""
+
+_ALONE = ("create",)
+"""Scripts that do not begin with common.lua."""
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A script as the server knows it."""
+
+    name: str
+    source: str
+    sha: str
+
+
+def _load(name: str) -> Script:
+    lua = files("storage.redis") / "lua"
+    # `#!lua` makes every access to a key of another slot an error, also on a single server.
+    first_line = "#!lua\n" if name in _REFUSED_WHEN_FULL else "#!lua flags=allow-oom\n"
+    common = "" if name in _ALONE else (lua / "common.lua").read_text()
+    source = first_line + common + (lua / f"{name}.lua").read_text()
+    return Script(name, source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
+
+
+ARRIVED = _load("arrived")
+CLAIM = _load("claim")
+CLAIM_GET = _load("claim_get")
+CLAIM_RELEASE = _load("claim_release")
+CLAIM_UPDATE = _load("claim_update")
+CREATE = _load("create")
+DELETE = _load("delete")
+DELETE_MANY = _load("delete_many")
+DELIVER = _load("deliver")
+GET = _load("get")
+LIST = _load("list")
+OUTBOX = _load("outbox")
+OUTBOX_FORGET = _load("outbox_forget")
+POST = _load("post")
+PURGE = _load("purge")
+REMOVE = _load("remove")
+STATS = _load("stats")
+SUBSCRIBE = _load("subscribe")
+SUBSCRIPTION_GET = _load("subscription_get")
+SUBSCRIPTION_LIST = _load("subscription_list")
+SUBSCRIPTION_UPDATE = _load("subscription_update")
+SWEEP = _load("sweep")
+UNSUBSCRIBE = _load("unsubscribe")

@@ -1,0 +1,280 @@
+"""The message store of one pool (storage.base.MessageStore): each method is one script of lua/."""
+
+from __future__ import annotations
+
+import struct
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgpack
+
+from protocol.identifiers import format_id, parse_uuid
+from storage.base import (
+    Claim,
+    Claimed,
+    DeadLetter,
+    Deleted,
+    Durability,
+    Message,
+    NewMessage,
+    Origin,
+    Page,
+    Queue,
+    Start,
+    Stats,
+    Subscription,
+    Swept,
+    Waiting,
+)
+from storage.errors import StoreBusy
+from storage.redis import records, scripts
+from storage.redis.client import StoreClient
+from storage.redis.connection import Reply
+from storage.redis.health import check_layout, look_at_durability
+from storage.redis.runner import ScriptRunner
+
+LOOK_AT = 1000
+"""Messages that one call of a filtered list looks at, at the most."""
+
+UPDATE_TRIES = 5
+"""How often an update of a subscription is tried while others change it too."""
+
+_NEVER = 9007199254740991
+_LEASE = struct.Struct(">7sII")
+_SECOND = 1_000_000
+
+
+class RedisStore:
+    """Messages, claims and subscriptions on one Redis or Valkey server."""
+
+    def __init__(self, reactor: Any, url: str, timeout: float) -> None:
+        self.client = StoreClient(reactor, url, timeout)
+        self.scripts = ScriptRunner(reactor, self.client, timeout)
+
+    async def start(self, patience: float) -> None:
+        """Connect, and see that the data there is of a layout that this version understands.
+
+        Raises StoreUnavailable after `patience` seconds, LayoutError for data of another layout.
+        """
+        self.client.start()
+        await self.client.connected(patience)
+        await check_layout(self.client)
+
+    async def stop(self) -> None:
+        """Close the connection."""
+        await self.client.stop()
+
+    async def durability(self) -> Durability:
+        return await look_at_durability(self.client)
+
+    # Queues
+
+    async def create(self, queue: Queue) -> None:
+        await self.scripts.run(scripts.CREATE, queue, repeatable=True)
+
+    async def remove(self, queue: Queue) -> bool:
+        return bool(await self.scripts.run(scripts.REMOVE, queue, repeatable=False))
+
+    async def purge(self, queue: Queue, *, messages: bool, subscriptions: bool) -> None:
+        await self.scripts.run(scripts.PURGE, queue, int(messages), int(subscriptions), repeatable=True)
+
+    async def sweep(self, queue: Queue) -> Swept:
+        now, due, waiting, visible = await self.scripts.run(scripts.SWEEP, queue, repeatable=True)
+        return Swept(None if due >= _NEVER else max(0, due - now) / _SECOND, waiting, visible)
+
+    async def stats(self, queue: Queue) -> Stats:
+        now, free, claimed, delayed, *ends = await self.scripts.run(scripts.STATS, queue, repeatable=True)
+        oldest, newest = records.unpack_messages(now, ends) or (None, None)
+        return Stats(free, claimed, delayed, oldest, newest)
+
+    # Messages
+
+    async def post(self, queue: Queue, messages: Sequence[NewMessage], client: bytes) -> list[int]:
+        arguments: list[bytes | int] = []
+        for message in messages:
+            arguments += (message.ttl, message.delay, records.pack_message(message, client))
+        first = await self.scripts.run(scripts.POST, queue, *arguments, repeatable=False)
+        return list(range(first, first + len(messages)))
+
+    async def list_messages(
+        self,
+        queue: Queue,
+        start: Start,
+        limit: int,
+        *,
+        not_from: bytes | None = None,
+        include_claimed: bool = False,
+        include_delayed: bool = False,
+    ) -> Page:
+        messages: list[Message] = []
+        place, is_sequence, more = start.number, start.is_sequence, 1
+        while more and len(messages) < limit:
+            now, more, reached, *told = await self.scripts.run(
+                scripts.LIST,
+                queue,
+                place,
+                int(is_sequence),
+                limit - len(messages),
+                not_from or b"",
+                int(include_claimed),
+                int(include_delayed),
+                LOOK_AT,
+                repeatable=True,
+            )
+            messages += records.unpack_messages(now, told)
+            place, is_sequence = int(reached), False
+        return Page(messages, place)
+
+    async def get_messages(self, queue: Queue, sequences: Sequence[int]) -> list[Message | None]:
+        packed = map(records.pack_sequence, sequences)
+        now, *told = await self.scripts.run(scripts.GET, queue, *packed, repeatable=True)
+        found = {message.sequence: message for message in records.unpack_messages(now, told)}
+        return [found.get(sequence) for sequence in sequences]
+
+    async def delete_message(self, queue: Queue, sequence: int, claim: bytes | None) -> Deleted:
+        named = b"any" if claim is None else claim
+        packed = records.pack_sequence(sequence)
+        reply: bytes = await self.scripts.run(scripts.DELETE, queue, packed, named, repeatable=True)
+        return Deleted(reply.decode())
+
+    async def delete_messages(
+        self, queue: Queue, sequences: Sequence[int], claims: Sequence[bytes] | None
+    ) -> bool:
+        named = -1 if claims is None else len(claims)
+        packed = map(records.pack_sequence, sequences)
+        reply = await self.scripts.run(
+            scripts.DELETE_MANY, queue, named, *(claims or ()), *packed, repeatable=True
+        )
+        return bool(reply)
+
+    async def pop_messages(self, queue: Queue, limit: int, dead_letter: DeadLetter | None) -> Claimed:
+        # The claim is shown on what is popped, and ends with it.
+        return await self._take(queue, uuid.uuid4().bytes, 1, 0, limit, dead_letter, pop=True)
+
+    # Claims
+
+    async def create_claim(
+        self, queue: Queue, claim: bytes, ttl: int, grace: int, limit: int, dead_letter: DeadLetter | None
+    ) -> Claimed:
+        return await self._take(queue, claim, ttl, grace, limit, dead_letter, pop=False)
+
+    async def _take(
+        self,
+        queue: Queue,
+        claim: bytes,
+        ttl: int,
+        grace: int,
+        limit: int,
+        dead_letter: DeadLetter | None,
+        *,
+        pop: bool,
+    ) -> Claimed:
+        arguments: list[bytes | str | int] = [claim, ttl, grace, limit, "pop" if pop else "claim"]
+        if dead_letter is not None:
+            there = -1 if dead_letter.ttl is None else dead_letter.ttl
+            arguments += (dead_letter.max_claim_count, dead_letter.queue_name, there)
+        # A claim that exists is answered with what it holds, so a claim can be asked for twice; a pop cannot.
+        now, dead, *told = await self.scripts.run(scripts.CLAIM, queue, *arguments, repeatable=not pop)
+        return Claimed(records.unpack_messages(now, told), dead)
+
+    async def get_claim(self, queue: Queue, claim: bytes) -> Claim | None:
+        reply = await self.scripts.run(scripts.CLAIM_GET, queue, claim, repeatable=True)
+        if reply is None:
+            return None
+        now, lease, *told = reply
+        since, ttl, _ = _LEASE.unpack(lease)
+        age = (now - int.from_bytes(since, "big")) // _SECOND
+        return Claim(age, ttl, records.unpack_messages(now, told))
+
+    async def update_claim(self, queue: Queue, claim: bytes, ttl: int, grace: int) -> bool:
+        return bool(await self.scripts.run(scripts.CLAIM_UPDATE, queue, claim, ttl, grace, repeatable=True))
+
+    async def release_claim(self, queue: Queue, claim: bytes) -> None:
+        await self.scripts.run(scripts.CLAIM_RELEASE, queue, claim, repeatable=True)
+
+    # Subscriptions
+
+    async def subscribe(
+        self, queue: Queue, subscriber: str, ttl: int, options: Mapping[str, Any], *, confirmed: bool
+    ) -> int | None:
+        record = records.pack_subscription(subscriber, ttl, options, confirmed=confirmed)
+        sequence: int | None = await self.scripts.run(
+            scripts.SUBSCRIBE, queue, subscriber, ttl, record, repeatable=False
+        )
+        return sequence
+
+    async def list_subscriptions(self, queue: Queue, after: int, limit: int) -> list[Subscription]:
+        now, *told = await self.scripts.run(scripts.SUBSCRIPTION_LIST, queue, after, limit, repeatable=True)
+        return [
+            records.unpack_subscription(now, int.from_bytes(told[i], "big"), told[i + 1])
+            for i in range(0, len(told), 2)
+        ]
+
+    async def get_subscription(self, queue: Queue, sequence: int) -> Subscription | None:
+        reply = await self._read_subscription(queue, sequence)
+        return None if reply is None else records.unpack_subscription(reply[0], sequence, reply[1])
+
+    async def _read_subscription(self, queue: Queue, sequence: int) -> Reply:
+        packed = records.pack_sequence(sequence)
+        return await self.scripts.run(scripts.SUBSCRIPTION_GET, queue, packed, repeatable=True)
+
+    async def update_subscription(
+        self,
+        queue: Queue,
+        sequence: int,
+        *,
+        subscriber: str | None = None,
+        ttl: int | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> bool | None:
+        for _ in range(UPDATE_TRIES):
+            reply = await self._read_subscription(queue, sequence)
+            if reply is None:
+                return None
+            now, was = reply
+            old_subscriber, old_ttl, old_options, confirmed, since = msgpack.unpackb(
+                was, strict_map_key=False
+            )
+            becomes = records.pack_subscription(
+                old_subscriber if subscriber is None else subscriber,
+                old_ttl if ttl is None else ttl,
+                old_options if options is None else options,
+                confirmed=confirmed,
+                since=since if ttl is None else now,
+            )
+            packed, lives = records.pack_sequence(sequence), "" if ttl is None else ttl
+            done = await self.scripts.run(
+                scripts.SUBSCRIPTION_UPDATE, queue, packed, was, becomes, lives, repeatable=False
+            )
+            if done >= 0:  # else somebody changed it in between
+                return bool(done)
+        raise StoreBusy("The subscription is being changed by others.")
+
+    async def unsubscribe(self, queue: Queue, sequence: int) -> None:
+        await self.scripts.run(scripts.UNSUBSCRIBE, queue, records.pack_sequence(sequence), repeatable=True)
+
+    # Dead letters
+
+    async def waiting_dead_letters(self, queue: Queue, limit: int) -> list[Waiting]:
+        entries = await self.scripts.run(scripts.OUTBOX, queue, limit, repeatable=True)
+        return [records.unpack_waiting(entry) for entry in entries]
+
+    async def deliver_dead_letter(self, source: Queue, waiting: Waiting, target: Queue) -> None:
+        message_id = _id_bytes(waiting.sequence, source)
+        record = records.with_origin(waiting.record, Origin(source.name, message_id), waiting.ttl)
+        lives = -1 if waiting.ttl is None else waiting.ttl
+        await self.scripts.run(
+            scripts.DELIVER, target, message_id, lives, waiting.expires, record, repeatable=True
+        )
+
+    async def forget_dead_letter(self, source: Queue, waiting: Waiting, target: Queue) -> None:
+        await self.scripts.run(scripts.OUTBOX_FORGET, source, waiting.entry, repeatable=True)
+        message_id = _id_bytes(waiting.sequence, source)
+        await self.scripts.run(scripts.ARRIVED, target, message_id, repeatable=True)
+
+
+def _id_bytes(sequence: int, queue: Queue) -> bytes:
+    data = parse_uuid(format_id(sequence, queue.incarnation))
+    assert data is not None
+    return data

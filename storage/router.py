@@ -1,0 +1,239 @@
+"""`Router`: the way from a project and a queue's name to its incarnation, and from there to the store.
+
+Routes are cached, so SQL does not stand in a known queue's way. The store checks the incarnation in each
+script: a route that is old is found out there (`StaleQueue`), looked up again, and tried once more.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from protocol.names import is_queue_name
+from storage.base import Catalog, MessageStore, Queue
+from storage.errors import CatalogUnavailable, NoQueue, StaleQueue, StoreFailed
+
+T = TypeVar("T")
+_Key = tuple[str, str]
+_LookUp = list[Deferred[Queue | None]]
+
+_ROUTE_ATTEMPTS = 3
+"""More are needed only if a queue is deleted that often while one call looks for it."""
+
+_UPDATE_ATTEMPTS = 10
+"""How often others may change a queue's metadata while one call changes them."""
+
+_DRAIN_ATTEMPTS = 100
+"""How often a queue's outbox is emptied before the queue is removed."""
+
+
+class Router:
+    """Finds queues, and runs operations on them.
+
+    :param max_age: seconds that a cached route is trusted; None: until `forget` (one owner of the catalog).
+    :param max_entries: how many routes are kept; the least recently used goes first.
+    :param clock: seconds, of any start, that never go back.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        store: MessageStore,
+        *,
+        max_age: float | None,
+        max_entries: int,
+        clock: Callable[[], float],
+    ) -> None:
+        self._catalog = catalog
+        self._store = store
+        self._max_age = max_age
+        self._max_entries = max_entries
+        self._clock = clock
+        self._routes: OrderedDict[_Key, tuple[Queue, float]] = OrderedDict()
+        self._look_ups: dict[_Key, _LookUp] = {}
+
+    def cached(self, project: str, name: str) -> Queue | None:
+        """The queue, if its route is cached and young enough."""
+        key = (project, name)
+        route = self._routes.get(key)
+        if route is None:
+            return None
+        if self._max_age is not None and self._clock() - route[1] >= self._max_age:
+            del self._routes[key]
+            return None
+        self._routes.move_to_end(key)
+        return route[0]
+
+    def forget(self, project: str, name: str) -> None:
+        """The queue has changed: ask the catalog when it is needed next."""
+        self._routes.pop((project, name), None)
+        # What a look-up under way has read may be old. It is told to those who wait, but not kept.
+        self._look_ups.pop((project, name), None)
+
+    async def find(self, project: str, name: str) -> Queue:
+        """The queue.
+
+        :raises NoQueue: there is none, or no queue may have this name.
+        :raises CatalogUnavailable: it is not cached, and the catalog does not answer.
+        """
+        queue = self.cached(project, name)
+        if queue is not None:
+            return queue
+        if is_queue_name(name):
+            queue = await self._look_up((project, name))
+        if queue is None:
+            raise NoQueue
+        return queue
+
+    async def ensure(
+        self, project: str, name: str, metadata: Mapping[str, Any] | None = None
+    ) -> tuple[Queue, bool]:
+        """The queue, created if it is missing, and whether this created it. The caller has checked the name.
+
+        The catalog is always asked. A queue that only the catalog has (a crash in between) is completed.
+        """
+        created = False
+        for _ in range(_ROUTE_ATTEMPTS):
+            queue, new = await self._catalog.create_queue(project, name, metadata or {})
+            created = created or new
+            self._keep(queue)
+            if await self._create_in_store(queue):
+                return queue, created
+        raise _removed_meanwhile(name)
+
+    async def run(
+        self,
+        project: str,
+        name: str,
+        operation: Callable[[MessageStore, Queue], Awaitable[T]],
+        *,
+        create: bool = False,
+    ) -> T:
+        """Run an operation on a queue, at most twice: a second time if the route was old.
+
+        :param create: create the queue if it is missing.
+        :raises NoQueue: there is none.
+        :raises StoreFailed: the queue is being removed or moved.
+        """
+        queue = self.cached(project, name)
+        if queue is None:
+            queue = (await self.ensure(project, name))[0] if create else await self.find(project, name)
+        try:
+            return await operation(self._store, queue)
+        except StaleQueue:
+            self.forget(project, name)
+        queue = (await self.ensure(project, name))[0] if create else await self._find_in_store(project, name)
+        try:
+            return await operation(self._store, queue)
+        except StaleQueue as error:
+            self.forget(project, name)
+            raise _removed_meanwhile(name) from error
+
+    async def remove(self, project: str, name: str, drain: Callable[[Queue], Awaitable[object]]) -> None:
+        """Remove a queue with all that is in it. Nothing happens if there is none.
+
+        Once the catalog has let it go, it is gone for everybody. What the store still has of it after a
+        crash, or when the store is away, is never shown again.
+
+        :param drain: delivers the dead letters that wait in the queue's outbox.
+        """
+        queue = await self._catalog.get_queue(project, name) if is_queue_name(name) else None
+        if queue is None:
+            self.forget(project, name)
+            return
+        try:
+            await self._catalog.delete_queue(queue)
+        finally:  # It may have been deleted although the answer was lost.
+            self.forget(project, name)
+        removed = await self._remove_from_store(queue, drain)
+        # Where the store never had it, somebody may be about to create it there. A removed one stops that.
+        if not removed and await self._create_in_store(queue):
+            await self._remove_from_store(queue, drain)
+
+    async def update(
+        self, project: str, name: str, change: Callable[[Mapping[str, Any]], Mapping[str, Any]]
+    ) -> Queue:
+        """Change the metadata of a queue, never over somebody else's change.
+
+        :param change: makes new metadata of the old; called again if somebody was faster. It may raise.
+        :raises NoQueue: there is none.
+        """
+        for _ in range(_UPDATE_ATTEMPTS):
+            queue = await self._catalog.get_queue(project, name) if is_queue_name(name) else None
+            if queue is None:
+                self.forget(project, name)
+                raise NoQueue
+            metadata = change(queue.metadata)
+            try:
+                updated = await self._catalog.update_queue(queue, metadata)
+            finally:  # It may have been updated although the answer was lost.
+                self.forget(project, name)
+            if updated:
+                queue = replace(queue, metadata=metadata, serial=queue.serial + 1)
+                self._keep(queue)
+                return queue
+        raise CatalogUnavailable(f"Queue {name} is being changed by others. Try again.")
+
+    async def _remove_from_store(self, queue: Queue, drain: Callable[[Queue], Awaitable[object]]) -> bool:
+        """False: the store does not have it."""
+        try:
+            for _ in range(_DRAIN_ATTEMPTS):
+                if await self._store.remove(queue):
+                    return True
+                await drain(queue)
+        except StaleQueue:
+            return False
+        raise StoreFailed(f"The dead letters of queue {queue.name} could not be delivered. Try again.")
+
+    async def _find_in_store(self, project: str, name: str) -> Queue:
+        for _ in range(_ROUTE_ATTEMPTS):
+            queue = await self.find(project, name)
+            if await self._create_in_store(queue):
+                return queue
+        raise _removed_meanwhile(name)
+
+    async def _create_in_store(self, queue: Queue) -> bool:
+        """False: the store has removed it, and before that the catalog had."""
+        try:
+            await self._store.create(queue)
+        except StaleQueue:
+            self.forget(queue.project, queue.name)
+            return False
+        return True
+
+    def _keep(self, queue: Queue) -> None:
+        key = (queue.project, queue.name)
+        self.forget(*key)
+        self._routes[key] = (queue, self._clock())
+        if len(self._routes) > self._max_entries:
+            self._routes.popitem(last=False)
+
+    def _look_up(self, key: _Key) -> Deferred[Queue | None]:
+        """Ask the catalog. Those who ask for the same queue meanwhile get the same answer."""
+        answer: Deferred[Queue | None] = Deferred()
+        waiting = self._look_ups.get(key)
+        if waiting is not None:
+            waiting.append(answer)
+            return answer
+        waiting = self._look_ups[key] = [answer]
+
+        def tell(found: Queue | Failure | None) -> None:
+            if self._look_ups.get(key) is waiting:
+                del self._look_ups[key]
+                if isinstance(found, Queue):
+                    self._keep(found)
+            for each in waiting:
+                each.callback(found)
+
+        # Not awaited by any of them: one that is cancelled does not take the answer from the others.
+        Deferred.fromCoroutine(self._catalog.get_queue(*key)).addBoth(tell)
+        return answer
+
+
+def _removed_meanwhile(name: str) -> StoreFailed:
+    return StoreFailed(f"Queue {name} is being removed or moved. Try again.")

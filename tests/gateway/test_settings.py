@@ -1,0 +1,341 @@
+"""Settings: what each may be, where it comes from, what is refused, and what is shown."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.settings import SETTINGS, Settings, SettingsError, is_loopback, mask_url
+from gateway.settings_sources import as_toml, load
+
+
+def from_toml(tmp_path: Path, text: str, environ: Mapping[str, str] | None = None, **given: Any) -> Settings:
+    path = tmp_path / "gateway.toml"
+    path.write_text(text)
+    return load({"config": str(path), **given}, environ or {})[0]
+
+
+def refused(given: Mapping[str, Any], environ: Mapping[str, str]) -> str:
+    with pytest.raises(SettingsError) as raised:
+        load(given, environ)
+    assert "\n" not in str(raised.value)
+    return str(raised.value)
+
+
+# --- sources --------------------------------------------------------------------------------------
+
+
+def test_defaults(tmp_path: Path) -> None:
+    settings, sources = load({}, {"XDG_DATA_HOME": str(tmp_path)})
+    assert settings == Settings(
+        host="127.0.0.1",
+        port=9000,
+        allow_anonymous=False,
+        data_dir=tmp_path / "zaqar-gateway",
+        redis_url=None,
+        catalog_url=None,
+        fsync="always",
+        log_level="info",
+        log_format="auto",
+        max_frame_bytes=1_048_576,
+        max_requests_in_flight=64,
+        max_messages_per_post=1000,
+        handshake_timeout=10.0,
+        request_timeout=10.0,
+        shutdown_timeout=4.0,
+        sweep_interval=5.0,
+        enable_checksum=False,
+        message_delete_with_claim_id=False,
+        notification_host="127.0.0.1",
+    )
+    assert settings == Settings(data_dir=tmp_path / "zaqar-gateway")
+    assert set(sources.values()) == {"default"}
+    assert list(sources) == [item.name for item in fields(Settings)]
+
+
+def test_strongest_source_wins(tmp_path: Path) -> None:
+    toml = "port = 1\nfsync = 'everysec'\nenable_checksum = true\nlog_level = 'debug'\n"
+    path = tmp_path / "gateway.toml"
+    path.write_text(toml)
+    environ = {
+        "ZAQAR_GATEWAY_PORT": "2",
+        "ZAQAR_GATEWAY_LOG_LEVEL": "error",
+        "ZAQAR_GATEWAY_CONFIG": str(path),
+    }
+    settings, sources = load({"port": "3", "fsync": None}, environ)
+    assert (settings.port, settings.log_level, settings.fsync, settings.enable_checksum) == (
+        3,
+        "error",
+        "everysec",
+        True,
+    )
+    assert sources["port"] == "command line"
+    assert sources["log_level"] == "environment ZAQAR_GATEWAY_LOG_LEVEL"
+    assert sources["fsync"] == str(path)
+    assert sources["host"] == "default"
+
+
+def test_config_of_the_command_line_wins(tmp_path: Path) -> None:
+    assert from_toml(tmp_path, "port = 1", {"ZAQAR_GATEWAY_CONFIG": "/nowhere"}).port == 1
+
+
+def test_data_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", "/home/somebody")
+    home = Path("/home/somebody/.local/share/zaqar-gateway")
+    assert load({}, {})[0].data_dir == home
+    assert load({}, {"XDG_DATA_HOME": "relative"})[0].data_dir == home
+    assert load({"data_dir": "here/../there"}, {})[0].data_dir == tmp_path / "there"
+    assert load({}, {"ZAQAR_GATEWAY_DATA_DIR": "~/data"})[0].data_dir == Path("/home/somebody/data")
+
+
+def test_no_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    assert "--data-dir" in refused({}, {})
+
+
+def test_notification_host_is_host_unless_set() -> None:
+    assert load({"host": "::1"}, {})[0].notification_host == "::1"
+    assert (
+        load({"host": "::1", "notification_host": "push.example"}, {})[0].notification_host == "push.example"
+    )
+
+
+def test_empty_means_the_embedded_one(tmp_path: Path) -> None:
+    settings = from_toml(tmp_path, "redis_url = 'redis://host'\ncatalog_url = ''", redis_url="")
+    assert settings.redis_url is settings.catalog_url is None
+
+
+@pytest.mark.parametrize("text", ["true", "YES", "on", "1"])
+def test_boolean_texts(text: str) -> None:
+    assert load({}, {"ZAQAR_GATEWAY_ENABLE_CHECKSUM": text})[0].enable_checksum is True
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "parsed"),
+    [
+        ("request_timeout", "0.25", 0.25),
+        ("request_timeout", "300", 300.0),
+        ("redis_url", "redis://:pa@ss@host", "redis://:pa@ss@host"),
+        ("redis_url", "rediss://user:password@[::1]:6380/2?x=1", "rediss://user:password@[::1]:6380/2?x=1"),
+        ("redis_url", "unix:///run/redis.sock?db=1", "unix:///run/redis.sock?db=1"),
+        ("catalog_url", "mysql+pymysql://u:p@host/zaqar", "mysql+pymysql://u:p@host/zaqar"),
+        ("catalog_url", "sqlite:////var/catalog.db", "sqlite:////var/catalog.db"),
+        ("port", "0", 0),
+    ],
+)
+def test_good_values(name: str, value: str, parsed: object) -> None:
+    assert getattr(load({name: value}, {})[0], name) == parsed
+
+
+# --- refusals -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("host", "", "an IP address or a host name"),
+        ("host", "a b", "an IP address or a host name"),
+        ("port", "65536", "an integer from 0 to 65535"),
+        ("port", "-1", "an integer"),
+        ("port", "9_000", "an integer"),
+        ("port", "٣", "an integer"),
+        ("port", "", "an integer"),
+        ("data_dir", "", "a folder"),
+        ("data_dir", "a\0b", "a folder"),
+        ("fsync", "no", "always or everysec"),
+        ("log_level", "INFO", "debug, info, warning or error"),
+        ("log_format", "xml", "auto, human or json"),
+        ("request_timeout", "0", "seconds from 0.1 to 300"),
+        ("request_timeout", "nan", "seconds"),
+        ("request_timeout", "1e1", "seconds"),
+        ("enable_checksum", "maybe", "true or false"),
+        ("redis_url", "http://host", "redis://, rediss:// or unix://"),
+        ("redis_url", "redis://", "redis://"),
+        ("redis_url", "redis://host:0", "redis://"),
+        ("redis_url", "redis://host:port", "redis://"),
+        ("redis_url", "redis://host/name", "redis://"),
+        ("redis_url", "redis://[::1", "redis://"),
+        ("redis_url", "redis://host /", "redis://"),
+        ("redis_url", "unix://", "redis://"),
+        ("catalog_url", "oracle://host", "a SQLAlchemy URL of sqlite, mysql"),
+        ("catalog_url", "zaqar.db", "a SQLAlchemy URL"),
+    ],
+)
+def test_bad_value_is_refused(name: str, value: str, allowed: str) -> None:
+    for message in (refused({name: value}, {}), refused({}, {SETTINGS[name].variable: value})):
+        assert message.startswith(f"{name}: ")
+        assert f"allowed: {allowed}" in message
+        if not SETTINGS[name].secret:
+            assert (
+                tomllib.loads("v = " + message.removeprefix(f"{name}: ").split(" is not allowed")[0])["v"]
+                == value
+            )
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("port = '9000'", 'port: "9000"'),
+        ("port = 9000.0", "port: 9000.0"),
+        ("port = true", "port: true"),
+        ("enable_checksum = 1", "enable_checksum: 1"),
+        ("fsync = 1", "fsync: 1"),
+        ("host = ['a']", 'host: ["a"]'),
+        ("request_timeout = inf", "request_timeout: Infinity"),
+        ("request_timeout = false", "request_timeout: false"),
+        ("log_level = 2020-01-01", "log_level: 2020-01-01"),
+        ("redis_url = {password = 'hunter2'}", "redis_url: ***"),
+        (f"fsync = '{'x' * 300}'", f'fsync: "{"x" * 199}… is not allowed'),
+    ],
+)
+def test_types_of_toml_are_strict(tmp_path: Path, text: str, shown: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        from_toml(tmp_path, text)
+    assert str(raised.value).startswith(shown)
+    assert "gateway.toml); allowed: " in str(raised.value)
+    assert "hunter2" not in str(raised.value)
+
+
+def test_toml_numbers(tmp_path: Path) -> None:
+    settings = from_toml(tmp_path, "request_timeout = 2\nsweep_interval = 0.5\nmax_frame_bytes = 2048")
+    assert (settings.request_timeout, settings.sweep_interval, settings.max_frame_bytes) == (2.0, 0.5, 2048)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("prot = 1", "prot: no such setting"),
+        ("redis-url = 'redis://:hunter2@host'", "redis-url: no such setting"),
+        ("[server]\nport = 1", "server: no such setting"),
+        ("a = 1\nport = ]", "is not TOML: Invalid value (at line 2, column 8)"),
+        ("port = 1\nport = 2", "is not TOML"),
+    ],
+)
+def test_bad_file_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        from_toml(tmp_path, text)
+    assert message in str(raised.value)
+    assert "gateway.toml" in str(raised.value)
+    assert "hunter2" not in str(raised.value)
+
+
+def test_did_you_mean(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"did you mean redis_url\?"):
+        from_toml(tmp_path, "redis-url = ''")
+    with pytest.raises(SettingsError, match="allowed: host, port, allow_anonymous, "):
+        from_toml(tmp_path, "zzz = 1")
+
+
+def test_file_that_cannot_be_read(tmp_path: Path) -> None:
+    assert "gateway.toml: cannot be read: No such file" in refused(
+        {"config": str(tmp_path / "gateway.toml")}, {}
+    )
+    assert "cannot be read" in refused({}, {"ZAQAR_GATEWAY_CONFIG": str(tmp_path)})
+    (tmp_path / "latin").write_bytes(b"host = '\xe9'")
+    assert "not UTF-8" in refused({"config": str(tmp_path / "latin")}, {})
+
+
+def test_unknown_variable_is_refused() -> None:
+    message = refused({}, {"ZAQAR_GATEWAY_PROT": "1"})
+    assert message == (
+        "ZAQAR_GATEWAY_PROT: no such setting (from the environment); did you mean ZAQAR_GATEWAY_PORT?"
+    )
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("ZAQAR_GATEWAY_PORT", "tcp://10.0.0.1:9000"),
+        ("ZAQAR_GATEWAY_PORT_9000_TCP_ADDR", "10.0.0.1"),
+        ("ZAQAR_GATEWAY_SERVICE_HOST", "10.0.0.1"),
+    ],
+)
+def test_variables_of_kubernetes_are_explained(variable: str, value: str) -> None:
+    assert "enableServiceLinks: false" in refused({}, {variable: value})
+
+
+def test_listening_beyond_loopback_needs_consent() -> None:
+    for host in ("0.0.0.0", "::", "192.0.2.1", "gateway.example"):
+        assert "--allow-anonymous" in refused({"host": host}, {})
+        assert load({"host": host, "allow_anonymous": True}, {})[0].host == host
+    for host in ("127.0.0.2", "::1", "localhost"):
+        assert load({"host": host}, {})[0].host == host
+    assert not is_loopback("127.0.0.1.example")
+
+
+def test_fsync_is_for_the_embedded_store() -> None:
+    message = refused({"fsync": "always"}, {"ZAQAR_GATEWAY_REDIS_URL": "redis://:hunter2@host"})
+    assert message.startswith("fsync: always is not allowed (from command line) beside redis_url")
+    assert "hunter2" not in message
+
+
+# --- what is shown --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "masked"),
+    [
+        ("redis://host:6379/0", "redis://host:6379/0"),
+        ("redis://:hunter2@host:6379/0", "redis://:***@host:6379/0"),
+        ("rediss://user:hunter2@host", "rediss://user:***@host"),
+        ("redis://user@host", "redis://user@host"),
+        ("mysql+pymysql://u:hun@ter/2:@host/db?charset=utf8", "mysql+pymysql://u:***@host/db?charset=utf8"),
+        ("unix:///run/redis.sock?db=1&password=hunter2", "unix:///run/redis.sock?db=1&password=***"),
+        ("mysql://host/db?ssl_key_Password=hunter2&x=1", "mysql://host/db?ssl_key_Password=***&x=1"),
+        ("redis:/:hunter2@host", "***"),
+        ("hunter2", "***"),
+    ],
+)
+def test_mask_url(url: str, masked: str) -> None:
+    assert mask_url(url) == masked
+
+
+def test_refused_secrets_are_masked() -> None:
+    message = refused({"redis_url": "redis://:hunter2@host:99999"}, {})
+    assert message.startswith(
+        'redis_url: "redis://:***@host:99999" is not allowed (from command line --redis-url)'
+    )
+    assert "hunter2" not in refused({}, {"ZAQAR_GATEWAY_CATALOG_URL": "hunter2"})
+
+
+def test_repr_holds_no_secret(tmp_path: Path) -> None:
+    assert "hunter2" not in repr(Settings(data_dir=tmp_path, redis_url="redis://:hunter2@host"))
+
+
+def test_as_toml_is_what_was_read(tmp_path: Path) -> None:
+    environ = {
+        "ZAQAR_GATEWAY_CATALOG_URL": "mysql+pymysql://zaqar:hunter2@host/zaqar",
+        "ZAQAR_GATEWAY_DATA_DIR": '/tmp/a "b" \\ü\x7f',
+    }
+    (tmp_path / "line\nbreak.toml").write_text("port = 1")
+    given = {"config": str(tmp_path / "line\nbreak.toml"), "enable_checksum": True}
+    settings, sources = load(given, environ)
+    text = as_toml(settings, sources)
+    document = tomllib.loads(text)
+    assert document == {
+        item.name: str(getattr(settings, item.name))
+        if item.name == "data_dir"
+        else getattr(settings, item.name)
+        for item in fields(Settings)
+        if item.name != "redis_url"
+    } | {"catalog_url": "mysql+pymysql://zaqar:***@host/zaqar"}
+    lines = {line.split(" ")[0]: line for line in text.splitlines()}
+    assert lines["catalog_url"].endswith("# environment ZAQAR_GATEWAY_CATALOG_URL")
+    assert lines["enable_checksum"].endswith("# command line")
+    assert lines["port"].endswith("line?break.toml")
+    assert lines["host"].endswith("# default")
+    assert "# redis_url is not set" in text
+
+
+def test_every_setting_is_described() -> None:
+    for setting in SETTINGS.values():
+        assert setting.help
+        assert setting.kind.allowed
+        assert setting.default_text

@@ -1,0 +1,65 @@
+"""What is derived from the schemas about each action."""
+
+from __future__ import annotations
+
+import pytest
+
+from protocol.registry import ACTIONS, Bound
+from schemas.actions import SHAPES
+from schemas.envelope import AuthenticateHeaders, RequestHeaders
+
+
+def test_every_shape_is_an_action() -> None:
+    assert set(ACTIONS) == set(SHAPES)
+    for name, action in ACTIONS.items():
+        assert action.name == name
+        assert action.request is SHAPES[name].request
+        assert action.headers is (AuthenticateHeaders if name == "authenticate" else RequestHeaders)
+
+
+@pytest.mark.parametrize(
+    ("trait", "names"),
+    [
+        ("names_new_queue", {"queue_create", "queue_update", "message_post", "subscription_create"}),
+        ("needs_client_uuid", {"message_post", "message_list"}),
+        ("admin", {"check_node_health"}),
+    ],
+)
+def test_traits(trait: str, names: set[str]) -> None:
+    assert {name for name, action in ACTIONS.items() if getattr(action, trait)} == names
+
+
+def test_bodies_that_may_be_left_out() -> None:
+    assert {name for name, action in ACTIONS.items() if not action.body_required} == {
+        "queue_list",
+        "authenticate",
+        "get_home_doc",
+        "check_node_health",
+        "ping_node",
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "bounds"),
+    [
+        ("queue_get", ()),
+        ("queue_list", (Bound("limit", 1, 20, items=False),)),
+        ("message_post", (Bound("messages", 1, 1000, items=True),)),
+        ("message_get_many", (Bound("message_ids", 1, 20, items=True),)),
+        (
+            "message_delete_many",
+            (Bound("message_ids", 1, 20, items=True), Bound("pop", 1, 20, items=False)),
+        ),
+        (
+            "claim_create",
+            (
+                Bound("ttl", 60, 43200, items=False),
+                Bound("grace", 60, 43200, items=False),
+                Bound("limit", 1, 20, items=False),
+            ),
+        ),
+        ("subscription_create", (Bound("ttl", 60, None, items=False),)),
+    ],
+)
+def test_bounds(name: str, bounds: tuple[Bound, ...]) -> None:
+    assert ACTIONS[name].bounds == bounds

@@ -1,0 +1,158 @@
+"""A small synchronous WebSocket client that speaks the protocol as a stock client does.
+
+::
+
+    with Client(gateway.url) as client:
+        reply = client.request("queue_create", {"queue_name": "jobs"})
+        assert reply.status == 201
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import msgpack
+from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Subprotocol
+
+Form = Literal["json", "msgpack"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer: its status, its body, and the echo of the request (protocol.md section 1)."""
+
+    status: int
+    body: Any
+    request: Any
+    document: dict[str, Any]
+    """The whole reply as it came."""
+
+
+class Client:
+    """One socket. Frames that are no replies are kept in `notifications`, in the order they came.
+
+    :param url: `ws://host:port/`.
+    :param form: `"json"` sends text frames, `"msgpack"` binary ones. Both are read.
+    :param project: the `X-Project-ID` of every request; a random one if not given.
+    :param client_id: the `Client-ID` of every request; a random UUID if not given.
+    :param subprotocol: offered in the handshake, if given.
+    :param timeout: seconds that opening and each reply may take.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        form: Form = "json",
+        project: str | None = None,
+        client_id: str | None = None,
+        subprotocol: str | None = None,
+        timeout: float = 15.0,
+    ) -> None:
+        self.form = form
+        self.project = f"project-{uuid.uuid4().hex[:12]}" if project is None else project
+        self.client_id = str(uuid.uuid4()) if client_id is None else client_id
+        self.timeout = timeout
+        self.notifications: list[Any] = []
+        self._closing = ExitStack()
+        self.socket: ClientConnection = self._closing.enter_context(
+            connect(
+                url,
+                subprotocols=None if subprotocol is None else [Subprotocol(subprotocol)],
+                max_size=None,
+                open_timeout=timeout,
+                close_timeout=timeout,
+                proxy=None,
+            )
+        )
+
+    def request(
+        self, action: str, body: dict[str, Any] | None = None, headers: dict[str, Any] | None = None
+    ) -> Reply:
+        """Send one request and wait for its reply. `headers` go over the client's own.
+
+        Raises `TimeoutError` without a reply in time and `ConnectionClosed` if the socket is closed.
+        """
+        self.send(action, body, headers)
+        return self.receive_reply()
+
+    def send(
+        self, action: str, body: dict[str, Any] | None = None, headers: dict[str, Any] | None = None
+    ) -> None:
+        """Send one request; `receive_reply` gets its answer later."""
+        document: dict[str, Any] = {
+            "action": action,
+            "headers": {"Client-ID": self.client_id, "X-Project-ID": self.project, **(headers or {})},
+        }
+        if body is not None:
+            document["body"] = body
+        self.send_raw(encode(document, self.form))
+
+    def send_raw(self, frame: str | bytes) -> None:
+        """Send a frame as it is: text for `str`, binary for `bytes`."""
+        self.socket.send(frame)
+
+    def receive(self, timeout: float | None = None) -> Any:
+        """The next frame, decoded, whatever it is. Raises `TimeoutError` after `timeout` seconds."""
+        return decode(self.socket.recv(timeout=self.timeout if timeout is None else timeout))
+
+    def receive_reply(self) -> Reply:
+        """The next reply; what comes before it goes to `notifications`."""
+        deadline = time.monotonic() + self.timeout
+        while True:
+            document = self.receive(max(0.0, deadline - time.monotonic()))
+            if is_reply(document):
+                return Reply(
+                    document["headers"].get("status"), document.get("body"), document.get("request"), document
+                )
+            self.notifications.append(document)
+
+    def wait_notifications(self, count: int, timeout: float | None = None) -> list[Any]:
+        """Wait until `notifications` holds at least `count`, and return it.
+
+        Raises `AssertionError` if fewer came within `timeout` seconds, or if a reply came unasked.
+        """
+        deadline = time.monotonic() + (self.timeout if timeout is None else timeout)
+        while len(self.notifications) < count:
+            try:
+                document = self.receive(max(0.0, deadline - time.monotonic()))
+            except TimeoutError:
+                seen = f"{len(self.notifications)} of {count} notifications came: {self.notifications!r:.500}"
+                raise AssertionError(seen) from None
+            assert not is_reply(document), f"a reply to no request: {document!r:.500}"
+            self.notifications.append(document)
+        return self.notifications
+
+    def close(self) -> None:
+        """Close the socket with the closing handshake."""
+        self._closing.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def is_reply(document: Any) -> bool:
+    """Whether a frame answers a request; notifications and events carry no `headers`."""
+    return isinstance(document, dict) and isinstance(document.get("headers"), dict)
+
+
+def encode(document: Any, form: Form) -> str | bytes:
+    """A document as a frame: text for JSON, bytes for MessagePack."""
+    return json.dumps(document) if form == "json" else msgpack.packb(document)
+
+
+def decode(frame: str | bytes) -> Any:
+    """The document in a frame."""
+    return msgpack.unpackb(frame) if isinstance(frame, bytes) else json.loads(frame)
