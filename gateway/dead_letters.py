@@ -1,11 +1,13 @@
 """Brings dead letters from the outbox of the queue that gave them up to the queue that takes them.
 
-The claim's script moves a message into the outbox of its own queue; this delivers it to the other one, which knows it
-by its origin and takes it once, and then removes it from the outbox. Whoever claims delivers at once; what a crash
-leaves behind, the sweeper delivers.
+The claim's script moves a message into the outbox of its own queue; this delivers it to the other one, which
+knows it by its origin and takes it once, and then removes it from the outbox. Whoever claims delivers at
+once; what a crash leaves behind, the sweeper delivers.
 """
 
 from __future__ import annotations
+
+from contextlib import suppress
 
 from storage.base import MessageStore, Queue, Waiting
 from storage.errors import StaleQueue
@@ -31,10 +33,8 @@ async def deliver(router: Router, store: MessageStore, source: Queue) -> int:
 async def _deliver_one(router: Router, source: Queue, letter: Waiting) -> None:
     async def hand_over(store: MessageStore, target: Queue) -> None:
         await store.deliver_dead_letter(source, letter, target)
-        try:
+        # If one of the two queues was removed just now, there is nothing left to forget.
+        with suppress(StaleQueue):
             await store.forget_dead_letter(source, letter, target)
-        except StaleQueue:
-            # One of the two queues was removed just now: then there is nothing left to forget.
-            pass
 
     await router.run(source.project, letter.queue_name, hand_over, create=True)

@@ -1,4 +1,4 @@
-"""What `/metrics` tells (Prometheus). Labels are bounded: actions that exist, statuses, codes of this program."""
+"""What `/metrics` tells (Prometheus). Labels are bounded: known actions, statuses, our own error codes."""
 
 from __future__ import annotations
 

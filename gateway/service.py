@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, cast
 
+from twisted.internet.address import IPv4Address
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.task import deferLater
@@ -20,7 +21,7 @@ from gateway.http.site import make_site
 from gateway.http.switch import SwitchFactory
 from gateway.metrics import Metrics
 from gateway.push.hub import Hub
-from gateway.settings import Settings, is_loopback, mask_url
+from gateway.settings import Settings, mask_url
 from gateway.sweeper import Sweeper
 from gateway.websocket.protocol import SocketFactory
 from protocol.errors import RequestError
@@ -61,7 +62,7 @@ class Gateway:
         self.url = ""
 
     async def start(self) -> None:
-        """Start everything and listen. Raises StartError; what was started must then be stopped all the same."""
+        """Start everything and listen. Raises StartError; what was started must be stopped all the same."""
         try:
             await self._start()
         except (DataFolderError, EmbeddedValkeyError, LayoutError, RequestError, OSError) as error:
@@ -113,21 +114,21 @@ class Gateway:
         return SQLCatalog(self._reactor, url, timeout=settings.request_timeout)
 
     async def _look_at_store(self, store: RedisStore) -> None:
-        """Refuse a store that throws messages away, warn of one that may lose them (design: what is promised)."""
+        """Refuse a store that throws messages away, warn of one that may lose them in a crash."""
         seen = await store.durability()
         log.info(
             "store", server=seen.server, role=seen.role, persistence=seen.persistence, eviction=seen.eviction
         )
         if seen.eviction not in ("noeviction", "unknown"):
             raise StartError(
-                f"the store's maxmemory-policy is {seen.eviction}: it would throw messages away when memory is "
-                "full; set it to noeviction"
+                f"the store's maxmemory-policy is {seen.eviction}: it would throw messages away when memory "
+                "is full; set it to noeviction"
             )
         if seen.persistence != "always":
             log.warning(
                 "store_may_lose_messages",
                 persistence=seen.persistence,
-                remedy="set appendonly yes and appendfsync always, unless the last seconds before a crash may be lost",
+                remedy="appendonly yes and appendfsync always, unless a crash may cost the last seconds",
             )
 
     def _make_hub(self, store: RedisStore, url: str, metrics: Metrics) -> Hub:
@@ -153,7 +154,7 @@ class Gateway:
         port: IListeningPort = self._reactor.listenTCP(
             settings.port, switch, backlog=1024, interface=interface
         )
-        number = port.getHost().port
+        number = cast(IPv4Address, port.getHost()).port
         shown = f"[{settings.host}]" if ":" in settings.host else settings.host
         self.url = f"ws://{shown}:{number}/"
         node.notification_url = f"http://{settings.notification_host or shown}:{number}/"

@@ -273,16 +273,13 @@ class Settings:
     message_delete_with_claim_id: bool = _setting(
         False, _boolean(), "deleting a claimed message needs its claim id"
     )
-    notification_host: str = _setting(
-        "",
+    notification_host: str | None = _setting(
+        None,
         _text("HOST", "an IP address or a host name", _host),
         "host name that subscribers are told",
-        default_text="host",
+        default_text="the value of host",
+        optional=True,
     )
-
-    def __post_init__(self) -> None:
-        if not self.notification_host:
-            object.__setattr__(self, "notification_host", self.host)
 
 
 SETTINGS: Mapping[str, Setting] = {

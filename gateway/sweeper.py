@@ -1,6 +1,7 @@
-"""Goes round all queues: gives back the memory of what expired, delivers dead letters that a crash left behind.
+"""Goes round all queues: frees the memory of what expired, delivers dead letters that a crash left behind.
 
-No answer waits for this: scripts do what is due in a queue before they answer. It is for queues that nobody asks.
+No answer waits for this: scripts do what is due in a queue before they answer. It is for queues that nobody
+uses.
 """
 
 from __future__ import annotations

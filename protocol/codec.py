@@ -11,7 +11,14 @@ import msgspec
 from msgspec import Raw
 
 from protocol.errors import BadRequest, SchemaViolation
-from protocol.tellable import TOO_DEEP, JsonReader, find_flaw, read_msgpack
+from protocol.tellable import (
+    TOO_DEEP,
+    find_msgpack_flaw,
+    json_nests_deeper,
+    msgpack_nests_deeper,
+    read_json,
+    read_msgpack,
+)
 from schemas import limits
 
 Value = TypeVar("Value")
@@ -81,30 +88,22 @@ class _Json:
             value = self._value(raw)
             # Integers beyond 64 bits show here.
             self._in_msgpack(value)
-        except (msgspec.DecodeError, RecursionError, ValueError, OverflowError) as error:
+        except RecursionError:
+            raise BadRequest(TOO_DEEP) from None
+        except (msgspec.DecodeError, ValueError, OverflowError) as error:
             raise BadRequest(_why_not(raw) or str(error)) from None
-        if raw.count(b"[") + raw.count(b"{") > limits.NESTING_MAX:
-            flaw = find_flaw(value, limits.NESTING_MAX)
-            if flaw is not None:
-                raise BadRequest(flaw)
+        if json_nests_deeper(raw, value, limits.NESTING_MAX):
+            raise BadRequest(TOO_DEEP)
 
 
 def _why_not(raw: bytes) -> str | None:
     """Why msgspec refuses a JSON value, found out at leisure."""
-    reader = JsonReader()
     try:
-        value = reader.read(raw.decode())
+        return read_json(raw.decode())[1]
     except ValueError as error:
         return f"the value is not JSON: {error}"
     except RecursionError:
         return TOO_DEEP
-    return reader.flaw or find_flaw(value, limits.NESTING_MAX)
-
-
-# First bytes (MessagePack specification, "Formats"). Inside strings and numbers they mean nothing, so
-# finding one only says that a closer look is needed.
-_FLOATS_BINARIES_EXTENSIONS: Final = bytes([*range(0xC4, 0xCC), *range(0xD4, 0xD9)])
-_CONTAINERS: Final = bytes([*range(0x80, 0xA0), *range(0xDC, 0xE0)])
 
 
 class _MessagePack:
@@ -129,14 +128,11 @@ class _MessagePack:
             value = read_msgpack(raw)
         except ValueError as error:
             raise BadRequest(f"the value is not MessagePack: {type(error).__name__} {error}") from None
-        size = len(raw)
-        if (
-            len(raw.translate(None, _FLOATS_BINARIES_EXTENSIONS)) != size
-            or size - len(raw.translate(None, _CONTAINERS)) > limits.NESTING_MAX
-        ):
-            flaw = find_flaw(value, limits.NESTING_MAX)
-            if flaw is not None:
-                raise BadRequest(flaw)
+        flaw = find_msgpack_flaw(raw, value)
+        if flaw is not None:
+            raise BadRequest(flaw)
+        if msgpack_nests_deeper(raw, value, limits.NESTING_MAX):
+            raise BadRequest(TOO_DEEP)
 
 
 CODECS: Final[Mapping[Form, Codec]] = MappingProxyType({Form.JSON: _Json(), Form.MSGPACK: _MessagePack()})

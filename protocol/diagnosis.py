@@ -16,7 +16,8 @@ from protocol.codec import CODECS, Form
 from protocol.errors import BadRequest, MalformedFrame, RequestError, SchemaViolation, UnknownAction
 from protocol.incoming import Incoming, is_secret
 from protocol.registry import ACTIONS, Action
-from protocol.tellable import TOO_DEEP, JsonReader, find_flaw, read_msgpack
+from protocol.tellable import json_nests_deeper, msgpack_nests_deeper, read_json, read_msgpack
+from schemas import limits
 
 
 def diagnose(frame: bytes, form: Form) -> Incoming:
@@ -37,15 +38,22 @@ def diagnose(frame: bytes, form: Form) -> Incoming:
 
 
 def _read(frame: bytes, form: Form) -> tuple[Any, str | None]:
-    """The frame's document, and what keeps it from being told in both forms."""
+    """The frame's document, and what keeps it from being told in both forms.
+
+    In MessagePack the latter is left to those who use a value: what is not used is not looked at.
+    """
     try:
-        if form is Form.MSGPACK:
-            return read_msgpack(frame), None
-        reader = JsonReader()
-        document = reader.read(frame.decode())
+        if form is Form.JSON:
+            document, flaw = read_json(frame.decode())
+            deep = json_nests_deeper(frame, document, limits.FRAME_NESTING_MAX)
+        else:
+            document, flaw = read_msgpack(frame), None
+            deep = msgpack_nests_deeper(frame, document, limits.FRAME_NESTING_MAX)
+        if deep:
+            raise RecursionError(f"arrays and objects are nested over {limits.FRAME_NESTING_MAX} deep")
     except (ValueError, RecursionError) as error:
         raise MalformedFrame(f"Can't decode {form.value} request. {type(error).__name__}: {error}") from None
-    return document, reader.flaw or find_flaw(document)
+    return document, flaw
 
 
 def _remember(incoming: Incoming, document: dict[Any, Any]) -> None:
@@ -58,23 +66,15 @@ def _remember(incoming: Incoming, document: dict[Any, Any]) -> None:
     incoming.raw_body = _encoded(document["body"], incoming.form) if "body" in document else None
 
 
-def _encoded(value: object, form: Form) -> Raw | None:
-    """`value` in `form`, or None if it is nested deeper than the encoders go."""
-    try:
-        # Unlike msgspec these two write all that was read: half surrogate pairs, extension types.
-        return Raw(json.dumps(value).encode() if form is Form.JSON else msgpack.packb(value))
-    except (ValueError, RecursionError):
-        return None
+def _encoded(value: object, form: Form) -> Raw:
+    # Unlike msgspec these two write all that was read: half surrogate pairs, extension types.
+    return Raw(json.dumps(value).encode() if form is Form.JSON else msgpack.packb(value))
 
 
 def _action(name: object) -> Action:
     if isinstance(name, str) and name in ACTIONS:
         return ACTIONS[name]
-    try:
-        shown = str(name)
-    except RecursionError:
-        shown = "What is nested so deeply"
-    raise UnknownAction(f"{shown} is not a valid action")
+    raise UnknownAction(f"{name} is not a valid action")
 
 
 def _fill(incoming: Incoming, action: Action, document: dict[Any, Any]) -> None:
@@ -91,10 +91,7 @@ def _fill(incoming: Incoming, action: Action, document: dict[Any, Any]) -> None:
 
 
 def _typed(value: object, shape: type[Any], where: str, form: Form) -> Any:
-    raw = _encoded(value, form)
-    if raw is None:
-        raise BadRequest(f"{where}: {TOO_DEEP}.")
     try:
-        return CODECS[form].decode(raw, shape)
+        return CODECS[form].decode(_encoded(value, form), shape)
     except SchemaViolation as error:
         raise SchemaViolation(f"{where}: {error}") from None

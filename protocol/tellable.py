@@ -1,20 +1,27 @@
-"""What keeps a value from being told in both JSON and MessagePack (protocol.md, "Bodies")."""
+"""What keeps a value from being told in both JSON and MessagePack (protocol.md, "Bodies").
+
+Everything here is linear in the size of the data. What can be left to compiled code is, because a frame
+may hold a million values.
+"""
 
 from __future__ import annotations
 
 import json
 import math
-import re
 from typing import Any, Final, NoReturn
 
 import msgpack
+import msgspec
 
 from schemas import limits
 
-_LONE_SURROGATE: Final = re.compile("[\ud800-\udfff]")
-
 # Longer ones are beyond 64 bits, and Python refuses to read those of more than 4,300 digits.
 _DIGITS_MAX: Final = 40
+
+# First bytes (MessagePack specification, "Formats"). Inside strings and numbers they mean nothing, so
+# finding one only says that a closer look is needed.
+_FLOATS_BINARIES_EXTENSIONS: Final = bytes([*range(0xC4, 0xCC), *range(0xD4, 0xD9)])
+_CONTAINERS: Final = bytes([*range(0x80, 0xA0), *range(0xDC, 0xE0)])
 
 SURROGATE: Final = "text holds half of a surrogate pair; send whole Unicode characters"
 NOT_FINITE: Final = "a number is too large or not finite; send finite numbers only"
@@ -24,22 +31,34 @@ EXTENSION: Final = "MessagePack extension types are not supported; send plain va
 TOO_DEEP: Final = f"arrays and objects are nested over {limits.NESTING_MAX} deep; flatten the value"
 
 
-class JsonReader:
+def read_json(text: str) -> tuple[Any, str | None]:
+    """The value of `text`, and why it cannot be told in both forms, or None.
+
+    Numbers that cannot be kept stand in the value as strings. Raises ValueError where `text` is not JSON
+    (RFC 8259: NaN and Infinity are not), RecursionError where it is nested deeper than Python can follow.
+    """
+    reader = _JsonReader()
+    value = reader.read(text)
+    return value, reader.flaw or _find_json_flaw(value)
+
+
+class _JsonReader:
     """Reads JSON with the standard library, which reads more than may be told in both forms."""
 
     def __init__(self) -> None:
         self.flaw: str | None = None
-        """What was found in the numbers."""
 
     def read(self, text: str) -> Any:
-        """The value of `text`. Numbers that cannot be kept stand in it as strings.
+        try:
+            return self._read(text, int)
+        except json.JSONDecodeError:
+            raise
+        except ValueError:
+            # Python does not read the longest integers; a call per integer is for this case only.
+            return self._read(text, self._integer)
 
-        Raises ValueError where `text` is not JSON (RFC 8259: NaN and Infinity are not), RecursionError
-        where it is nested deeper than the interpreter can follow.
-        """
-        return json.loads(
-            text, parse_int=self._integer, parse_float=self._number, parse_constant=self._constant
-        )
+    def _read(self, text: str, integer: Any) -> Any:
+        return json.loads(text, parse_int=integer, parse_float=self._number, parse_constant=self._constant)
 
     def _integer(self, digits: str) -> int | str:
         if len(digits) > _DIGITS_MAX:
@@ -58,49 +77,65 @@ class JsonReader:
         raise ValueError(f"{name} is not a JSON value")
 
 
+def _find_json_flaw(value: Any) -> str | None:
+    try:
+        msgspec.msgpack.encode(value)
+    except UnicodeEncodeError:
+        return SURROGATE
+    except OverflowError:
+        return NOT_64_BITS
+    return None
+
+
 def read_msgpack(data: bytes) -> Any:
     """The value of `data`. Raises ValueError, of which msgpack has several kinds, where it is none."""
     return msgpack.unpackb(data, raw=False, strict_map_key=True)
 
 
-def find_flaw(value: object, nesting: int | None = None) -> str | None:
-    """Why `value` cannot be told in both forms, or None. `nesting` also limits its depth."""
-    level: list[object] = [value]
-    depth = 0
-    while level:
-        deeper: list[object] = []
-        containers = False
-        for item in level:
-            if isinstance(item, list | dict):
-                containers = True
-            flaw = _look_at(item, deeper)
-            if flaw is not None:
-                return flaw
-        depth += containers
-        if nesting is not None and depth > nesting:
-            return TOO_DEEP
-        level = deeper
+def find_msgpack_flaw(data: bytes, value: object) -> str | None:
+    """Why `value`, which was read from `data`, cannot be told in both forms, or None."""
+    if len(data.translate(None, _FLOATS_BINARIES_EXTENSIONS)) == len(data):
+        return None
+    waiting = [value]
+    while waiting:
+        flaw = _look_at(waiting.pop(), waiting)
+        if flaw is not None:
+            return flaw
     return None
 
 
-def _look_at(item: object, deeper: list[object]) -> str | None:
-    """The flaw of one value without its members, which are added to `deeper`."""
-    flaw = None
-    if item is None or isinstance(item, bool | bytes):
-        pass
-    elif isinstance(item, str):
-        flaw = SURROGATE if _LONE_SURROGATE.search(item) else None
-    elif isinstance(item, int):
-        flaw = None if limits.INTEGER_MIN <= item <= limits.INTEGER_MAX else NOT_64_BITS
-    elif isinstance(item, float):
-        flaw = None if math.isfinite(item) else NOT_FINITE
-    elif isinstance(item, list):
-        deeper.extend(item)
-    elif isinstance(item, dict):
-        if not all(isinstance(key, str) for key in item):
-            return NOT_A_TEXT_KEY
-        deeper.extend(item)
-        deeper.extend(item.values())
-    else:
-        flaw = EXTENSION
-    return flaw
+def _look_at(item: object, waiting: list[object]) -> str | None:
+    """The flaw of one value without its members, which are added to `waiting`."""
+    if isinstance(item, dict):
+        waiting.extend(item.values())
+        return None if all(isinstance(key, str) for key in item) else NOT_A_TEXT_KEY
+    if isinstance(item, list):
+        waiting.extend(item)
+        return None
+    if isinstance(item, float):
+        return None if math.isfinite(item) else NOT_FINITE
+    return None if item is None or isinstance(item, str | int | bytes) else EXTENSION
+
+
+def json_nests_deeper(data: bytes, value: object, nesting: int) -> bool:
+    """Whether more than `nesting` arrays and objects stand inside each other in a value and its JSON."""
+    return data.count(b"[") + data.count(b"{") > nesting and _nests_deeper(value, nesting)
+
+
+def msgpack_nests_deeper(data: bytes, value: object, nesting: int) -> bool:
+    """The same for a value and its MessagePack."""
+    return len(data) - len(data.translate(None, _CONTAINERS)) > nesting and _nests_deeper(value, nesting)
+
+
+def _nests_deeper(value: object, nesting: int) -> bool:
+    level = [value] if isinstance(value, list | dict) else []
+    for _ in range(nesting):
+        if not level:
+            return False
+        level = [
+            member
+            for container in level
+            for member in (container.values() if isinstance(container, dict) else container)
+            if isinstance(member, list | dict)
+        ]
+    return bool(level)

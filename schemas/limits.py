@@ -48,6 +48,9 @@ QUEUE_NAME_CHARACTERS: Final = 64
 NESTING_MAX: Final = 100
 """Arrays and objects that may stand inside each other in a message body or in metadata."""
 
+FRAME_NESTING_MAX: Final = 400
+"""The same for a frame that is looked at closely: well below what the decoders' recursion bears."""
+
 INTEGER_MIN: Final = -(2**63)
 INTEGER_MAX: Final = 2**64 - 1
 """Integers that both JSON and MessagePack can tell."""

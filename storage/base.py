@@ -262,7 +262,7 @@ class MessageStore(Protocol):
     async def delete_messages(
         self, queue: Queue, sequences: Sequence[int], claims: Sequence[bytes] | None
     ) -> bool:
-        """Delete messages. With `claims`, all of them must be held by one of these; else False, and none is."""
+        """Delete messages. With `claims`, each must be held by one of these; else False, and none is."""
 
     async def pop_messages(self, queue: Queue, limit: int, dead_letter: DeadLetter | None) -> Claimed:
         """Take up to `limit` free messages out of the queue. At most once: a lost answer loses them."""
@@ -335,7 +335,7 @@ class Catalog(Protocol):
         """One queue."""
 
     async def update_queue(self, queue: Queue, metadata: Mapping[str, Any]) -> bool:
-        """Replace the metadata if they are still those of `queue`. False: somebody was faster, or it is gone."""
+        """Replace the metadata if they are still those of `queue`. False: they are not, or it is gone."""
 
     async def delete_queue(self, queue: Queue) -> None:
         """Remove this incarnation of a queue, if it is there."""

@@ -46,7 +46,7 @@ class StoreFull(Unavailable):
 
 
 class StoreReadOnly(Unavailable):
-    """The store takes no writes: it is a replica, or lacks replicas, or its disk fails. Nothing was written."""
+    """The store takes no writes: a replica, or it lacks replicas, or its disk fails. Nothing was written."""
 
     code = "store_read_only"
 

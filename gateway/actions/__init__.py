@@ -1,4 +1,4 @@
-"""One function per action, whatever transport calls it: it takes a `Call` and returns a status and a reply body."""
+"""One function per action, for every transport: it takes a `Call` and returns a status and a reply body."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from gateway.actions.call import Call, given
@@ -65,7 +66,8 @@ async def claim_get(call: Call) -> Answer:
 
 def _no_claim(call: Call) -> NotFound:
     return NotFound(
-        f"Claim {call.body.claim_id} does not exist in queue {call.body.queue_name} for project {call.project}",
+        f"Claim {call.body.claim_id} does not exist in queue {call.body.queue_name} "
+        f"for project {call.project}",
         error="The specified claim does not exist or has expired.",
     )
 
@@ -98,8 +100,6 @@ async def claim_delete(call: Call) -> Answer:
         if claim is not None:
             await store.release_claim(queue, claim)
 
-    try:
+    with suppress(NoQueue):
         await call.router.run(call.project, call.body.queue_name, release)
-    except NoQueue:
-        pass
     return 204, f"Claim {call.body.claim_id} deleted."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from gateway.actions.call import Call, given
@@ -100,8 +101,6 @@ async def queue_purge(call: Call) -> Answer:
     async def purge(store: MessageStore, queue: Queue) -> None:
         await store.purge(queue, messages="messages" in types, subscriptions="subscriptions" in types)
 
-    try:
+    with suppress(NoQueue):
         await call.router.run(call.project, call.body.queue_name, purge)
-    except NoQueue:
-        pass
     return 204, EmptyReply()

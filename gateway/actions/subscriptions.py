@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from time import time
 from typing import Any
 
@@ -20,7 +21,7 @@ Answer = tuple[int, Any]
 
 
 async def subscription_create(call: Call) -> Answer:
-    """Subscribe this socket, or somebody by URL. 409 if the subscriber has a subscription. Creates the queue."""
+    """Subscribe this socket, or somebody by URL; 409 if the subscriber is subscribed. Creates the queue."""
     body = call.body
     ttl = given(body.ttl, limits.SUBSCRIPTION_TTL_DEFAULT)
     check_lifetime(ttl, time())
@@ -132,8 +133,6 @@ async def subscription_delete(call: Call) -> Answer:
         if sequence is not None:
             await store.unsubscribe(queue, sequence)
 
-    try:
+    with suppress(NoQueue):
         await call.router.run(call.project, call.body.queue_name, end)
-    except NoQueue:
-        pass
     return 204, f"Subscription {call.body.subscription_id} removed."

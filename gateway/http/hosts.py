@@ -1,7 +1,7 @@
 """Which names the node answers to, and which pages may connect.
 
-Without this, any web page could reach a gateway on the visitor's own machine: by a name that resolves to 127.0.0.1
-(DNS rebinding), or by opening a WebSocket, which browsers let every page do (RFC 6455 section 10.2).
+Without this, any web page could reach a gateway on the visitor's own machine: by a name that resolves to
+127.0.0.1 (DNS rebinding), or by opening a WebSocket, which every page may do (RFC 6455 section 10.2).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ ANY = "*"
 
 
 def host_name(value: str) -> str:
-    """The name in a Host header or an origin, without port and brackets, in lower case; empty if there is none."""
+    """The name in a Host header or an origin: lower case, no port, no brackets; empty if there is none."""
     try:
         return (urlsplit(f"//{value}").hostname or "").lower()
     except ValueError:

@@ -36,8 +36,8 @@ VERSIONS = {
 def make_site(node: Node) -> Site:
     """All that plain HTTP offers."""
     root = Resource()
-    root.putChild(b"", _Versions())
-    root.putChild(b"healthz", _Alive())
+    root.putChild(b"", _Versions(node))
+    root.putChild(b"healthz", _Alive(node))
     root.putChild(b"readyz", _Ready(node))
     root.putChild(b"metrics", _Metrics(node))
     site = Site(root, timeout=60)
@@ -54,42 +54,34 @@ def _json(request: Request, status: int, document: object) -> bytes:
     return json.dumps(document).encode() + b"\n"
 
 
-class _Versions(Resource):
+class _Page(Resource):
     isLeaf = True
 
+    def __init__(self, node: Node) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Twisted's is not typed
+        self._node = node
+
+
+class _Versions(_Page):
     def render_GET(self, request: Request) -> bytes:
         """The versions of the API."""
         return _json(request, 300, VERSIONS)
 
 
-class _Alive(Resource):
-    isLeaf = True
-
+class _Alive(_Page):
     def render_GET(self, request: Request) -> bytes:
         """200 as long as the process works."""
         return _json(request, 200, {"status": "ok"})
 
 
-class _Metrics(Resource):
-    isLeaf = True
-
-    def __init__(self, node: Node) -> None:
-        super().__init__()
-        self._node = node
-
+class _Metrics(_Page):
     def render_GET(self, request: Request) -> bytes:
         """Prometheus' text format."""
         request.setHeader(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
         return self._node.metrics.text()
 
 
-class _Ready(Resource):
-    isLeaf = True
-
-    def __init__(self, node: Node) -> None:
-        super().__init__()
-        self._node = node
-
+class _Ready(_Page):
     def render_GET(self, request: Request) -> int:
         """200 if the store and the catalog answer and the store keeps what it is given; else 503."""
         left: list[Failure] = []

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection
 from typing import Any
 
-from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocol, IProtocolFactory
+from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocolFactory
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
@@ -39,18 +39,16 @@ class SwitchFactory(Factory):
         self.allowed_hosts = allowed_hosts
         self.timeout = timeout
 
-    def buildProtocol(self, addr: IAddress | None) -> IProtocol:
+    def buildProtocol(self, addr: IAddress | None) -> Protocol:
         return _Switch(self, addr)
 
-    def doStart(self) -> None:
-        super().doStart()
+    def startFactory(self) -> None:
         self.websocket.doStart()
         self.http.doStart()
 
-    def doStop(self) -> None:
+    def stopFactory(self) -> None:
         self.http.doStop()
         self.websocket.doStop()
-        super().doStop()
 
 
 class _Switch(Protocol):

@@ -1,8 +1,8 @@
 """The live messages of one queue on this node.
 
-What the store announces is a hint, the queue is the truth: an announcement that does not follow on the last known
-position makes the feed read what it missed. All subscribers share one position, but for those whose socket
-is slow: they fall behind, cost nothing meanwhile, and read from the queue when the socket takes more.
+What the store announces is a hint, the queue is the truth: an announcement that does not follow on the last
+known position makes the feed read what it missed. All subscribers share one position, but for those whose
+socket is slow: they fall behind, cost nothing meanwhile, and read from the queue when the socket takes more.
 """
 
 from __future__ import annotations

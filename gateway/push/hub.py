@@ -103,7 +103,10 @@ class Hub:
             feed.remove(sequence)
             ending: Deferred[None] = Deferred.fromCoroutine(self._end(feed.queue, sequence))
             self._ending.add(ending)
-            ending.addBoth(lambda _, done=ending: self._ending.discard(done))
+            ending.addBoth(self._ended, ending)
+
+    def _ended(self, _: object, ending: Deferred[None]) -> None:
+        self._ending.discard(ending)
 
     async def _end(self, queue: Queue, sequence: int) -> None:
         try:

@@ -13,7 +13,7 @@ class Sink(Protocol):
     closed: bool
 
     def push(self, frame: bytes, form: Form) -> bool:
-        """Send a notification in its turn. False: the socket takes no more now, and the frame was not taken."""
+        """Send a notification in its turn. False: the socket takes no more now; the frame was not taken."""
 
 
 class Subscriber:

@@ -22,12 +22,13 @@ log = get_logger(__name__)
 
 
 @implementer(IPushProducer)
-class SocketProtocol(WebSocketServerProtocol):  # type: ignore[misc]  # Autobahn's classes are not typed
-    """One WebSocket. The transport tells it, as a producer, when unsent bytes pile up and when they are gone."""
+class SocketProtocol(WebSocketServerProtocol):
+    """One WebSocket. As a producer, it hears from the transport when unsent bytes pile up and go."""
 
     factory: SocketFactory
+    transport: Any
     session: Session | None = None
-    # Autobahn sets TCP_NODELAY from this before it copies the factory's options: only a class attribute counts.
+    # Autobahn sets TCP_NODELAY before it copies the factory's options: only a class attribute counts.
     tcpNoDelay = True
 
     def onConnect(self, request: ConnectionRequest) -> None:
@@ -79,10 +80,10 @@ class SocketProtocol(WebSocketServerProtocol):  # type: ignore[misc]  # Autobahn
         """The connection is lost; onClose follows."""
 
 
-class SocketFactory(WebSocketServerFactory):  # type: ignore[misc]  # Autobahn's classes are not typed
+class SocketFactory(WebSocketServerFactory):
     """Builds sockets, and knows those that are open."""
 
-    protocol = SocketProtocol
+    protocol = SocketProtocol  # type: ignore[assignment]  # Autobahn builds it from this class
 
     def __init__(self, reactor: Any, node: Node) -> None:
         super().__init__(server=f"zaqar-gateway/{__version__}", reactor=reactor)

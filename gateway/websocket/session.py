@@ -1,8 +1,8 @@
 """One connected client: its requests one after the other, its notifications in between.
 
 A request's way is here from end to end: frame, codec, schema, authorise, action, store, reply, codec, frame.
-Requests of one socket are answered in the order in which they came. From when a request is taken up until its reply
-is out, no notification is sent; those that wait go out before the next request is taken up.
+Requests of one socket are answered in the order in which they came. From when a request is taken up until its
+reply is out, no notification is sent; those that wait go out before the next request is taken up.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from protocol.envelope import Incoming
 from protocol.errors import RequestError
 
 MAX_WAITING_BYTES = 1_048_576
-"""Notifications that wait for a reply to go first, in bytes; beyond, the subscription reads from the queue later."""
+"""Bytes of notifications that may wait for a reply; beyond, subscriptions read from the queue later."""
 
 log = get_logger(__name__)
 
@@ -45,8 +45,8 @@ class Wire(Protocol):
 class Session:
     """A client's requests, notifications and subscriptions.
 
-    `writable` is False while the socket's unsent bytes are over the transport's limit: then no request is taken up
-    and no notification is accepted, so that a client that does not read costs bounded memory.
+    `writable` is False while the socket's unsent bytes are over the transport's limit: then no request is
+    taken up and no notification is accepted, so that a client that does not read costs bounded memory.
     """
 
     def __init__(self, node: Node, wire: Wire) -> None:
@@ -98,7 +98,7 @@ class Session:
     # Notifications
 
     def push(self, frame: bytes, form: Form) -> bool:
-        """Send a notification in its turn. False: the socket takes no more now, and the frame was not taken."""
+        """Send a notification in its turn. False: the socket takes no more now; this was not taken."""
         if self.closed or not self.writable or self._waiting_bytes >= MAX_WAITING_BYTES:
             self._refused = True
             return False
@@ -183,8 +183,9 @@ class Session:
         # A fault of ours must cost this request only, never the connection or another client.
         except Exception:
             log.exception("request_broke", connection=self.id, request=self._count)
-            error = RequestError("The gateway failed on this request.", error="Unexpected error.")
-            return error.status, error.body()
+            fault = RequestError("The gateway failed on this request.", error="Unexpected error.")
+            self._node.metrics.store_failed(fault.code)
+            return fault.status, fault.body()
 
     @property
     def subscriber(self) -> str:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import hiredis
 from redis.connection import SSLConnection, parse_url
 from twisted.application.internet import ClientService, backoffPolicy
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.endpoints import TCP4ClientEndpoint, UNIXClientEndpoint, wrapClientTLS
-from twisted.internet.interfaces import IProtocol, IStreamClientEndpoint
-from twisted.internet.protocol import Factory
+from twisted.internet.interfaces import IAddress, IStreamClientEndpoint
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.ssl import optionsForClientTLS
 
 from storage.errors import StaleQueue, StoreBusy, StoreFailed, StoreFull, StoreReadOnly, StoreUnavailable
@@ -48,7 +48,8 @@ _REFUSALS: dict[str, Callable[[str], Exception]] = {
 def refusal(reply: hiredis.ReplyError) -> Exception:
     """The error that stands for an error reply of the server."""
     word = str(reply).split(" ", 1)[0]
-    return _REFUSALS.get(word, lambda text: StoreFailed(f"The message store refused: {text}"))(str(reply))
+    known = _REFUSALS.get(word)
+    return StoreFailed(f"The message store refused: {reply}") if known is None else known(str(reply))
 
 
 class Address:
@@ -79,10 +80,10 @@ Connection = TypeVar("Connection", StoreConnection, EventConnection)
 class _Factory(Factory):
     noisy = False
 
-    def __init__(self, build: Callable[[], IProtocol]) -> None:
+    def __init__(self, build: Callable[[], Protocol]) -> None:
         self._build = build
 
-    def buildProtocol(self, _: object) -> IProtocol:
+    def buildProtocol(self, addr: IAddress | None) -> Protocol:
         return self._build()
 
 
@@ -99,7 +100,7 @@ class _Service(Generic[Connection]):
         self._reactor = reactor
         address = Address(url, reactor)
         self._greeting = address.greeting
-        self._on_connected = on_connected
+        self._on_connected: Callable[[Connection], None] | None = on_connected
         self.connection: Connection | None = None
 
         def build_tied() -> Connection:
@@ -112,7 +113,7 @@ class _Service(Generic[Connection]):
             _Factory(build_tied),
             retryPolicy=RECONNECT,
             clock=reactor,
-            prepareConnection=lambda made: Deferred.fromCoroutine(self._greet(made)),
+            prepareConnection=lambda made: Deferred.fromCoroutine(self._greet(cast(Connection, made))),
         )
 
     async def _greet(self, connection: Connection) -> None:

@@ -1,7 +1,7 @@
 """A connection to Redis or Valkey on Twisted: commands go out together, answers come back in order.
 
-Measured need: with many callers this costs a tenth of the CPU of a pooled asyncio client, because all commands
-of one turn of the reactor share one write, and the server handles them in one read.
+Measured need: with many callers this costs a tenth of the CPU of a pooled asyncio client, because all
+commands of one turn of the reactor share one write, and the server handles them in one read.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def _nothing() -> None:
 
 
 class StoreConnection(Protocol):
-    """One connection. It gives up, and with it all commands under way, if an answer takes over `timeout` seconds."""
+    """One connection. It gives up, with all commands under way, if an answer takes over `timeout` seconds."""
 
     def __init__(self, clock: IReactorTime, timeout: float) -> None:
         self._clock = clock
@@ -60,7 +60,7 @@ class StoreConnection(Protocol):
         elif len(self._waiting) >= MAX_WAITING:
             answer.errback(StoreBusy("Too many commands wait for the message store."))
         else:
-            self._unsent.append(hiredis.pack_command(command))
+            self._unsent.append(hiredis.pack_command(command))  # type: ignore[arg-type]  # its stub wants a 1-tuple
             self._waiting.append((self._clock.seconds(), answer))
             if self._flush is None:
                 self._flush = self._clock.callLater(0, self._write)
@@ -78,7 +78,7 @@ class StoreConnection(Protocol):
             while (reply := self._reader.gets()) is not False:
                 self._waiting.popleft()[1].callback(reply)
         except (hiredis.ProtocolError, IndexError):
-            # Not a Redis server, or one that talks out of turn: no answer can be trusted to be whose it seems.
+            # Not a Redis server, or one that talks out of turn: no answer can be trusted any more.
             self.abort()
 
     def _check_oldest(self) -> None:
@@ -149,7 +149,7 @@ class EventConnection(Protocol):
 
     def _write(self, *command: bytes | str | int) -> None:
         assert self.transport is not None
-        self.transport.write(hiredis.pack_command(command))
+        self.transport.write(hiredis.pack_command(command))  # type: ignore[arg-type]  # as above
 
     def dataReceived(self, data: bytes) -> None:
         self._reader.feed(data)

@@ -1,4 +1,4 @@
-"""What a server says of itself: its persistence, what it does when memory is full, and the layout of its data."""
+"""What a server says of itself: persistence, what it does when memory is full, the layout of its data."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ async def check_layout(client: StoreClient) -> None:
     found = int(await client.execute("GET", _LAYOUT_KEY))
     if found != LAYOUT:
         raise LayoutError(
-            f"The message store holds data of layout {found}; this version of the gateway works on layout {LAYOUT}."
+            f"The message store holds data of layout {found}; this version of the gateway needs {LAYOUT}."
         )
 
 

@@ -1,4 +1,4 @@
-"""Runs scripts on a queue's keys: loads them again if the server forgot, goes on where more is due, retries what may be."""
+"""Runs scripts on a queue's keys: loads them if the server forgot, goes on while more is due, retries."""
 
 from __future__ import annotations
 

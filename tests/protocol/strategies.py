@@ -45,9 +45,7 @@ odd_values = st.recursive(
 """Values that MessagePack can write, tellable or not."""
 
 odd_json_values = st.recursive(
-    st.one_of(
-        st.none(), st.booleans(), any_integers, any_floats, any_texts
-    ),
+    st.one_of(st.none(), st.booleans(), any_integers, any_floats, any_texts),
     lambda children: st.one_of(
         st.lists(children, max_size=4), st.dictionaries(any_texts, children, max_size=4)
     ),

@@ -18,9 +18,7 @@ CLIENT = "11111111-1111-4111-8111-111111111111"
 
 def request(action: str, body: dict[str, Any], client: str = CLIENT, project: str = "p") -> Incoming:
     incoming = read(
-        as_json(
-            {"action": action, "headers": {"Client-ID": client, "X-Project-ID": project}, "body": body}
-        ),
+        as_json({"action": action, "headers": {"Client-ID": client, "X-Project-ID": project}, "body": body}),
         Form.JSON,
     )
     assert incoming.failure is None
@@ -66,10 +64,18 @@ def test_what_may_be_asked(action: str, body: dict[str, Any]) -> None:
         ("subscription_list", {"queue_name": "q", "limit": 21}, "limit must be from 1 to 20, not 21"),
         ("claim_create", {"queue_name": "q", "ttl": 59}, "ttl must be from 60 to 43200, not 59"),
         ("claim_create", {"queue_name": "q", "grace": 43201}, "grace must be from 60 to 43200, not 43201"),
-        ("claim_update", {"queue_name": "q", "claim_id": "c", "ttl": 0}, "ttl must be from 60 to 43200, not 0"),
+        (
+            "claim_update",
+            {"queue_name": "q", "claim_id": "c", "ttl": 0},
+            "ttl must be from 60 to 43200, not 0",
+        ),
         ("subscription_create", {"queue_name": "q", "ttl": 59}, "ttl must be at least 60, not 59"),
         ("subscription_create", {"queue_name": "q", "ttl": 0}, "ttl must be at least 60, not 0"),
-        ("message_post", {"queue_name": "q", "messages": []}, "messages must have from 1 to 1000 items, not 0"),
+        (
+            "message_post",
+            {"queue_name": "q", "messages": []},
+            "messages must have from 1 to 1000 items, not 0",
+        ),
         (
             "message_post",
             {"queue_name": "q", "messages": [{}] * 1001},

@@ -41,7 +41,14 @@ def test_ids_sort_as_sequences_do(one: int, other: int, incarnation: int) -> Non
 
 @pytest.mark.parametrize(
     "text",
-    ["", "bogus", OTHER, format_id(1, 2).replace("-", ""), "{" + format_id(1, 2) + "}", format_id(1, 2) + "\n"],
+    [
+        "",
+        "bogus",
+        OTHER,
+        format_id(1, 2).replace("-", ""),
+        "{" + format_id(1, 2) + "}",
+        format_id(1, 2) + "\n",
+    ],
 )
 def test_what_is_no_id(text: str) -> None:
     assert parse_id(text) is None
@@ -91,7 +98,9 @@ def test_a_marker_of_something_else_is_the_beginning() -> None:
     assert parse_marker(OTHER, 7) is None
 
 
-@pytest.mark.parametrize("text", ["bogus", "-1", "1.0", "9007199254740992", "1" * 17, "٣", "1\n", OTHER + "0"])
+@pytest.mark.parametrize(
+    "text", ["bogus", "-1", "1.0", "9007199254740992", "1" * 17, "٣", "1\n", OTHER + "0"]
+)
 def test_deviation_17_what_has_not_the_form_of_a_marker_is_refused(text: str) -> None:
     with pytest.raises(BadRequest, match="marker must be"):
         parse_marker(text, 7)

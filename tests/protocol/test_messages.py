@@ -51,6 +51,11 @@ def test_messages_in_a_binary_frame() -> None:
     ]
 
 
+def each(key: str, *values: Any) -> list[dict[str, Any]]:
+    """One message per value of a key."""
+    return [{key: value, "body": "x"} for value in values]
+
+
 @pytest.mark.parametrize("ttl", [60, 300, 1209600])
 def test_legal_ttls(ttl: int) -> None:
     assert post(as_json([{"ttl": ttl, "body": "x"}]))[0].ttl == ttl
@@ -59,8 +64,11 @@ def test_legal_ttls(ttl: int) -> None:
 @pytest.mark.parametrize(
     "message",
     [
-        *({"ttl": ttl, "body": "x"} for ttl in (59, 0, -5, 1209601, "300", 60.0, 60.5, None, True, [], 10**20)),
-        *({"delay": delay, "body": "x"} for delay in (901, -1, "x", None, 1.0)),
+        *(
+            {"ttl": ttl, "body": "x"}
+            for ttl in (59, 0, -5, 1209601, "300", 60.0, 60.5, None, True, [], 10**20)
+        ),
+        *each("delay", 901, -1, "x", None, 1.0),
         {"ttl": 60},
         {},
         5,

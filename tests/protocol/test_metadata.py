@@ -19,6 +19,11 @@ def read(metadata: Any, form: Form = Form.JSON) -> dict[str, Any]:
     return read_metadata(Raw(data), form)
 
 
+def each(key: str, *values: Any) -> list[dict[str, Any]]:
+    """One metadata object per value of a key."""
+    return [{key: value} for value in values]
+
+
 LEGAL: list[dict[str, Any]] = [
     {},
     {"a": {"b": [1, None, 2.5, "ü"]}},
@@ -51,16 +56,21 @@ LEGAL: list[dict[str, Any]] = [
     {"_unknown_reserved": 1},
 ]
 
-ILLEGAL: list[dict[str, Any]] = [
+ILdef each(key: str, *values: Any) -> list[dict[str, Any]]:
+    """One metadata object per value of a key."""
+    return [{key: value} for value in values]
+
+
+LEGAL: list[dict[str, Any]] = [
     {"big": "x" * 65536},
-    *({"_default_message_ttl": value} for value in (59, 0, -1, 1209601, "300", 3.5, True, [])),
-    *({"_max_messages_post_size": value} for value in (0, -1, 262145, "100", 3.5, True)),
-    *({"_max_claim_count": value} for value in (-1, "3", 1.5, True, 2**53)),
-    *({"_dead_letter_queue": value} for value in ("", 5, "bad name!", "q" * 65, "nl\n")),
-    *({"_dead_letter_queue_messages_ttl": value} for value in (59, 0, 1209601, "60")),
-    *({"_default_message_delay": value} for value in (901, -1, "1", 1.5)),
-    *({"_enable_encrypt_messages": value} for value in ("yes", 1, 0)),
-    *({"_flavor": value} for value in (5, {})),
+    *each("_default_message_ttl", 59, 0, -1, 1209601, "300", 3.5, True, []),
+    *each("_max_messages_post_size", 0, -1, 262145, "100", 3.5, True),
+    *each("_max_claim_count", -1, "3", 1.5, True, 2**53),
+    *each("_dead_letter_queue", "", 5, "bad name!", "q" * 65, "nl\n"),
+    *each("_dead_letter_queue_messages_ttl", 59, 0, 1209601, "60"),
+    *each("_default_message_delay", 901, -1, "1", 1.5),
+    *each("_enable_encrypt_messages", "yes", 1, 0),
+    *each("_flavor", 5, {}),
     {"_retry_policy": "str"},
     {"big": 2**64},
     {"big": -(2**63) - 1},
@@ -102,7 +112,7 @@ def test_binary_values_are_kept_as_a_text_client_sees_them() -> None:
 
 
 def test_what_cannot_be_told_in_both_forms_is_refused() -> None:
-    with pytest.raises(BadRequest, match="metadata: .*extension"):
+    with pytest.raises(BadRequest, match=r"metadata: .*extension"):
         read({"a": msgpack.ExtType(5, b"x")}, Form.MSGPACK)
 
 

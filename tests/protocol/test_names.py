@@ -14,7 +14,9 @@ def test_legal_queue_names(name: str) -> None:
     check_queue_name(name)
 
 
-@pytest.mark.parametrize("name", ["", " ", "q" * 65, "a b", "a/b", "ünï", "日本", "a\nb", "q%20", "\x00", "٣"])
+@pytest.mark.parametrize(
+    "name", ["", " ", "q" * 65, "a b", "a/b", "ünï", "日本", "a\nb", "q%20", "\x00", "٣"]
+)
 def test_illegal_queue_names(name: str) -> None:
     assert not is_queue_name(name)
     with pytest.raises(BadRequest, match="queue name"):

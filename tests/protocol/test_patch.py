@@ -46,9 +46,7 @@ def test_pointers_are_unescaped() -> None:
 @pytest.mark.parametrize("operation", ["replace", "remove"])
 def test_what_is_missing_is_a_conflict(operation: str) -> None:
     with pytest.raises(Conflict, match=r"patch\[1\]"):
-        patch(
-            {"op": "remove", "path": "/metadata/a"}, {"op": operation, "path": "/metadata/zz", "value": 1}
-        )
+        patch({"op": "remove", "path": "/metadata/a"}, {"op": operation, "path": "/metadata/zz", "value": 1})
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import CancelledError, Deferred
 
-from protocol.body import Body
+from protocol.body import Body, Form
 from storage.base import DeadLetter, MessageStore, NewMessage, Queue, Stats
 from storage.catalog.engine import sqlite_url
 from storage.catalog.sql import SQLCatalog
@@ -89,29 +89,17 @@ async def free(store: MessageStore, queue: Queue) -> int:
 
 
 async def post(store: MessageStore, queue: Queue) -> int:
-    await store.post(queue, [NewMessage(Body("json", b"1"), 60)], CLIENT)
+    await store.post(queue, [NewMessage(Body(Form.JSON, b"1"), 60)], CLIENT)
     return queue.incarnation
-
-
-async def always_stale(_store: MessageStore, _queue: Queue) -> None:
-    raise StaleQueue
 
 
 async def no_dead_letters(_queue: Queue) -> None:
     raise AssertionError("there are none")
 
 
-def start(call: Awaitable[Any]) -> list[Deferred[Any]]:
-    """A running coroutine, in a list, so that it is not awaited on the way."""
-
-    async def go() -> Any:
-        return await call
-
-    return [Deferred.fromCoroutine(go())]
-
-
 def ensure(router: Router, name: str = "q") -> Queue:
-    return run(router.ensure, "p", name)[0]
+    answer: tuple[Queue, bool] = run(router.ensure, "p", name)
+    return answer[0]
 
 
 # Finding

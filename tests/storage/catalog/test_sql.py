@@ -57,9 +57,9 @@ def catalog(make_catalog: MakeCatalog) -> SQLCatalog:
 
 
 def create(catalog: SQLCatalog, project: str, name: str, metadata: Mapping[str, Any] | None = None) -> Queue:
-    queue, created = run(catalog.create_queue, project, name, metadata or {})
-    assert created
-    return queue
+    answer: tuple[Queue, bool] = run(catalog.create_queue, project, name, metadata or {})
+    assert answer[1]
+    return answer[0]
 
 
 @contextlib.contextmanager
@@ -117,7 +117,22 @@ def test_what_does_not_exist_is_none(catalog: SQLCatalog) -> None:
     assert run(catalog.get_queue, "other", "q") is None
 
 
-NAMES = ["q", "Q", "q ", " q", "q.", "q..", "é", "e", "e\N{COMBINING ACUTE ACCENT}", "ß", "ss", "a\0", "a", "q\n"]
+NAMES = [
+    "q",
+    "Q",
+    "q ",
+    " q",
+    "q.",
+    "q..",
+    "é",
+    "e",
+    "e\N{COMBINING ACUTE ACCENT}",
+    "ß",
+    "ss",
+    "a\0",
+    "a",
+    "q\n",
+]
 
 
 def test_names_are_compared_and_ordered_byte_by_byte(catalog: SQLCatalog) -> None:
@@ -365,7 +380,8 @@ def test_a_caller_that_goes_away_leaves_its_turn_to_others(catalog: SQLCatalog) 
     with hanging(catalog) as taken:
         first = start_hanging_call(catalog, taken)
         second = run(lambda: [Deferred.fromCoroutine(catalog.create_queue("p", "q", {}))])[0]
-        run(lambda: (second.addErrback(lambda _: None), second.cancel())[1])
+        second.addErrback(lambda _: None)
+        reactor.callFromThread(second.cancel)
     run(eventually, lambda: first.called)
     assert run(catalog.get_queue, "p", "q") is None
 
@@ -389,13 +405,21 @@ def test_only_so_many_calls_may_wait(make_catalog: MakeCatalog) -> None:
 # Start and stop
 
 
-def test_it_waits_for_a_database_at_the_start(file: Path) -> None:
+# In the mode `delete` not even reading is possible.
+@pytest.mark.parametrize("mode", ["delete", "wal"])
+def test_it_waits_for_a_database_at_the_start(file: Path, mode: str) -> None:
+    with sqlite3.connect(file) as other:
+        other.execute(f"PRAGMA journal_mode = {mode}")
     attempts: list[object] = []
-    with locked(file):  # A new file: even a reader would wait.
+
+    def attempt(*_: object) -> None:
+        attempts.append(None)
+
+    with locked(file):
         catalog = SQLCatalog(reactor, sqlite_url(file), timeout=0.1)
-        event.listen(catalog._engine, "do_connect", lambda *_: attempts.append(1) and None)
+        event.listen(catalog._engine, "do_connect", attempt)
         started = run(lambda: [Deferred.fromCoroutine(catalog.start(patience=60))])[0]
-        run(eventually, lambda: len(attempts) > 1)
+        run(eventually, lambda: len(attempts) > 2)
     run(lambda: started)
     create(catalog, "p", "q")
     run(catalog.stop)
