@@ -55,6 +55,7 @@ lock: $(VENV)/.dev
 	$(COMPILE) $(UPGRADE) -c requirements.lock --group build -o requirements-build.lock
 	$(COMPILE) $(UPGRADE) -c requirements.lock -c requirements-build.lock pyproject.toml --group build --group dev \
 		-o requirements-dev.lock
+	$(COMPILE) $(UPGRADE) tests/clients/zaqarclient.in -o tests/clients/zaqarclient.lock
 
 clean:
 	rm -rf $(VENV) build dist .coverage .coverage.* htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache \

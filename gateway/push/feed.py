@@ -60,14 +60,17 @@ class Feed:
         self._timers: dict[str, IDelayedCall] = {}
         self.users = 0
         """Subscribers, and those about to become one: with none left the feed can go."""
-        self._ready: list[Deferred[None]] = []
+        self._ready: list[Deferred[Failure | None]] = []
 
     # Life
 
     async def ready(self, timeout: float) -> None:
-        """Wait until the feed knows where the queue stands; TimeoutError after `timeout` seconds."""
+        """Wait until the feed knows where the queue stands.
+
+        Raises TimeoutError after `timeout` seconds, StaleQueue if the queue is not in the store.
+        """
         if self._position is None:
-            waiting: Deferred[None] = Deferred()
+            waiting: Deferred[Failure | None] = Deferred()
             self._ready.append(waiting)
             await waiting.addTimeout(timeout, self._reactor)
 
@@ -86,13 +89,16 @@ class Feed:
         swept = await self._store.sweep(self.queue)
         if self._position is None:
             self._position = swept.visible
-            ready, self._ready = self._ready, []
-            for waiting in ready:
-                if not waiting.called:
-                    waiting.callback(None)
-        else:
-            self._read_to(swept.visible)
+            self._tell_ready(None)
+        # What was announced while the answer was on its way counts too.
+        self._read_to(max(swept.visible, self._target))
         self._wake_in(swept.due_in)
+
+    def _tell_ready(self, outcome: Failure | None) -> None:
+        ready, self._ready = self._ready, []
+        for waiting in ready:
+            if not waiting.called:  # else it has timed out
+                waiting.callback(outcome)
 
     # Announcements
 
@@ -108,7 +114,10 @@ class Feed:
                     self.remove(sequence)
 
     def _announced(self, before: int, last: int, messages: list[Message] | None) -> None:
-        if self._position is None or last <= self._position:
+        if self._position is None:
+            self._target = max(self._target, last)
+            return
+        if last <= self._position:
             return
         if messages is None or self._reading or before > self._position:
             self._read_to(last)
@@ -128,6 +137,8 @@ class Feed:
 
     def _read_to(self, position: int) -> None:
         self._target = max(self._target, position)
+        if self._position is None or self._target <= self._position:
+            return
         if self._reading:
             self._read_again = True
         else:
@@ -230,6 +241,7 @@ class Feed:
 
     def _failed(self, failure: Failure, task: Callable[[], Awaitable[None]]) -> None:
         if failure.check(StaleQueue):  # the queue is gone: so are its subscriptions
+            self._tell_ready(failure)
             self.told(Ended(None))
             return
         if not failure.check(RequestError):

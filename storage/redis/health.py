@@ -18,8 +18,11 @@ class LayoutError(Exception):
 
 async def check_layout(client: StoreClient) -> None:
     """Write the layout into an empty store, or see that it is ours. Raises LayoutError if it is not."""
-    await client.execute("SETNX", _LAYOUT_KEY, LAYOUT)
-    found = int(await client.execute("GET", _LAYOUT_KEY))
+    found = await client.execute("GET", _LAYOUT_KEY)
+    if found is None:  # written only where it is missing: a store that is full must not keep a node from starting
+        await client.execute("SETNX", _LAYOUT_KEY, LAYOUT)
+        found = await client.execute("GET", _LAYOUT_KEY)
+    found = int(found)
     if found != LAYOUT:
         raise LayoutError(
             f"The message store holds data of layout {found}; this version of the gateway needs {LAYOUT}."

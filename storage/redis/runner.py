@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from protocol.errors import Unavailable
 from storage.base import Queue
 from storage.errors import OutcomeUnknown, StoreBusy
 from storage.redis.client import ScriptUnknown, StoreClient
@@ -38,24 +39,30 @@ class ScriptRunner:
     async def run(self, script: Script, queue: Queue, *arguments: Argument, repeatable: bool) -> Reply:
         """Run a script and return its answer.
 
-        A `repeatable` one, which does no more the second time, is sent again when the connection breaks.
+        A `repeatable` one, which does no more the second time, is sent again, once, when the connection breaks
+        before the time is up. OutcomeUnknown if that brings no answer either.
         Raises what storage.errors names; StaleQueue if the queue is not here.
         """
         deadline = self._reactor.seconds() + self._timeout
+        unknown: OutcomeUnknown | None = None
         while True:
             try:
+                if unknown is not None:
+                    await self._client.connected(RECONNECT_PATIENCE)
                 reply = await self._evaluate(script, queue, arguments)
-            except OutcomeUnknown:
-                if not repeatable:
+            except OutcomeUnknown as error:
+                if not repeatable or unknown is not None or self._reactor.seconds() > deadline:
                     raise
-                repeatable = False
-                await self._client.connected(RECONNECT_PATIENCE)
+                unknown = error
                 continue
+            except Unavailable as error:
+                # The first attempt may have been done, whatever became of the second.
+                raise unknown or error from None
             if reply != b"AGAIN":
                 return reply
             # A few hundred due records were handled; the next call goes on. Each makes progress.
             if self._reactor.seconds() > deadline:
-                raise StoreBusy("The queue has more due work than fits the request's time.")
+                raise unknown or StoreBusy("The queue has more due work than fits the request's time.")
 
     async def _evaluate(self, script: Script, queue: Queue, arguments: tuple[Argument, ...]) -> Reply:
         key = head_key(queue)

@@ -64,10 +64,7 @@ def test_legal_ttls(ttl: int) -> None:
 @pytest.mark.parametrize(
     "message",
     [
-        *(
-            {"ttl": ttl, "body": "x"}
-            for ttl in (59, 0, -5, 1209601, "300", 60.0, 60.5, None, True, [], 10**20)
-        ),
+        *each("ttl", 59, 0, -5, 1209601, "300", 60.0, 60.5, None, True, [], 10**20),
         *each("delay", 901, -1, "x", None, 1.0),
         {"ttl": 60},
         {},

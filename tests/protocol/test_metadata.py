@@ -56,12 +56,7 @@ LEGAL: list[dict[str, Any]] = [
     {"_unknown_reserved": 1},
 ]
 
-ILdef each(key: str, *values: Any) -> list[dict[str, Any]]:
-    """One metadata object per value of a key."""
-    return [{key: value} for value in values]
-
-
-LEGAL: list[dict[str, Any]] = [
+ILLEGAL: list[dict[str, Any]] = [
     {"big": "x" * 65536},
     *each("_default_message_ttl", 59, 0, -1, 1209601, "300", 3.5, True, []),
     *each("_max_messages_post_size", 0, -1, 262145, "100", 3.5, True),
