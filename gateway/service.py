@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
@@ -235,6 +236,20 @@ def serve(settings: Settings) -> int:
     def start() -> None:
         Deferred.fromCoroutine(gateway.start()).addErrback(failed)
 
+    ending = False
+
+    def end(*_: object) -> None:
+        nonlocal ending
+        if not ending:  # a second signal while it stops changes nothing
+            ending = True
+            reactor.callFromThread(reactor.stop)
+
+    def take_signals() -> None:
+        # Twisted's own handlers, which run() has just set, fail at the second signal.
+        signal.signal(signal.SIGTERM, end)
+        signal.signal(signal.SIGINT, end)
+
+    reactor.callWhenRunning(take_signals)
     reactor.callWhenRunning(start)
     reactor.addSystemEventTrigger("before", "shutdown", gateway.stop)
     reactor.run()

@@ -17,6 +17,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -38,7 +39,9 @@ class Gateway:
     `log_lines` holds its log so far, one line per item, and `events` the same read as JSON.
     """
 
-    def __init__(self, data_dir: Path, arguments: list[str], environment: dict[str, str]) -> None:
+    def __init__(
+        self, data_dir: Path, arguments: list[str], environment: dict[str, str], prefix: list[str]
+    ) -> None:
         self.data_dir = data_dir
         self.log_lines: list[str] = []
         self._news = threading.Condition()
@@ -47,7 +50,7 @@ class Gateway:
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("ZAQAR_GATEWAY_")}
         command = [sys.executable, "-m", "gateway", "serve", "--port", "0", "--data-dir", str(data_dir)]
         self._process = subprocess.Popen(
-            [*command, *arguments],
+            [*prefix, *command, *arguments],
             cwd=ROOT,
             env={**inherited, **environment},
             stdin=subprocess.DEVNULL,
@@ -159,19 +162,24 @@ class Gateway:
         self._process.stderr.close()
 
 
-def launch_gateway(data_dir: Path, *arguments: str, environment: dict[str, str] | None = None) -> Gateway:
+def launch_gateway(
+    data_dir: Path, *arguments: str, environment: dict[str, str] | None = None, prefix: Sequence[str] = ()
+) -> Gateway:
     """Start the program and return at once; for a start that is meant to fail."""
-    return Gateway(data_dir, list(arguments), environment or {})
+    return Gateway(data_dir, list(arguments), environment or {}, list(prefix))
 
 
-def start_gateway(data_dir: Path, *arguments: str, environment: dict[str, str] | None = None) -> Gateway:
+def start_gateway(
+    data_dir: Path, *arguments: str, environment: dict[str, str] | None = None, prefix: Sequence[str] = ()
+) -> Gateway:
     """Start the program and wait until it listens.
 
     :param data_dir: its `--data-dir`; the embedded store lives there unless the arguments name another.
     :param arguments: further ones, such as `"--redis-url", store.url`.
     :param environment: variables over the inherited ones, of which none begins with `ZAQAR_GATEWAY_`.
+    :param prefix: a program that runs it, in its own process: `("strace", "-D", "-f")`.
     """
-    gateway = launch_gateway(data_dir, *arguments, environment=environment)
+    gateway = launch_gateway(data_dir, *arguments, environment=environment, prefix=prefix)
     try:
         gateway.url = gateway.wait_event("listening", START_TIMEOUT)["url"]
     except BaseException:
