@@ -27,6 +27,7 @@ from gateway.sweeper import Sweeper
 from gateway.websocket.protocol import SocketFactory
 from protocol.errors import RequestError
 from storage.base import Event
+from storage.catalog.engine import sqlite_url
 from storage.catalog.sql import SQLCatalog
 from storage.redis.events import RedisEvents
 from storage.redis.health import LayoutError
@@ -111,7 +112,7 @@ class Gateway:
 
     def _make_catalog(self) -> SQLCatalog:
         settings = self._settings
-        url = settings.catalog_url or f"sqlite:///{settings.data_dir / 'catalog.sqlite'}"
+        url = settings.catalog_url or sqlite_url(settings.data_dir / "catalog.sqlite")
         return SQLCatalog(self._reactor, url, timeout=settings.request_timeout)
 
     async def _look_at_store(self, store: RedisStore) -> None:

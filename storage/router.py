@@ -137,8 +137,9 @@ class Router:
     async def remove(self, project: str, name: str, drain: Callable[[Queue], Awaitable[object]]) -> None:
         """Remove a queue with all that is in it. Nothing happens if there is none.
 
-        Once the catalog has let it go, it is gone for everybody. What the store still has of it after a
-        crash, or when the store is away, is never shown again.
+        The store goes first, and keeps a mark that the incarnation was removed: whoever meets that mark lets
+        the catalog's row go too, so a crash in between leaves neither a queue that is half there nor data
+        that nobody finds.
 
         :param drain: delivers the dead letters that wait in the queue's outbox.
         """
@@ -146,14 +147,10 @@ class Router:
         if queue is None:
             self.forget(project, name)
             return
-        try:
-            await self._catalog.delete_queue(queue)
-        finally:  # It may have been deleted although the answer was lost.
-            self.forget(project, name)
-        removed = await self._remove_from_store(queue, drain)
-        # Where the store never had it, somebody may be about to create it there. A removed one stops that.
-        if not removed and await self._create_in_store(queue):
+        if not await self._remove_from_store(queue, drain) and await self._create_in_store(queue):
+            # The store never had it, but somebody may be about to create it there: the mark stops that.
             await self._remove_from_store(queue, drain)
+        await self._let_go(queue)
 
     async def update(
         self, project: str, name: str, change: Callable[[Mapping[str, Any]], Mapping[str, Any]]
@@ -198,13 +195,19 @@ class Router:
         raise _removed_meanwhile(name)
 
     async def _create_in_store(self, queue: Queue) -> bool:
-        """False: the store has removed it, and before that the catalog had."""
+        """False: the store has removed it, and now the catalog has too."""
         try:
             await self._store.create(queue)
         except StaleQueue:
-            self.forget(queue.project, queue.name)
+            await self._let_go(queue)
             return False
         return True
+
+    async def _let_go(self, queue: Queue) -> None:
+        try:
+            await self._catalog.delete_queue(queue)
+        finally:  # It may have been deleted although the answer was lost.
+            self.forget(queue.project, queue.name)
 
     def _keep(self, queue: Queue) -> None:
         key = (queue.project, queue.name)

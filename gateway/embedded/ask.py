@@ -36,22 +36,25 @@ class _Question(Protocol):
             self.answer.errback(reason)
 
 
-async def ask(reactor: Any, socket_path: str, *words: bytes, timeout: float) -> bytes | None:
+def ask(reactor: Any, socket_path: str, *words: bytes, timeout: float) -> Deferred[bytes | None]:
     """The first line that the server answers, for example `b"+PONG"` or `b"-LOADING ..."`.
 
     :param timeout: seconds, for the connection and again for the answer.
     :return: None if nobody listens there, or hangs up or says nothing in time.
     """
     question = _Question(words)
-    endpoint = UNIXClientEndpoint(reactor, socket_path, timeout)
-    try:
-        await connectProtocol(endpoint, question)
-    except ConnectError:
-        return None
-    try:
-        return await question.answer.addTimeout(timeout, reactor)
-    except (ConnectionClosed, TimeoutError):
-        return None
-    finally:
-        assert question.transport is not None
-        question.transport.loseConnection()
+
+    def connected(_: object) -> Deferred[bytes]:
+        return question.answer.addTimeout(timeout, reactor)
+
+    def hang_up(result: Any) -> Any:
+        if question.transport is not None:
+            question.transport.loseConnection()
+        return result
+
+    def nothing(failure: Failure) -> None:
+        failure.trap(ConnectError, ConnectionClosed, TimeoutError)
+
+    connecting = connectProtocol(UNIXClientEndpoint(reactor, socket_path, timeout), question)
+    answer: Deferred[bytes | None] = connecting.addCallback(connected).addBoth(hang_up).addErrback(nothing)
+    return answer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 STUB = "import os, sys; os.setsid(); os.execv(sys.argv[1], sys.argv[1:])"
@@ -31,6 +32,11 @@ def is_server(pid: int, folder: str) -> bool:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:  # it is gone
         return False
+    return is_server_command(words, folder)
+
+
+def is_server_command(words: list[bytes], folder: str) -> bool:
+    """Whether these are the arguments of a server on this folder, or of what is about to become one."""
     if words[1:5] == [option.encode() for option in _STUB_OPTIONS]:
         words = words[5:]
     return os.path.basename(words[0]) == b"valkey-server" and words[1:3] == [b"--dir", os.fsencode(folder)]
@@ -38,23 +44,15 @@ def is_server(pid: int, folder: str) -> bool:
 
 def servers_on(folder: str) -> list[int]:
     """Process ids of all servers on the folder, those of an earlier gateway among them."""
-    try:
-        names = os.listdir("/proc")
-    except OSError:  # not Linux
-        return []
-    return [int(name) for name in names if name.isdecimal() and is_server(int(name), folder)]
+    return [int(name) for name in os.listdir("/proc") if name.isdecimal() and is_server(int(name), folder)]
 
 
 def signal_server(pid: int, folder: str, number: signal.Signals) -> None:
     """Signal the process if it still is a server on the folder. A pidfd is never another process's."""
-    try:
+    with suppress(ProcessLookupError):
         descriptor = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return
-    try:
-        if is_server(pid, folder):
-            signal.pidfd_send_signal(descriptor, number)
-    except ProcessLookupError:
-        return
-    finally:
-        os.close(descriptor)
+        try:
+            if is_server(pid, folder):
+                signal.pidfd_send_signal(descriptor, number)
+        finally:
+            os.close(descriptor)

@@ -6,6 +6,7 @@ import re
 import signal
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred, TimeoutError
@@ -70,11 +71,9 @@ class Server(ProcessProtocol):
         return True
 
     def _signal(self, name: str) -> None:
-        try:
-            if self.transport is not None:
-                self.transport.signalProcess(name)
-        except ProcessExitedAlready:
-            return
+        assert self.transport is not None  # it has been started
+        with suppress(ProcessExitedAlready):
+            self.transport.signalProcess(name)
 
     # --- called by Twisted ---
 

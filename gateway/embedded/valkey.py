@@ -67,7 +67,7 @@ class EmbeddedValkey:
     """
 
     def __init__(
-        self, data_dir: Path, fsync: str, reactor: Any, on_exit: Callable[[str], None] | None = None
+        self, data_dir: Path, fsync: str, reactor: Any, on_exit: Callable[[str], None] = lambda reason: None
     ) -> None:
         # Resolved: an earlier gateway's server is known by this path, however ours was written.
         self.folder = os.path.realpath(data_dir / "valkey")
@@ -79,7 +79,7 @@ class EmbeddedValkey:
         self.ready = False
         """Whether a server runs and has loaded its data."""
         self._server: Server | None = None
-        self._task: Deferred[None] | None = None
+        self._task: Deferred[Any] | None = None
 
     @property
     def url(self) -> str:
@@ -99,9 +99,9 @@ class EmbeddedValkey:
         :raises CancelledError: `stop` was called meanwhile.
         """
         self._prepare_folder()
-        self._task = Deferred.fromCoroutine(self._start())
-        await self._task
-        self._task = Deferred.fromCoroutine(self._keep_running())
+        starting = self._task = Deferred.fromCoroutine(self._start())
+        server = await starting
+        self._task = Deferred.fromCoroutine(self._keep_running(server))
         self._task.addErrback(_log_unless_cancelled)
 
     async def stop(self) -> None:
@@ -131,9 +131,11 @@ class EmbeddedValkey:
                 "give another with --data-dir"
             ) from error
 
-    async def _start(self) -> None:
+    async def _start(self) -> Server:
         pause = FIRST_PAUSE
-        for attempt in range(1, FIRST_ATTEMPTS + 1):
+        attempt = 0
+        while True:
+            attempt += 1
             try:
                 return await self._launch()
             except _Died as death:
@@ -143,7 +145,7 @@ class EmbeddedValkey:
             await self._sleep(pause)
             pause *= 2
 
-    async def _launch(self) -> None:
+    async def _launch(self) -> Server:
         """Start one server and wait until it answers. Raises `_Died`, `EmbeddedValkeyError`."""
         arguments = command_line(sys.executable, _binary(), self.folder, self._options())
         server = Server(self._reactor)
@@ -162,6 +164,7 @@ class EmbeddedValkey:
             await server.stop(STOP_DEADLINE)
             raise
         _log.info("valkey_ready", socket=self.socket_path, pid=self.pid, fsync=self._fsync)
+        return server
 
     def _options(self) -> dict[str, str]:
         return {
@@ -220,30 +223,29 @@ class EmbeddedValkey:
 
     # --- running ---
 
-    async def _keep_running(self) -> None:
+    async def _keep_running(self, server: Server) -> None:
         pause = FIRST_PAUSE
-        while self._server is not None:
+        while True:
             began = self._reactor.seconds()
-            reason = await self._server.exited()
+            reason = await server.exited()
             self.ready = False
-            _log.error("valkey_died", reason=reason, output="; ".join(list(self._server.output)[-3:]))
-            if self._on_exit is not None:
-                self._on_exit(reason)
+            _log.error("valkey_died", reason=reason, output="; ".join(list(server.output)[-3:]))
+            self._on_exit(reason)
             if self._reactor.seconds() - began > LONGEST_PAUSE:
                 pause = FIRST_PAUSE
-            started = False
-            while not started:
+            next_server = None
+            while next_server is None:
                 await self._sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE)
-                started = await self._launched()
+                next_server = await self._launch_or_log()
+            server = next_server
 
-    async def _launched(self) -> bool:
+    async def _launch_or_log(self) -> Server | None:
         try:
-            await self._launch()
+            return await self._launch()
         except (_Died, EmbeddedValkeyError) as error:
             _log.error("valkey_not_started", reason=str(error))
-            return False
-        return True
+            return None
 
     async def _end_servers(self, deadline: float) -> None:
         """End what still runs on the folder: an earlier gateway's server, or children of a killed one."""

@@ -66,9 +66,9 @@ class _Switch(Protocol):
     def dataReceived(self, data: bytes) -> None:
         self._head += data
         end = self._head.find(_END)
-        if end < 0:
-            if len(self._head) > MAX_HEAD:
-                self._refuse(b"431 Request Header Fields Too Large")
+        if end > MAX_HEAD or (end < 0 and len(self._head) > MAX_HEAD):
+            self._refuse(b"431 Request Header Fields Too Large")
+        if not 0 <= end <= MAX_HEAD:
             return
         head = self._head[: end + 2]
         host = _HOST.search(head)

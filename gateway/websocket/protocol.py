@@ -18,6 +18,9 @@ from gateway.websocket.session import Session
 from protocol.close_codes import SERVICE_RESTART
 from protocol.codec import Form
 
+MESSAGE_OPCODES = {Form.JSON: 1, Form.MSGPACK: 2}
+"""RFC 6455 section 5.2."""
+
 log = get_logger(__name__)
 
 
@@ -55,10 +58,16 @@ class SocketProtocol(WebSocketServerProtocol):
         self.session.close()
         log.info("connection_closed", connection=self.session.id, code=code, clean=wasClean)
 
+    def dropConnection(self, abort: bool = False) -> None:
+        # A closing handshake that is done needs no reset, which would take our own close frame with it.
+        super().dropConnection(abort and not self.wasClean)
+
     # For the session
 
     def send_frame(self, frame: bytes, form: Form) -> None:
-        self.sendMessage(frame, form is Form.MSGPACK)
+        # Not sendMessage: it holds replies to the limit of requests, and raises once the socket is closing.
+        if self.state == self.STATE_OPEN:
+            self.sendFrame(MESSAGE_OPCODES[form], frame)
 
     def pause_reading(self) -> None:
         self.transport.pauseProducing()

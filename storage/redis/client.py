@@ -105,7 +105,7 @@ class _Service(Generic[Connection]):
 
         def build_tied() -> Connection:
             connection = build()
-            connection.on_closed = lambda: self._closed(connection)
+            connection.on_closed = self._closed
             return connection
 
         self._service = ClientService(
@@ -126,9 +126,9 @@ class _Service(Generic[Connection]):
         if self._on_connected is not None:
             self._on_connected(connection)
 
-    def _closed(self, connection: Connection) -> None:
-        if self.connection is connection:
-            self.connection = None
+    def _closed(self) -> None:
+        # The next one is made only after this. Not compared with: what is kept is the service's wrapper of it.
+        self.connection = None
 
     def start(self) -> None:
         self._service.startService()

@@ -1,7 +1,7 @@
 """Clients that post, claim and delete at random, and a ledger of what the gateway has promised them.
 
-A reply that came is a promise. A request without a reply, or one whose reply is `outcome_unknown`, was done or not:
-the ledger then allows both. What any other 503 told was not done.
+A reply that came is a promise. A request without a reply, or one whose reply is `outcome_unknown`, was done
+or not: the ledger then allows both. What any other 503 told was not done.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Ledger:
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     acknowledged: dict[str, str] = field(default_factory=dict)
-    """Posted and answered: body -> id, in the order of the answers; of one client that is the order of its posts."""
+    """Posted and answered: body -> id, in the order of the answers, which is that of each client's posts."""
     unknown: set[str] = field(default_factory=set)
     """Bodies whose post has no answer."""
     refused: set[str] = field(default_factory=set)

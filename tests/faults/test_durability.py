@@ -28,13 +28,12 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_claimed_twice(tmp_path: Pat
                 for number in range(CLIENTS)
             ]
             goal = chance.randint(POSTS, 3 * POSTS)
-            wait_until(lambda workers=workers, goal=goal: _posted(workers) >= goal, timeout=30)
+            _wait_posted(workers, goal)
             kill = ("store", "gateway", "both")[round_ % 3]
             if kill == "store":
                 _kill_store(gateway)
                 # The same gateway goes on, on the same sockets.
-                goal = _posted(workers) + POSTS
-                wait_until(lambda workers=workers, goal=goal: _posted(workers) >= goal, timeout=30)
+                _wait_posted(workers, _posted(workers) + POSTS)
                 for worker in workers:
                     worker.end()
             else:
@@ -48,6 +47,10 @@ def test_nothing_acknowledged_is_lost_and_nothing_is_claimed_twice(tmp_path: Pat
 
 def _posted(workers: list[Worker]) -> int:
     return sum(worker.posted for worker in workers)
+
+
+def _wait_posted(workers: list[Worker], goal: int) -> None:
+    wait_until(lambda: _posted(workers) >= goal, timeout=30)
 
 
 def _kill_store(gateway: Gateway) -> None:
@@ -131,7 +134,7 @@ def _check_claims(client: Client, ledger: Ledger, shown: dict[str, str | None]) 
     assert sorted(handed_out) == sorted(free)
     assert not held & set(handed_out)
 
-    # Half of the claims go on into the next round; the others, and those that nobody knows of, are given back.
+    # Half of the claims go on into the next round; the others, and those that nobody knows of, are released.
     unknown = {claim_id for claim_id in shown.values() if claim_id} - ledger.claims.keys()
     ended = list(ledger.claims)[::2]
     for claim_id in [*probes, *unknown, *ended]:

@@ -58,6 +58,13 @@ def test_version_as_a_program() -> None:
     assert (done.returncode, done.stdout) == (0, f"zaqar-gateway {__version__}\n")
 
 
+def test_serve_as_a_program(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = gateway("serve", "--port", "0", "--data-dir", str(tmp_path / "file"))
+    assert done.returncode == 1
+    assert "cannot be used" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

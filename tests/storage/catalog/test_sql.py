@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import event
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import CancelledError, Deferred
 
 from storage.base import Queue
 from storage.catalog import sql
@@ -86,8 +86,7 @@ def hanging(catalog: SQLCatalog) -> Iterator[threading.Event]:
     try:
         yield taken
     finally:
-        event.remove(catalog._engine, "before_cursor_execute", hang)
-        released.set()
+        released.set()  # From here on it waits no more.
 
 
 def start_hanging_call(catalog: SQLCatalog, taken: threading.Event) -> Deferred[Any]:
@@ -380,8 +379,12 @@ def test_a_caller_that_goes_away_leaves_its_turn_to_others(catalog: SQLCatalog) 
     with hanging(catalog) as taken:
         first = start_hanging_call(catalog, taken)
         second = run(lambda: [Deferred.fromCoroutine(catalog.create_queue("p", "q", {}))])[0]
-        second.addErrback(lambda _: None)
-        reactor.callFromThread(second.cancel)
+
+        def give_up() -> None:
+            second.addErrback(lambda failure: failure.trap(CancelledError))
+            second.cancel()
+
+        run(give_up)
     run(eventually, lambda: first.called)
     assert run(catalog.get_queue, "p", "q") is None
 

@@ -1,0 +1,270 @@
+"""Steps of many kinds on a queue of a real store, each compared to what the model answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, RuleBasedStateMachine, multiple, precondition, rule
+from twisted.internet.defer import Deferred, gatherResults
+
+from storage.base import Claimed, DeadLetter, MessageStore, NewMessage, Origin, Queue, Start
+from storage.redis.store import RedisStore
+from tests.properties.model import QueueModel
+from tests.support.reactor import run
+from tests.support.store import ALICE, BOB, SECOND, LiveQueue, new_claim, text
+
+MOST = 100
+"""Messages in the queue, at the most: more than a script handles in one call would be needed to matter."""
+
+clients = st.sampled_from([ALICE, BOB])
+hands = st.integers(0, 1)
+ttls = st.integers(1, 30)
+graces = st.integers(0, 20)
+limits = st.integers(1, 6)
+starts = st.builds(Start, st.just(0)) | st.builds(Start, st.integers(0, 2 * 10**15))
+new_messages = st.builds(
+    NewMessage, st.integers(0, 99).map(text), st.integers(1, 60), st.just(0) | st.integers(0, 20)
+)
+dead_letters = st.none() | st.builds(
+    DeadLetter, st.integers(0, 3), st.just("dead"), st.none() | st.integers(1, 60)
+)
+
+
+@dataclass
+class Operation:
+    """The same thing, to be done with the store and with the model."""
+
+    on_store: Callable[[MessageStore, Queue], Coroutine[Any, Any, Any]]
+    on_model: Callable[[QueueModel], Any]
+
+
+def posting(sent: list[NewMessage], client: bytes) -> Operation:
+    return Operation(lambda s, q: s.post(q, sent, client), lambda m: m.post(sent, client))
+
+
+def claiming(claim: bytes, ttl: int, grace: int, limit: int, dead_letter: DeadLetter | None) -> Operation:
+    return Operation(
+        lambda s, q: s.create_claim(q, claim, ttl, grace, limit, dead_letter),
+        lambda m: m.claim(claim, ttl, grace, limit, dead_letter),
+    )
+
+
+def deleting(sequence: int, claim: bytes | None) -> Operation:
+    return Operation(
+        lambda s, q: s.delete_message(q, sequence, claim), lambda m: m.delete_message(sequence, claim)
+    )
+
+
+def popping(limit: int, dead_letter: DeadLetter | None) -> Operation:
+    async def pop(store: MessageStore, queue: Queue) -> Claimed:
+        told = await store.pop_messages(queue, limit, dead_letter)
+        # The claim that a pop shows is the store's own invention.
+        assert all(message.claim_id for message in told.messages)
+        return replace(told, messages=[message._replace(claim_id=b"") for message in told.messages])
+
+    return Operation(pop, lambda m: m.claim(b"", 1, 0, limit, dead_letter, pop=True))
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """A queue, and the one that takes its dead letters, used over two connections."""
+
+    sequences: Bundle[int] = Bundle("sequences")
+    claims: Bundle[bytes] = Bundle("claims")
+    positions: Bundle[int] = Bundle("positions")
+
+    def __init__(self, first: RedisStore, second: RedisStore) -> None:
+        super().__init__()
+        jobs = LiveQueue(first)
+        self.hands = [jobs, jobs.through(second)]
+        self.jobs = QueueModel(jobs.now)
+        self.dead_queue = LiveQueue(first, "dead")
+        self.dead = QueueModel(self.dead_queue.now)
+
+    def both(self, hand: int, operation: Operation) -> Any:
+        """Do it with both; the answers have to be equal."""
+        live = self.hands[hand]
+        answer = run(operation.on_store, live.store, live.queue)
+        assert answer == operation.on_model(self.jobs)
+        return answer
+
+    # Messages
+
+    @precondition(lambda self: len(self.jobs.messages) < MOST)
+    @rule(target=sequences, hand=hands, client=clients, sent=st.lists(new_messages, min_size=1, max_size=5))
+    def post(self, hand: int, client: bytes, sent: list[NewMessage]) -> Any:
+        return multiple(*self.both(hand, posting(sent, client)))
+
+    @rule(hand=hands, asked=st.lists(sequences, max_size=5))
+    def get(self, hand: int, asked: list[int]) -> None:
+        self.both(hand, Operation(lambda s, q: s.get_messages(q, asked), lambda m: m.get_messages(asked)))
+
+    @rule(hand=hands, sequence=sequences, claim=st.none() | st.just(b"") | claims)
+    def delete(self, hand: int, sequence: int, claim: bytes | None) -> None:
+        self.both(hand, deleting(sequence, claim))
+
+    @rule(
+        hand=hands,
+        asked=st.lists(sequences, max_size=4),
+        named=st.none() | st.lists(claims, max_size=3),
+    )
+    def delete_many(self, hand: int, asked: list[int], named: list[bytes] | None) -> None:
+        self.both(
+            hand,
+            Operation(
+                lambda s, q: s.delete_messages(q, asked, named), lambda m: m.delete_messages(asked, named)
+            ),
+        )
+
+    @rule(
+        target=positions,
+        hand=hands,
+        start=starts | positions.map(Start) | sequences.map(lambda number: Start(number, True)),
+        limit=limits | st.just(1000),
+        not_from=st.none() | clients,
+        claimed=st.booleans(),
+        delayed=st.booleans(),
+    )
+    def list_messages(
+        self, hand: int, start: Start, limit: int, not_from: bytes | None, claimed: bool, delayed: bool
+    ) -> int:
+        found = self.hands[hand].page(start, limit, not_from=not_from, claimed=claimed, delayed=delayed)
+        assert found == self.jobs.list_messages(
+            start, limit, not_from=not_from, claimed=claimed, delayed=delayed
+        )
+        return found.position
+
+    @rule(hand=hands, limit=limits, dead_letter=dead_letters)
+    def pop(self, hand: int, limit: int, dead_letter: DeadLetter | None) -> None:
+        self.both(hand, popping(limit, dead_letter))
+
+    @rule(hand=hands)
+    def purge(self, hand: int) -> None:
+        self.hands[hand].purge()
+        self.jobs.purge()
+
+    # Claims
+
+    @rule(target=claims, hand=hands, ttl=ttls, grace=graces, limit=limits, dead_letter=dead_letters)
+    def claim(self, hand: int, ttl: int, grace: int, limit: int, dead_letter: DeadLetter | None) -> bytes:
+        claim = new_claim()
+        self.both(hand, claiming(claim, ttl, grace, limit, dead_letter))
+        return claim
+
+    @rule(hand=hands, claim=claims, ttl=ttls, grace=graces, limit=limits, dead_letter=dead_letters)
+    def claim_again(
+        self, hand: int, claim: bytes, ttl: int, grace: int, limit: int, dead_letter: DeadLetter | None
+    ) -> None:
+        self.both(hand, claiming(claim, ttl, grace, limit, dead_letter))
+
+    @rule(hand=hands, claim=claims)
+    def get_claim(self, hand: int, claim: bytes) -> None:
+        self.both(hand, Operation(lambda s, q: s.get_claim(q, claim), lambda m: m.get_claim(claim)))
+
+    @rule(hand=hands, claim=claims, ttl=ttls, grace=graces)
+    def update(self, hand: int, claim: bytes, ttl: int, grace: int) -> None:
+        self.both(
+            hand,
+            Operation(
+                lambda s, q: s.update_claim(q, claim, ttl, grace), lambda m: m.update_claim(claim, ttl, grace)
+            ),
+        )
+
+    @rule(hand=hands, claim=claims)
+    def release(self, hand: int, claim: bytes) -> None:
+        self.both(hand, Operation(lambda s, q: s.release_claim(q, claim), lambda m: m.release_claim(claim)))
+
+    # At once: what comes of two operations is what comes of them in one order or the other
+
+    @precondition(lambda self: len(self.jobs.messages) < MOST)
+    @rule(
+        kinds=st.tuples(*[st.sampled_from(["claim", "pop", "post", "delete"])] * 2),
+        sequence=sequences,
+        limit=limits,
+    )
+    def two_at_once(self, kinds: tuple[str, str], sequence: int, limit: int) -> None:
+        operations = [self.operation(kind, sequence, limit) for kind in kinds]
+
+        def start() -> Deferred[Any]:
+            asked = zip(operations, self.hands, strict=True)
+            return gatherResults(
+                [Deferred.fromCoroutine(each.on_store(live.store, live.queue)) for each, live in asked]
+            )
+
+        answers = run(start)
+        outcomes = []
+        for order in ([0, 1], [1, 0]):
+            model = deepcopy(self.jobs)
+            expected = {i: operations[i].on_model(model) for i in order}
+            if answers == [expected[0], expected[1]]:
+                outcomes.append(model)
+        assert outcomes, f"{kinds} answered {answers}, which neither order can"
+        self.jobs = outcomes[0]
+        assert outcomes[-1] == self.jobs
+
+    def operation(self, kind: str, sequence: int, limit: int) -> Operation:
+        if kind == "post":
+            return posting([NewMessage(text("at once"), 60)], BOB)
+        if kind == "delete":
+            return deleting(sequence, None)
+        if kind == "pop":
+            return popping(limit, None)
+        return claiming(new_claim(), 10, 5, limit, None)
+
+    # Dead letters
+
+    @precondition(lambda self: self.jobs.outbox)
+    @rule(times=st.integers(1, 2), forget=st.booleans())
+    def deliver(self, times: int, forget: bool) -> None:
+        """Deliver them all, perhaps twice; without forgetting them it is as if the gateway had crashed."""
+        live = self.hands[0]
+        waiting = run(live.store.waiting_dead_letters, live.queue, 1000)
+        self.jobs.stats()
+        for letter, expected in zip(waiting, self.jobs.outbox, strict=True):
+            moved = expected.message
+            assert letter[1:5] == (moved.sequence, moved.expires, expected.queue_name, expected.ttl)
+            for _ in range(times):
+                run(live.store.deliver_dead_letter, live.queue, letter, self.dead_queue.queue)
+                self.dead.deliver(expected, Origin("jobs", live.message_id(moved.sequence)))
+            if forget:
+                run(live.store.forget_dead_letter, live.queue, letter, self.dead_queue.queue)
+                self.jobs.stats()
+                self.dead.stats()
+        if forget:
+            self.jobs.outbox.clear()
+
+    # Time
+
+    @rule(microseconds=st.integers(0, 20 * SECOND) | st.integers(0, 20).map(lambda n: n * SECOND))
+    def wait(self, microseconds: int) -> None:
+        self.move_to(self.jobs.now + microseconds)
+
+    @precondition(lambda self: self.jobs.boundaries())
+    @rule(which=st.integers(0, 3), beside=st.integers(-1, 1))
+    def wait_until_something_ends(self, which: int, beside: int) -> None:
+        ends = self.jobs.boundaries()
+        self.move_to(max(self.jobs.now, ends[min(which, len(ends) - 1)] + beside))
+
+    def move_to(self, time: int) -> None:
+        for live, model in ((self.hands[0], self.jobs), (self.dead_queue, self.dead)):
+            model.move_to(time)
+            live.move_to(model.now)
+
+    # All of it
+
+    @rule()
+    def look_at_everything(self) -> None:
+        for live, model in ((self.hands[0], self.jobs), (self.dead_queue, self.dead)):
+            assert live.page(claimed=True, delayed=True) == model.list_messages(
+                Start(), 1000, not_from=None, claimed=True, delayed=True
+            )
+            assert live.stats() == model.stats()
+            for claim in list(model.claims):
+                assert live.held_by(claim) == model.get_claim(claim)
+            assert live.now == model.now
+
+    def teardown(self) -> None:
+        self.look_at_everything()

@@ -1,0 +1,283 @@
+"""A queue as plain Python: what a message store has to answer, to the microsecond.
+
+It keeps the rules of protocol.md section 5 and of docs/compatibility.md (13 to 17, 20, 22) in the simplest way,
+and knows nothing of the store's keys. Its time stands still but for the numbers that it draws, as that of
+`tests.support.store.LiveQueue` does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from protocol.body import Body
+from storage.base import Claim, Claimed, DeadLetter, Deleted, Message, NewMessage, Origin, Page, Start, Stats
+
+SECOND = 1_000_000
+
+
+@dataclass
+class Kept:
+    """A message in the queue."""
+
+    sequence: int
+    client: bytes
+    body: Body
+    ttl: int
+    expires: int
+    visible_at: int | None
+    """When its delay ends; None once that is over."""
+    position: int
+    claim: bytes | None = None
+    claim_count: int = 0
+    origin: Origin | None = None
+
+
+@dataclass
+class Lease:
+    """A live claim."""
+
+    since: int
+    ttl: int
+
+    @property
+    def ends(self) -> int:
+        return self.since + self.ttl * SECOND
+
+
+@dataclass
+class Letter:
+    """A dead letter that has not left the outbox."""
+
+    message: Kept
+    queue_name: str
+    ttl: int | None
+
+
+@dataclass
+class QueueModel:
+    """One queue. Each public method but `move_to` is one operation of the store."""
+
+    now: int
+    messages: dict[int, Kept] = field(default_factory=dict)
+    claims: dict[bytes, Lease] = field(default_factory=dict)
+    outbox: list[Letter] = field(default_factory=list)
+    arrived: set[bytes] = field(default_factory=set)
+    time: int = 0
+    """When the operation happens: `now` before it draws numbers."""
+
+    # Time
+
+    def move_to(self, time: int) -> None:
+        """Let time pass up to then; it does not go back."""
+        self.now = max(self.now, time)
+
+    def boundaries(self) -> list[int]:
+        """The times at which something ends."""
+        ends = [lease.ends for lease in self.claims.values()]
+        for message in self.messages.values():
+            ends.append(message.expires)
+            if message.visible_at is not None:
+                ends.append(message.visible_at)
+        return sorted(set(ends))
+
+    def _draw(self) -> int:
+        self.now += 1
+        return self.now
+
+    def _begin(self) -> None:
+        """What every operation begins with: what has come due is done."""
+        now = self.time = self.now
+        for claim in [claim for claim, lease in self.claims.items() if lease.ends <= now]:
+            self._end(claim)
+        self.messages = {key: message for key, message in self.messages.items() if message.expires > now}
+        late = [(m.visible_at, m.sequence) for m in self.messages.values() if m.visible_at is not None]
+        for visible_at, sequence in sorted(late):
+            if visible_at <= now:
+                message = self.messages[sequence]
+                message.visible_at, message.position = None, self._draw()
+
+    def _end(self, claim: bytes) -> None:
+        del self.claims[claim]
+        for message in self.messages.values():
+            if message.claim == claim:
+                message.claim = None
+
+    def _in_order(self) -> list[Kept]:
+        return sorted(self.messages.values(), key=lambda message: message.position)
+
+    def _free(self) -> list[Kept]:
+        return [m for m in self._in_order() if m.claim is None and m.visible_at is None]
+
+    # Messages
+
+    def post(self, messages: list[NewMessage], client: bytes) -> list[int]:
+        self._begin()
+        drawn = []
+        for message in messages:
+            number = self._draw()
+            visible_at = number + message.delay * SECOND if message.delay else None
+            expires = number + message.ttl * SECOND
+            kept = Kept(number, client, message.body, message.ttl, expires, visible_at, number)
+            self.messages[number] = kept
+            drawn.append(number)
+        return drawn
+
+    def list_messages(
+        self, start: Start, limit: int, *, not_from: bytes | None, claimed: bool, delayed: bool
+    ) -> Page:
+        self._begin()
+        after = start.number
+        if start.is_sequence and after in self.messages:
+            after = self.messages[after].position
+        looked_at = [
+            message
+            for message in self._in_order()
+            if message.position > after
+            and (claimed or message.claim is None)
+            and (delayed or message.visible_at is None)
+        ]
+        found = [message for message in looked_at if message.client != not_from][:limit]
+        last = (found if len(found) == limit else looked_at)[-1:]
+        return Page([self._told(message) for message in found], last[0].position if last else after)
+
+    def get_messages(self, sequences: list[int]) -> list[Message | None]:
+        self._begin()
+        found = [self.messages.get(sequence) for sequence in sequences]
+        return [None if message is None else self._told(message) for message in found]
+
+    def delete_message(self, sequence: int, claim: bytes | None) -> Deleted:
+        self._begin()
+        message = self.messages.get(sequence)
+        answer = Deleted.DONE
+        if message is None:
+            return answer
+        if claim is None:
+            answer = Deleted.DONE if message.claim is None else Deleted.CLAIMED
+        elif claim not in self.claims:
+            answer = Deleted.NO_SUCH_CLAIM
+        elif message.claim is None:
+            answer = Deleted.NOT_CLAIMED
+        elif message.claim != claim:
+            answer = Deleted.OTHER_CLAIM
+        if answer is Deleted.DONE:
+            del self.messages[sequence]
+        return answer
+
+    def delete_messages(self, sequences: list[int], claims: list[bytes] | None) -> bool:
+        self._begin()
+        found = {sequence for sequence in sequences if sequence in self.messages}
+        if claims is not None and any(self.messages[sequence].claim not in claims for sequence in found):
+            return False
+        for sequence in found:
+            del self.messages[sequence]
+        return True
+
+    def stats(self) -> Stats:
+        self._begin()
+        everything = [self._told(message) for message in self._in_order()]
+        free = len(self._free())
+        delayed = sum(message.visible_at is not None for message in self.messages.values())
+        ends = (everything[0], everything[-1]) if everything else (None, None)
+        return Stats(free, len(everything) - free - delayed, delayed, *ends)
+
+    def purge(self) -> None:
+        self._begin()
+        self.messages.clear()
+        self.claims.clear()
+
+    # Claims
+
+    def claim(
+        self,
+        claim: bytes,
+        ttl: int,
+        grace: int,
+        limit: int,
+        dead_letter: DeadLetter | None,
+        *,
+        pop: bool = False,
+    ) -> Claimed:
+        self._begin()
+        if claim in self.claims:
+            return Claimed([self._told(message) for message in self._held(claim)], 0)
+        taken: list[Message] = []
+        dead = 0
+        for message in self._free():
+            if len(taken) == limit:
+                break
+            if dead_letter is not None and message.claim_count >= dead_letter.max_claim_count:
+                del self.messages[message.sequence]
+                self.outbox.append(Letter(message, dead_letter.queue_name, dead_letter.ttl))
+                dead += 1
+                continue
+            message.claim, message.claim_count = claim, message.claim_count + 1
+            if pop:
+                del self.messages[message.sequence]
+            else:
+                self._keep_alive(message, ttl, grace)
+            taken.append(self._told(message))
+        if taken and not pop:
+            self.claims[claim] = Lease(self.time, ttl)
+        return Claimed(taken, dead)
+
+    def _keep_alive(self, message: Kept, ttl: int, grace: int) -> None:
+        ends = self.time + ttl * SECOND
+        if message.expires < ends:
+            if ends - message.expires >= SECOND:  # clients see whole seconds
+                message.ttl = ttl + grace
+            message.expires = ends + grace * SECOND
+
+    def get_claim(self, claim: bytes) -> Claim | None:
+        self._begin()
+        lease = self.claims.get(claim)
+        if lease is None:
+            return None
+        held = [self._told(message) for message in self._held(claim)]
+        return Claim((self.time - lease.since) // SECOND, lease.ttl, held)
+
+    def update_claim(self, claim: bytes, ttl: int, grace: int) -> bool:
+        self._begin()
+        if claim not in self.claims:
+            return False
+        for message in self._held(claim):
+            self._keep_alive(message, ttl, grace)
+        self.claims[claim] = Lease(self.time, ttl)
+        return True
+
+    def release_claim(self, claim: bytes) -> None:
+        self._begin()
+        if claim in self.claims:
+            self._end(claim)
+
+    def _held(self, claim: bytes) -> list[Kept]:
+        return [message for message in self._in_order() if message.claim == claim]
+
+    # Dead letters
+
+    def deliver(self, letter: Letter, origin: Origin) -> None:
+        """Take a dead letter of another queue; a second time it changes nothing."""
+        self._begin()
+        if origin.message_id in self.arrived:
+            return
+        self.arrived.add(origin.message_id)
+        number = self._draw()
+        was = letter.message
+        ttl = was.ttl if letter.ttl is None else letter.ttl
+        expires = was.expires if letter.ttl is None else number + letter.ttl * SECOND
+        if expires > self.time:
+            self.messages[number] = Kept(
+                number, was.client, was.body, ttl, expires, None, number, origin=origin
+            )
+
+    def _told(self, message: Kept) -> Message:
+        return Message(
+            message.sequence,
+            message.position,
+            message.ttl,
+            (self.time - message.sequence) // SECOND,
+            message.body,
+            message.claim,
+            message.claim_count,
+            None,
+            message.origin,
+        )

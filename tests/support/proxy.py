@@ -1,0 +1,166 @@
+"""A small proxy between the gateway and its store, which a test cuts, stalls and heals.
+
+::
+
+    with Proxy(store.socket_path, tmp_path / "proxy.sock") as proxy:
+        gateway = start_gateway(tmp_path / "data", "--redis-url", f"unix://{proxy.path}")
+        proxy.cut()
+        proxy.heal()
+"""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+import socket
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+_CHUNK = 65_536
+
+
+class Proxy:
+    """Forwards connections from one Unix socket to another, in a thread of its own.
+
+    What it has read it forwards, or drops with the connection. A stalled direction is not read: what is sent
+    there stays in the kernel's buffers, as behind a network that is gone.
+    """
+
+    def __init__(self, target: Path, path: Path) -> None:
+        self.path = path
+        self.url = f"unix://{path}"
+        self._target = str(target)
+        self._lock = threading.Lock()
+        self._down = False
+        self._stalled: set[str] = set()
+        self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        self._selector = selectors.DefaultSelector()
+        self._wake, self._woken = socket.socketpair()
+        self._selector.register(self._woken, selectors.EVENT_READ, "wake")
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(path))
+        self._listener.listen(64)
+        self._selector.register(self._listener, selectors.EVENT_READ, "accept")
+        self._ended = False
+        self._thread = threading.Thread(target=self._run, name="proxy", daemon=True)
+        self._thread.start()
+
+    @property
+    def connections(self) -> int:
+        """How many are open now."""
+        with self._lock:
+            return len(self._pairs)
+
+    def cut(self) -> None:
+        """Close all connections, and those to come at once, until `heal`."""
+        with self._lock:
+            self._down = True
+            self._close_all()
+
+    def break_connections(self) -> None:
+        """Close all connections. New ones are forwarded."""
+        with self._lock:
+            self._close_all()
+
+    def stall(self) -> None:
+        """Forward nothing any more, in no direction; connections stay open and new ones are taken."""
+        with self._lock:
+            self._stalled = {"to store", "from store"}
+            self._rearm()
+
+    def swallow_answers(self) -> None:
+        """Half-open: what the gateway sends arrives, what the store answers does not."""
+        with self._lock:
+            self._stalled = {"from store"}
+            self._rearm()
+
+    def heal(self) -> None:
+        """Forward again. Connections that were stalled go on where they were."""
+        with self._lock:
+            self._down = False
+            self._stalled = set()
+            self._rearm()
+
+    def close(self) -> None:
+        """Close everything and end the thread."""
+        self._ended = True
+        self._wake.send(b"x")
+        self._thread.join(5)
+        with self._lock:
+            self._close_all()
+        for each in (self._listener, self._wake, self._woken):
+            each.close()
+        self._selector.close()
+        self.path.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # --- the thread, and what the lock guards ---
+
+    def _run(self) -> None:
+        while not self._ended:
+            for key, _ in self._selector.select():
+                with self._lock:
+                    if key.data == "wake":
+                        self._woken.recv(_CHUNK)
+                    elif key.data == "accept":
+                        self._accept()
+                    elif key.data not in self._stalled:
+                        self._forward(key.fileobj)  # type: ignore[arg-type]  # all others are sockets
+
+    def _accept(self) -> None:
+        near, _ = self._listener.accept()
+        far = socket.socket(socket.AF_UNIX)
+        try:
+            if self._down:
+                raise ConnectionRefusedError
+            far.connect(self._target)
+        except OSError:  # the store is down, as for a client without a proxy
+            near.close()
+            far.close()
+            return
+        self._pairs.append((near, far))
+        self._rearm()
+
+    def _forward(self, source: socket.socket) -> None:
+        pair = next((pair for pair in self._pairs if source in pair), None)
+        if pair is None:  # closed meanwhile
+            return
+        try:
+            data = source.recv(_CHUNK)
+            if data:
+                (pair[1] if source is pair[0] else pair[0]).sendall(data)
+                return
+        except OSError:
+            pass  # the same as its end
+        self._close_pair(pair)
+
+    def _close_pair(self, pair: tuple[socket.socket, socket.socket]) -> None:
+        self._pairs.remove(pair)
+        for each in pair:
+            with contextlib.suppress(KeyError, ValueError):
+                self._selector.unregister(each)
+            each.close()
+
+    def _close_all(self) -> None:
+        for pair in list(self._pairs):
+            self._close_pair(pair)
+
+    def _rearm(self) -> None:
+        """Watch those directions that flow. A stalled one would wake the thread for ever."""
+        watched = self._selector.get_map()
+        for pair in self._pairs:
+            for each, direction in zip(pair, ("to store", "from store"), strict=True):
+                if direction in self._stalled:
+                    if each in watched:
+                        self._selector.unregister(each)
+                elif each not in watched:
+                    self._selector.register(each, selectors.EVENT_READ, direction)
