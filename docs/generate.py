@@ -51,7 +51,11 @@ def _errors(_: str) -> str:
         # A kind without a code of its own is told as the one above it.
         found.setdefault(kind.code, (kind.status, kind.retry, text))
     found["internal_error"] = (500, False, "A fault of the gateway; its log has the details.")
-    found["store_loading"] = (503, True, "The store was started and still loads its data. Nothing was written.")
+    found["store_loading"] = (
+        503,
+        True,
+        "The store was started and still loads its data. Nothing was written.",
+    )
     rows = [
         (str(status), f"`{code}`", "yes" if retry else "no", text)
         for code, (status, retry, text) in sorted(found.items(), key=lambda item: (item[1][0], item[0]))

@@ -98,7 +98,12 @@ def _object(shape: str, document: dict[str, Any], *, request: bool) -> list[str]
     for name in _parts(properties):
         if name not in LINKS:
             part = document["$defs"][name]
-            lines += ["", f"{part['description']}", "", *_object(name, part | {"$defs": document["$defs"]}, request=request)]
+            lines += [
+                "",
+                f"{part['description']}",
+                "",
+                *_object(name, part | {"$defs": document["$defs"]}, request=request),
+            ]
     return lines
 
 
@@ -135,7 +140,11 @@ def _type(described: dict[str, Any]) -> str:
         return f"string `{described['pattern']}`{_size(described, 'characters', 'minLength', 'maxLength')}"
     if kind == "integer" and "minimum" in described:
         most = described.get("maximum")
-        return f"integer, at least {described['minimum']}" if most is None else f"integer, {described['minimum']} to {most}"
+        return (
+            f"integer, at least {described['minimum']}"
+            if most is None
+            else f"integer, {described['minimum']} to {most}"
+        )
     return str(kind)
 
 
@@ -165,7 +174,11 @@ def _step(reference: str) -> dict[str, Any]:
 
 
 def _frames(send: Any, reply: Any, notifications: list[Any]) -> str:
-    frames = ["> " + _indented(send), "< " + _indented(reply), *("< " + _indented(one) for one in notifications)]
+    frames = [
+        "> " + _indented(send),
+        "< " + _indented(reply),
+        *("< " + _indented(one) for one in notifications),
+    ]
     return "```text\n" + "\n".join(frames) + "\n```"
 
 

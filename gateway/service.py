@@ -80,7 +80,7 @@ class Gateway:
         catalog = self._make_catalog()
         await catalog.start()
         self._stops.append(catalog.stop)
-        store = RedisStore(self._reactor, store_url, settings.request_timeout)
+        store = RedisStore(self._reactor, store_url, settings.request_timeout, settings.min_replicas)
         self._stops.append(store.stop)
         await store.start(STORE_PATIENCE)
         await self._look_at_store(store)

@@ -244,6 +244,9 @@ class Settings:
         _choice("always", "everysec"),
         "when the embedded store syncs to disk: before it answers, or once a second",
     )
+    min_replicas: int = _setting(
+        0, _integer(0, 100), "replicas of redis_url that must have a write before it is answered"
+    )
     log_level: str = _setting(
         "info", _choice("debug", "info", "warning", "error"), "the least serious events that are logged"
     )

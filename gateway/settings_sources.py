@@ -138,6 +138,11 @@ def _check_together(settings: Settings, sources: Sources) -> None:
             f"fsync: {settings.fsync} is not allowed (from {sources['fsync']}) beside redis_url "
             f"(from {sources['redis_url']}), whose own configuration decides; allowed: one of the two"
         )
+    if settings.redis_url is None and settings.min_replicas:
+        raise SettingsError(
+            f"min_replicas: {settings.min_replicas} is not allowed (from {sources['min_replicas']}) without "
+            "redis_url: the embedded store has no replicas; allowed: 0"
+        )
 
 
 def _default_data_dir(environ: Mapping[str, str]) -> Path:

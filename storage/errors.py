@@ -11,6 +11,7 @@
     ├── StoreReadOnly                 a replica, or a primary that may not write now; nothing was written
     ├── StoreFailed                   the store refused for another reason; nothing was written
     ├── OutcomeUnknown                the connection broke before the answer: it may have been written
+    ├── TooFewReplicas                it was written, but a failover may lose it
     └── CatalogUnavailable            the SQL database does not answer
 """
 
@@ -61,6 +62,12 @@ class OutcomeUnknown(Unavailable):
     """The connection to the store broke before it answered: the request may have been done or not."""
 
     code = "outcome_unknown"
+
+
+class TooFewReplicas(Unavailable):
+    """The primary has written it, but too few replicas have within the time: a failover may lose it."""
+
+    code = "too_few_replicas"
 
 
 class CatalogUnavailable(Unavailable):

@@ -114,6 +114,9 @@ class _Ready(_Page):
             if seen.eviction not in ("noeviction", "unknown"):
                 found["store"]["status"] = "maxmemory-policy must be noeviction, or messages are lost"
                 ready = False
+            if seen.role == "replica":
+                found["store"]["status"] = "it is a read-only replica"
+                ready = False
         except RequestError as error:
             found["store"] = {"status": str(error), "code": error.code}
             ready = False

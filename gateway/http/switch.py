@@ -66,16 +66,17 @@ class _Switch(Protocol):
     def dataReceived(self, data: bytes) -> None:
         self._head += data
         end = self._head.find(_END)
-        if end > MAX_HEAD or (end < 0 and len(self._head) > MAX_HEAD):
+        if (len(self._head) if end < 0 else end) > MAX_HEAD:
             self._refuse(b"431 Request Header Fields Too Large")
-        if not 0 <= end <= MAX_HEAD:
-            return
-        head = self._head[: end + 2]
+        elif end >= 0:
+            self._choose(self._head[: end + 2])
+
+    def _choose(self, head: bytes) -> None:
         host = _HOST.search(head)
         if not host_allowed(host[1].decode("latin-1") if host else "", self._switch.allowed_hosts):
             self._refuse(b"421 Misdirected Request", b"This gateway does not answer to that host name.\n")
-            return
-        self._hand_over(self._switch.websocket if _UPGRADE.search(head) else self._switch.http)
+        else:
+            self._hand_over(self._switch.websocket if _UPGRADE.search(head) else self._switch.http)
 
     def _hand_over(self, factory: IProtocolFactory) -> None:
         self._stop_timer()

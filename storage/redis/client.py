@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar, cast
 
@@ -20,8 +21,8 @@ from storage.redis.connection import EventConnection, Reply, StoreConnection
 CONNECT_TIMEOUT = 5
 """Seconds to wait for a connection to be made."""
 
-RECONNECT = backoffPolicy(initialDelay=0.05, maxDelay=2.0, factor=1.6)
-"""Pauses between attempts: from 50 ms to 2 s, with jitter."""
+RECONNECT = backoffPolicy(initialDelay=0.05, maxDelay=2.0, factor=1.6, jitter=lambda: random.uniform(0, 0.05))
+"""Pauses between attempts: from 80 ms to 2 s, and up to 50 ms more, so that nodes do not come all at once."""
 
 
 class ScriptUnknown(StoreFailed):

@@ -44,7 +44,10 @@ async def look_at_durability(client: StoreClient) -> Durability:
     """Ask the server for its version, role, persistence and memory policy."""
     text: bytes = await client.execute("INFO", "server")
     text += await client.execute("INFO", "replication")
+    text += await client.execute("INFO", "persistence")
     facts = dict(line.split(":", 1) for line in text.decode().splitlines() if ":" in line)
+    if facts.get("loading", "0") != "0":  # it answers INFO all the same
+        raise StoreUnavailable("The message store is still loading its data.", code="store_loading")
     if "valkey_version" in facts:
         server = f"valkey {facts['valkey_version']}"
     else:

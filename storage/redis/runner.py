@@ -6,7 +6,7 @@ from typing import Any
 
 from protocol.errors import Unavailable
 from storage.base import Queue
-from storage.errors import OutcomeUnknown, StoreBusy
+from storage.errors import OutcomeUnknown, StoreBusy, TooFewReplicas
 from storage.redis.client import ScriptUnknown, StoreClient
 from storage.redis.connection import Reply
 from storage.redis.scripts import Script
@@ -28,12 +28,17 @@ def channel(queue: Queue) -> bytes:
 
 
 class ScriptRunner:
-    """Runs the store's scripts. `clock_offset` (microseconds) moves the store's clock; only tests do."""
+    """Runs the store's scripts.
 
-    def __init__(self, reactor: Any, client: StoreClient, timeout: float) -> None:
+    What writes is answered when `min_replicas` replicas have it too. `clock_offset` (microseconds) moves the
+    store's clock; only tests do.
+    """
+
+    def __init__(self, reactor: Any, client: StoreClient, timeout: float, min_replicas: int = 0) -> None:
         self._reactor = reactor
         self._client = client
         self._timeout = timeout
+        self._min_replicas = min_replicas
         self.clock_offset = 0
 
     async def run(self, script: Script, queue: Queue, *arguments: Argument, repeatable: bool) -> Reply:
@@ -59,10 +64,21 @@ class ScriptRunner:
                 # The first attempt may have been done, whatever became of the second.
                 raise unknown or error from None
             if reply != b"AGAIN":
+                if script.writes and self._min_replicas:
+                    await self._wait_for_replicas()
                 return reply
             # A few hundred due records were handled; the next call goes on. Each makes progress.
             if self._reactor.seconds() > deadline:
                 raise unknown or StoreBusy("The queue has more due work than fits the request's time.")
+
+    async def _wait_for_replicas(self) -> None:
+        """See that enough replicas have all that this connection wrote (WAIT). Raises TooFewReplicas."""
+        # Half of the time: the answer must come before the connection is given up as stalled.
+        have = await self._client.execute("WAIT", self._min_replicas, int(self._timeout * 500))
+        if have < self._min_replicas:
+            raise TooFewReplicas(
+                f"Written, but only {have} of {self._min_replicas} replicas have it: a failover may lose it."
+            )
 
     async def _evaluate(self, script: Script, queue: Queue, arguments: tuple[Argument, ...]) -> Reply:
         key = head_key(queue)

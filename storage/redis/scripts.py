@@ -9,6 +9,9 @@ from importlib.resources import files
 _REFUSED_WHEN_FULL = ("create", "post", "claim", "subscribe", "subscription_update", "deliver")
 """What adds data is refused when memory is used up; all else goes on, so that memory can be freed (OOM)."""
 
+_READS = ("claim_get", "get", "list", "outbox", "stats", "subscription_get", "subscription_list", "sweep")
+"""What tells nobody that something was written, although what was due may have been."""
+
 _ALONE = ("create",)
 """Scripts that do not begin with common.lua."""
 
@@ -20,6 +23,8 @@ class Script:
     name: str
     source: str
     sha: str
+    writes: bool
+    """Whether its answer tells that something was written."""
 
 
 def _load(name: str) -> Script:
@@ -28,7 +33,8 @@ def _load(name: str) -> Script:
     first_line = "#!lua\n" if name in _REFUSED_WHEN_FULL else "#!lua flags=allow-oom\n"
     common = "" if name in _ALONE else (lua / "common.lua").read_text()
     source = first_line + common + (lua / f"{name}.lua").read_text()
-    return Script(name, source, hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest())
+    sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
+    return Script(name, source, sha, writes=name not in _READS)
 
 
 ARRIVED = _load("arrived")

@@ -46,11 +46,14 @@ _SECOND = 1_000_000
 
 
 class RedisStore:
-    """Messages, claims and subscriptions on one Redis or Valkey server."""
+    """Messages, claims and subscriptions on one Redis or Valkey server.
 
-    def __init__(self, reactor: Any, url: str, timeout: float) -> None:
+    An answer takes `timeout` seconds at the most; writes are answered when `min_replicas` replicas have them.
+    """
+
+    def __init__(self, reactor: Any, url: str, timeout: float, min_replicas: int = 0) -> None:
         self.client = StoreClient(reactor, url, timeout)
-        self.scripts = ScriptRunner(reactor, self.client, timeout)
+        self.scripts = ScriptRunner(reactor, self.client, timeout, min_replicas)
 
     async def start(self, patience: float) -> None:
         """Connect, and see that the data there is of a layout that this version understands.

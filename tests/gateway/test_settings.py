@@ -41,6 +41,7 @@ def test_defaults(tmp_path: Path) -> None:
         redis_url=None,
         catalog_url=None,
         fsync="always",
+        min_replicas=0,
         log_level="info",
         log_format="auto",
         max_frame_bytes=1_048_576,
@@ -269,6 +270,11 @@ def test_fsync_is_for_the_embedded_store() -> None:
     message = refused({"fsync": "always"}, {"ZAQAR_GATEWAY_REDIS_URL": "redis://:hunter2@host"})
     assert message.startswith("fsync: always is not allowed (from command line) beside redis_url")
     assert "hunter2" not in message
+
+
+def test_min_replicas_are_for_a_store_that_has_some() -> None:
+    assert refused({"min_replicas": "1"}, {}).startswith("min_replicas: 1 is not allowed (from command line)")
+    assert load({"min_replicas": "1", "redis_url": "redis://host"}, {})[0].min_replicas == 1
 
 
 # --- what is shown --------------------------------------------------------------------------------

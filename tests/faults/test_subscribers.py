@@ -1,0 +1,138 @@
+"""Subscribers get every message of the queue once and in order, whatever happens to the store's announcements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.faults.load import all_messages
+from tests.support.client import Client
+from tests.support.expect import done
+from tests.support.gateway import Gateway, start_gateway
+from tests.support.proxy import Proxy
+from tests.support.reactor import wait_until
+from tests.support.servers import Server, start_redis, start_valkey
+
+QUEUE = "news"
+PAD = "x" * 6000
+"""Too large to be told with its announcement."""
+
+
+@pytest.fixture(params=["valkey", "redis7"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
+    """A server of the test's own, of each product, that keeps what it acknowledged."""
+    start = start_valkey if request.param == "valkey" else start_redis
+    with start(tmp_path / "store", appendonly="yes", appendfsync="always") as server:
+        yield server
+
+
+@pytest.fixture
+def proxy(store: Server, tmp_path: Path) -> Iterator[Proxy]:
+    """What stands between the gateway and the store."""
+    with Proxy(store.socket_path, tmp_path / "proxy.sock") as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def gateway(proxy: Proxy, tmp_path: Path) -> Iterator[Gateway]:
+    """A gateway whose store is behind the proxy."""
+    with start_gateway(tmp_path / "data", "--redis-url", proxy.url) as gateway:
+        yield gateway
+
+
+def test_event_connection_killed(gateway: Gateway, store: Server) -> None:
+    admin = store.client()
+    killed = 0
+
+    def fault() -> None:
+        nonlocal killed
+        killed += admin.client_kill_filter(_type="pubsub")
+
+    # The other connection lives: every post is acknowledged.
+    assert _broadcast(gateway, 400, every=10, fault=fault) == 400
+    assert killed > 5
+
+
+def test_both_connections_cut(gateway: Gateway, proxy: Proxy) -> None:
+    def fault() -> None:
+        wait_until(lambda: proxy.connections >= 2)
+        proxy.break_connections()
+
+    assert _broadcast(gateway, 400, every=40, fault=fault) > 0
+
+
+def test_event_connection_stalled(store: Server, proxy: Proxy, tmp_path: Path) -> None:
+    """A connection that only looks alive is found out by its pings, and replaced."""
+    with start_gateway(tmp_path / "data", "--redis-url", proxy.url, "--request-timeout", "0.5") as gateway:
+        assert _broadcast(gateway, 60, every=30, fault=proxy.stall, heal=proxy.heal) > 0
+
+
+def test_store_killed_and_restarted(gateway: Gateway, store: Server) -> None:
+    def fault() -> None:
+        store.kill()
+        store.restart()
+
+    assert _broadcast(gateway, 300, every=75, fault=fault) > 0
+
+
+def _broadcast(
+    gateway: Gateway,
+    count: int,
+    *,
+    every: int,
+    fault: Callable[[], None],
+    heal: Callable[[], None] | None = None,
+) -> int:
+    """Post to subscribers of both forms, with a fault after every so many posts; returns how many were stored.
+
+    All must have heard exactly what the queue holds, in its order.
+    """
+    with ExitStack() as open_clients:
+        poster = open_clients.enter_context(Client(gateway.url, project="one"))
+        subscribers = [
+            open_clients.enter_context(Client(gateway.url, project="one", form=form))
+            for form in ("json", "msgpack", "json")
+        ]
+        for subscriber in subscribers:
+            done(subscriber.request("subscription_create", {"queue_name": QUEUE}), 201)
+        acknowledged = []
+        for number in range(count):
+            message: dict[str, Any] = {"body": {"n": number, "pad": PAD if number % 7 == 0 else ""}}
+            if number % 50 == 20:
+                message["delay"] = 1
+            reply = poster.request("message_post", {"queue_name": QUEUE, "messages": [message]})
+            assert reply.status in (201, 503), reply.document
+            if reply.status == 201:
+                acknowledged.append(number)
+            if number % every == every // 2:
+                fault()
+            elif heal is not None and number % every == every // 2 + 1:
+                heal()
+        _post_last(poster)
+        # The delays end within a second; then the queue holds all that was posted.
+        wait_until(lambda: _stats(poster)["free"] >= len(acknowledged) + 1)
+        held = [message["body"]["n"] for message in all_messages(poster, QUEUE)]
+        assert set(acknowledged) <= set(held)
+        for subscriber in subscribers:
+            heard = [told["body"]["n"] for told in subscriber.wait_notifications(len(held), timeout=30)]
+            assert heard == held
+        # What would be told twice would be told before what is posted now.
+        _post_last(poster)
+        for subscriber in subscribers:
+            subscriber.wait_notifications(len(held) + 1)
+            assert [told["body"]["n"] for told in subscriber.notifications[len(held) :]] == [-1]
+        return len(acknowledged)
+
+
+def _post_last(poster: Client) -> None:
+    """Post one more message when the store takes it again."""
+    message = {"queue_name": QUEUE, "messages": [{"body": {"n": -1, "pad": ""}}]}
+    wait_until(lambda: poster.request("message_post", message).status == 201, timeout=20, interval=0.05)
+
+
+def _stats(client: Client) -> Any:
+    return done(client.request("queue_get_stats", {"queue_name": QUEUE}), 200)["messages"]

@@ -1,0 +1,75 @@
+"""The sockets of a gateway in this process, seen from inside."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from twisted.internet import tcp
+
+from gateway.service import Gateway
+from gateway.settings import Settings
+from gateway.websocket.protocol import SocketProtocol
+from tests.support.client import Client
+from tests.support.expect import done
+from tests.support.raw import CLOSE, RawSocket
+from tests.support.reactor import reactor, run, wait_until
+from tests.support.servers import Server
+
+
+@pytest.fixture
+def inside(tmp_path: Path, valkey: Server) -> Iterator[Gateway]:
+    """A gateway in this process, with a store of its own kind."""
+    settings = Settings(data_dir=tmp_path / "data", port=0, redis_url=valkey.url)
+    gateway = Gateway(reactor, settings)
+    try:
+        run(gateway.start)
+        yield gateway
+    finally:
+        run(gateway.stop)
+
+
+def accepted() -> list[tcp.Server]:
+    """The connections that the reactor has accepted and made WebSockets."""
+
+    def look() -> list[tcp.Server]:
+        return [
+            reader
+            for reader in reactor.getReaders()
+            if isinstance(reader, tcp.Server) and isinstance(reader.protocol, SocketProtocol)
+        ]
+
+    return run(look)
+
+
+def test_small_replies_are_sent_at_once(inside: Gateway) -> None:
+    with Client(inside.url) as client:
+        done(client.request("ping_node"), 204)
+        (connection,) = accepted()
+        option = connection.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        assert option == 1
+
+
+def test_a_closed_socket_is_forgotten(inside: Gateway) -> None:
+    assert inside.node is not None
+    gauge = inside.node.metrics
+    with Client(inside.url) as client, RawSocket(inside.url) as raw:
+        done(client.request("subscription_create", {"queue_name": "q"}), 201)
+        assert len(accepted()) == 2
+        assert b"zaqar_gateway_connections 2.0" in run(gauge.text)
+        raw.send_frame(CLOSE)
+    wait_until(lambda: accepted() == [])
+    assert b"zaqar_gateway_connections 0.0" in run(gauge.text)
+
+
+def test_at_the_end_sockets_are_closed_with_1012(inside: Gateway) -> None:
+    with RawSocket(inside.url) as raw, Client(inside.url) as client:
+        done(client.request("ping_node"), 204)
+        stopping = run(lambda: [inside.stop()])
+        assert raw.receive_close() == 1012
+        raw.send_frame(CLOSE, b"\x03\xf4")
+        assert raw.receive_rest() == b""
+        run(lambda: stopping[0])
+        assert accepted() == []
