@@ -113,7 +113,8 @@ class SocketFactory(WebSocketServerFactory):
         for socket in list(self.sockets):
             if socket.session is not None:
                 await socket.session.idle()
-            socket.sendClose(SERVICE_RESTART, "The gateway is restarting.")
+            # Not sendClose: it refuses the codes that came after RFC 6455.
+            socket.sendCloseFrame(SERVICE_RESTART, b"The gateway is restarting.")
         while self.sockets:
             await deferLater(self.reactor, 0.02, lambda: None)
 

@@ -26,9 +26,8 @@ ttls = st.integers(1, 30)
 graces = st.integers(0, 20)
 limits = st.integers(1, 6)
 starts = st.builds(Start, st.just(0)) | st.builds(Start, st.integers(0, 2 * 10**15))
-new_messages = st.builds(
-    NewMessage, st.integers(0, 99).map(text), st.integers(1, 60), st.just(0) | st.integers(0, 20)
-)
+delays = st.just(0) | st.integers(0, 20)
+new_messages = st.builds(NewMessage, st.integers(0, 99).map(text), st.integers(1, 60), delays, st.none())
 dead_letters = st.none() | st.builds(
     DeadLetter, st.integers(0, 3), st.just("dead"), st.none() | st.integers(1, 60)
 )

@@ -62,7 +62,7 @@ class QueueModel:
     claims: dict[bytes, Lease] = field(default_factory=dict)
     outbox: list[Letter] = field(default_factory=list)
     arrived: set[bytes] = field(default_factory=set)
-    time: int = 0
+    time: int = field(default=0, compare=False)
     """When the operation happens: `now` before it draws numbers."""
 
     # Time
