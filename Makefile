@@ -4,12 +4,13 @@
 #   make test-long    all tests with the soaks and the full matrices
 #   make check        format, lint, types, import rule
 #   make format       puts the format right
+#   make docs         writes the generated pages of docs/
 #   make lock         resolves the dependencies anew; to newer versions: make lock UPGRADE=--upgrade
 #   make clean        removes what the other targets made, but not the data folder
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-long check format lock clean system-packages
+.PHONY: help run test test-long check format docs lock clean system-packages
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -46,6 +47,9 @@ check: $(VENV)/.dev
 format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: $(VENV)/.dev
+	$(BIN)/python -m docs.generate
 
 # --universal: one file for every Python from 3.11 on and every platform, with markers where they differ.
 COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \

@@ -6,8 +6,8 @@ every run: ids, markers, times, ages, durations, the project and the gateway's a
 
     python -m docs.conversation ws://127.0.0.1:9000/
 
-plays them all and records them anew. In a step without a reply, which is new, "$name.path" stands for what the
-step `name` was answered: "$post.message_ids.0". Its `notifications` say, by nulls, how many to wait for.
+plays them all and records them anew. In a step without a reply, which is new, "$name.path" stands for what
+the step `name` was answered: "$post.message_ids.0". Its `notifications` say, by nulls, how many to wait for.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import json
 import re
 import sys
 import uuid
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -109,7 +110,9 @@ class Socket:
     def __init__(self, url: str) -> None:
         self._project = uuid.uuid4().hex
         self._address = urlsplit(url).netloc
-        self._socket: ClientConnection = connect(url, open_timeout=TIMEOUT, close_timeout=TIMEOUT, proxy=None)
+        self._closing = ExitStack()
+        opened = connect(url, open_timeout=TIMEOUT, close_timeout=TIMEOUT, proxy=None)
+        self._socket: ClientConnection = self._closing.enter_context(opened)
 
     def exchange(self, frame: Any, count: int) -> list[Any]:
         """Send a frame (text as it is) and read so many."""
@@ -125,7 +128,7 @@ class Socket:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._socket.close()
+        self._closing.close()
 
 
 def _now(value: Any, recorded: Names, live: Names) -> Any:

@@ -11,13 +11,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 
-import protocol.errors
-import storage.errors
-import storage.redis.client  # for the errors that are defined there
+import storage.errors  # noqa: F401  # its errors are among those that are told
 from docs import tables
-from gateway.push import feed
 from gateway.settings import SETTINGS
-from gateway.websocket import session
 from protocol import close_codes
 from protocol.errors import RequestError
 from schemas import limits
@@ -34,8 +30,6 @@ _CONSTANT = re.compile(r"\{\{(\w+)\.(\w+)\}\}")
 _CONSTANTS: Mapping[str, ModuleType] = {
     "limits": limits,
     "close_codes": close_codes,
-    "session": session,
-    "feed": feed,
 }
 _OBJECTS = {"message": MessageView, "subscription": SubscriptionView, "notification": Notification}
 
@@ -105,8 +99,7 @@ def render(page: str) -> str:
 
 
 def _constant(found: re.Match[str]) -> str:
-    value = getattr(_CONSTANTS[found[1]], found[2])
-    return f"{value:,}" if isinstance(value, int) and value >= 10_000 else str(value)
+    return str(getattr(_CONSTANTS[found[1]], found[2]))
 
 
 def main() -> None:

@@ -87,9 +87,9 @@ def _object(shape: str, document: dict[str, Any], *, request: bool) -> list[str]
     rows = []
     for field, described in properties.items():
         known = meaning(shape, field)
-        needed = field in required or "const" in described
+        needed = field in required or ("default" in described and not request)
         if request:
-            default = described.get("default", known.get("otherwise", ""))
+            default = known.get("otherwise", described.get("default", ""))
             third = "required" if needed else _code(default)
         else:
             third = "always" if needed else known.get("otherwise", "")
@@ -187,15 +187,17 @@ def _indented(value: Any) -> str:
     return text.replace("\n", "\n  ")
 
 
-def pretty(value: Any, room: int = WIDTH - 2) -> str:
-    """JSON on as few lines as fit."""
+def pretty(value: Any, indent: int = 2, before: int = 0) -> str:
+    """JSON on as few lines as fit. `indent` and `before` say how much of its first line is taken."""
     line = json.dumps(value, ensure_ascii=False)
-    if len(line) <= room or not isinstance(value, dict | list) or not value:
+    if indent + before + len(line) < WIDTH or not isinstance(value, dict | list) or not value:
         return line
     if isinstance(value, dict):
-        items = [f"{json.dumps(key)}: {pretty(item, room - len(key) - 7)}" for key, item in value.items()]
+        items = [
+            f"{json.dumps(key)}: {pretty(item, indent + 2, len(key) + 4)}" for key, item in value.items()
+        ]
     else:
-        items = [pretty(item, room - 3) for item in value]
+        items = [pretty(item, indent + 2) for item in value]
     inner = ",\n".join(items).replace("\n", "\n  ")
     opening, closing = "{}" if isinstance(value, dict) else "[]"
     return f"{opening}\n  {inner}\n{closing}"

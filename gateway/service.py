@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any, cast
 
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError, maybeDeferred
+from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
@@ -16,7 +18,7 @@ from twisted.python.failure import Failure
 from gateway import __version__, logs
 from gateway.actions.call import Node
 from gateway.embedded.lock import DataFolderError, DataFolderLock
-from gateway.embedded.valkey import EmbeddedValkey, EmbeddedValkeyError
+from gateway.embedded.valkey import STOP_DEADLINE, EmbeddedValkey, EmbeddedValkeyError
 from gateway.http.hosts import ANY, LOOPBACK
 from gateway.http.site import make_site
 from gateway.http.switch import SwitchFactory
@@ -29,6 +31,7 @@ from protocol.errors import RequestError
 from storage.base import Event
 from storage.catalog.engine import sqlite_url
 from storage.catalog.sql import SQLCatalog
+from storage.catalog.tables import WrongSchema
 from storage.redis.events import RedisEvents
 from storage.redis.health import LayoutError
 from storage.redis.store import RedisStore
@@ -42,8 +45,11 @@ CACHE_AGE = 1.0
 
 CACHED_ROUTES = 100_000
 
-STOP_LIMIT = 4.8
-"""Seconds that stopping may take in all: a supervisor counts on 5."""
+STOP_REST = 0.5
+"""Seconds that stopping may take beyond `shutdown_timeout`. With its default a supervisor can count on 5."""
+
+STOP_PART = 0.15
+"""Seconds of them for each part that waits for others."""
 
 log = logs.get_logger(__name__)
 
@@ -58,7 +64,7 @@ class Gateway:
     def __init__(self, reactor: Any, settings: Settings) -> None:
         self._reactor = reactor
         self._settings = settings
-        self._stops: list[Callable[[], Any]] = []
+        self._stops: list[tuple[Callable[[], Any], float]] = []
         self._stopping: Deferred[None] | None = None
         self.node: Node | None = None
         self.url = ""
@@ -67,21 +73,25 @@ class Gateway:
         """Start everything and listen. Raises StartError; what was started must be stopped all the same."""
         try:
             await self._start()
-        except (DataFolderError, EmbeddedValkeyError, LayoutError, RequestError, OSError) as error:
+        except (
+            *(DataFolderError, EmbeddedValkeyError, LayoutError, WrongSchema, RequestError, OSError),
+            *(CannotListenError, ValueError),  # a port in use; a URL that only its library finds fault with
+        ) as error:
             raise StartError(str(error)) from error
 
     async def _start(self) -> None:
         settings = self._settings
         if settings.redis_url is None or settings.catalog_url is None:
+            os.umask(0o077)  # what is in the folder is for this user only
             lock = DataFolderLock(settings.data_dir)
             lock.acquire()
-            self._stops.append(lock.release)
+            self._at_stop(lock.release)
         store_url = settings.redis_url or await self._start_valkey()
         catalog = self._make_catalog()
         await catalog.start()
-        self._stops.append(catalog.stop)
+        self._at_stop(catalog.stop)
         store = RedisStore(self._reactor, store_url, settings.request_timeout, settings.min_replicas)
-        self._stops.append(store.stop)
+        self._at_stop(store.stop)
         await store.start(STORE_PATIENCE)
         await self._look_at_store(store)
 
@@ -97,7 +107,7 @@ class Gateway:
         hub = self._make_hub(store, store_url, metrics)
         sweeper = Sweeper(self._reactor, router, catalog, store, settings.sweep_interval)
         sweeper.start()
-        self._stops.append(sweeper.stop)
+        self._at_stop(sweeper.stop)
 
         allowed = {ANY} if settings.allow_anonymous else LOOPBACK | {settings.host.lower()}
         self.node = Node(settings, router, catalog, store, hub, metrics, "", allowed)
@@ -106,7 +116,7 @@ class Gateway:
 
     async def _start_valkey(self) -> str:
         valkey = EmbeddedValkey(self._settings.data_dir, self._settings.fsync, self._reactor)
-        self._stops.append(valkey.stop)
+        self._at_stop(valkey.stop, STOP_DEADLINE)
         await valkey.start()
         return valkey.url
 
@@ -143,7 +153,8 @@ class Gateway:
         events = RedisEvents(self._reactor, url, self._settings.request_timeout, told, listening)
         hub = Hub(self._reactor, store, events, metrics.pushed)
         events.start()
-        self._stops += (events.stop, hub.stop)
+        self._at_stop(events.stop)
+        self._at_stop(hub.stop)
         return hub
 
     def _listen(self, node: Node) -> None:
@@ -166,7 +177,8 @@ class Gateway:
             await _within(self._reactor, settings.shutdown_timeout, sockets.drain)
             sockets.drop()
 
-        self._stops += (close, port.stopListening)
+        self._at_stop(close, settings.shutdown_timeout + STOP_PART)
+        self._at_stop(port.stopListening)
 
     def _log_start(self, store_url: str) -> None:
         settings = self._settings
@@ -182,31 +194,29 @@ class Gateway:
     def stop(self) -> Deferred[None]:
         """Stop accepting, finish the requests in flight, close the sockets with 1012, then stop the rest."""
         if self._stopping is None:
-            self._stopping = Deferred.fromCoroutine(_within(self._reactor, STOP_LIMIT, self._stop))
+            self._stopping = Deferred.fromCoroutine(self._stop())
         return self._stopping
 
+    def _at_stop(self, stop: Callable[[], Any], seconds: float = STOP_PART) -> None:
+        """Have `stop` called at the end, last come first served, and given up after so many seconds."""
+        self._stops.append((stop, seconds))
+
     async def _stop(self) -> None:
+        end = self._reactor.seconds() + self._settings.shutdown_timeout + STOP_REST
         while self._stops:
-            stop = self._stops.pop()
-            try:
-                done = stop()
-                if isinstance(done, Deferred) or hasattr(done, "__await__"):
-                    await done
-            # One part that fails to stop must not keep the others running.
-            except Exception:
-                log.exception("stop_failed")
+            stop, seconds = self._stops.pop()
+            await _within(self._reactor, max(0.0, min(seconds, end - self._reactor.seconds())), stop)
 
 
-async def _within(reactor: Any, seconds: float, action: Callable[[], Awaitable[None]]) -> None:
-    """Wait for `action`, but no longer than so many seconds."""
-
-    async def run() -> None:
-        await action()
-
+async def _within(reactor: Any, seconds: float, stop: Callable[[], Any]) -> None:
+    """Stop one part, but wait no longer than so many seconds. A part that fails keeps no other running."""
     try:
-        await Deferred.fromCoroutine(run()).addTimeout(seconds, reactor)
+        await maybeDeferred(stop).addTimeout(seconds, reactor)
     except (TimeoutError, CancelledError):
-        log.warning("stop_took_too_long", seconds=seconds)
+        log.warning("stop_took_too_long", part=stop.__qualname__, seconds=round(seconds, 1))
+    # Whatever it is, the other parts must be stopped too.
+    except Exception:
+        log.exception("stop_failed", part=stop.__qualname__)
 
 
 def _address(host: str) -> str:

@@ -259,7 +259,7 @@ class Settings:
         1_048_576, _integer(1024, 67_108_864), "largest WebSocket message that is taken, bytes"
     )
     max_requests_in_flight: int = _setting(
-        64, _integer(1, 4096), "requests of one socket at work at once; beyond, the socket is not read"
+        64, _integer(1, 4096), "requests of one socket that may wait; beyond, the socket is not read"
     )
     max_messages_per_post: int = _setting(1000, _integer(1, 1000), "messages one post may hold")
     handshake_timeout: float = _setting(

@@ -110,7 +110,7 @@ class NotFound(RequestError):
 
 
 class Conflict(RequestError):
-    """What was to be created exists already."""
+    """It exists already, or is not there to be changed."""
 
     status = 409
     code = "conflict"

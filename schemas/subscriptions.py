@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 from msgspec import UNSET, Raw, Struct, UnsetType
 
-from schemas.fields import NewQueueName, PageLimit, SubscriptionTtl
+from schemas import limits
+from schemas.fields import NewQueueName, PageLimit, SubscriptionTtl, integer
 
 
 class SubscriptionCreate(Struct, frozen=True, kw_only=True):
@@ -39,7 +40,7 @@ class SubscriptionUpdate(Struct, frozen=True, kw_only=True):
     queue_name: str
     subscription_id: str
     subscriber: str | UnsetType = UNSET
-    ttl: SubscriptionTtl | UnsetType = UNSET
+    ttl: Annotated[int, integer(limits.SUBSCRIPTION_TTL_MIN)] | UnsetType = UNSET
     options: dict[str, Raw] | UnsetType = UNSET
 
 

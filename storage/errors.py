@@ -6,10 +6,11 @@
     NoQueue                           the catalog has no such queue (each action answers that its own way)
     Unavailable (protocol.errors)     503, a retry may help
     ├── StoreUnavailable              no connection; nothing was written
+    │   └── StoreLoading              it was started just now
     ├── StoreBusy                     too many commands wait; nothing was written
     ├── StoreFull                     memory is used up; nothing was written
     ├── StoreReadOnly                 a replica, or a primary that may not write now; nothing was written
-    ├── StoreFailed                   the store refused for another reason; nothing was written
+    ├── StoreFailed                   the store refused for another reason
     ├── OutcomeUnknown                the connection broke before the answer: it may have been written
     ├── TooFewReplicas                it was written, but a failover may lose it
     └── CatalogUnavailable            the SQL database does not answer
@@ -34,6 +35,12 @@ class StoreUnavailable(Unavailable):
     code = "store_unavailable"
 
 
+class StoreLoading(StoreUnavailable):
+    """The store is still loading its data. Nothing was written."""
+
+    code = "store_loading"
+
+
 class StoreBusy(Unavailable):
     """More commands wait for the store than are allowed to. Nothing was written."""
 
@@ -53,7 +60,7 @@ class StoreReadOnly(Unavailable):
 
 
 class StoreFailed(Unavailable):
-    """The store refused the command. Nothing was written."""
+    """The store refused the command."""
 
     code = "store_failed"
 

@@ -12,7 +12,6 @@ from gateway.logs import get_logger
 from protocol.body import Body
 from protocol.codec import Form
 from protocol.errors import RequestError
-from protocol.identifiers import new_incarnation
 from schemas.node import AuthenticateReply, HealthReply, HomeDocReply, OperationStatus
 from schemas.queues import EmptyReply
 from storage.base import MessageStore, NewMessage, Queue
@@ -28,6 +27,9 @@ HOME = {
     "rel/subscriptions": {"href-template": "/v2/queues/{queue_name}/subscriptions{?marker,limit}"},
 }
 """What the service offers, by relation."""
+
+HEALTH = 0
+"""The incarnation of the queue that health checks work on: always the same, so that they leave one."""
 
 log = get_logger(__name__)
 
@@ -57,8 +59,8 @@ async def check_node_health(call: Call) -> Answer:
 
 
 async def _go_through(store: MessageStore) -> dict[str, OperationStatus]:
-    """A queue's life, each step timed. The queue is in no catalog: only this call knows its incarnation."""
-    queue = Queue(project="", name="health", incarnation=new_incarnation())
+    """What is done with a queue, each step timed. The queue is in no catalog: no client can name it."""
+    queue = Queue(project="", name="health", incarnation=HEALTH)
     message, client, claim = NewMessage(Body(Form.JSON, b"null"), ttl=60), bytes(16), uuid.uuid4().bytes
     steps: dict[str, Callable[[], Awaitable[Any]]] = {
         "create_queue": lambda: store.create(queue),
@@ -66,7 +68,7 @@ async def _go_through(store: MessageStore) -> dict[str, OperationStatus]:
         "claim_messages": lambda: store.create_claim(queue, claim, 60, 60, 1, None),
         "delete_claim": lambda: store.release_claim(queue, claim),
         "delete_messages": lambda: store.pop_messages(queue, 1, None),
-        "delete_queue": lambda: store.remove(queue),
+        "purge_queue": lambda: store.purge(queue, messages=True, subscriptions=True),
     }
     return {name: await _try(name, step) for name, step in steps.items()}
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, cast
 
-from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.error import ProcessExitedAlready, ProcessTerminated
 from twisted.internet.protocol import ProcessProtocol
 from twisted.python.failure import Failure
@@ -55,7 +55,7 @@ class Server(ProcessProtocol):
         return waiter
 
     async def stop(self, deadline: float) -> bool:
-        """End it: SIGTERM, on which it writes and syncs what it has, and after `deadline` seconds SIGKILL.
+        """End it: SIGTERM, on which it writes and syncs what it has; SIGKILL after `deadline` seconds.
 
         :return: whether it ended by itself.
         """
@@ -63,8 +63,8 @@ class Server(ProcessProtocol):
         self._signal("TERM")
         try:
             await self.exited().addTimeout(deadline, self._reactor)
-        except TimeoutError:
-            _log.warning("valkey_killed", reason=f"it did not stop within {deadline:g} seconds")
+        except (TimeoutError, CancelledError):  # a caller whose own time is up cancels this
+            _log.warning("valkey_killed", reason="it did not stop in time")
             self._signal("KILL")
             await self.exited()
             return False

@@ -35,30 +35,63 @@ VERSIONS = {
 
 def make_site(node: Node) -> Site:
     """All that plain HTTP offers."""
-    root = Resource()
+    root = _Resource()
     root.putChild(b"", _Versions(node))
     root.putChild(b"healthz", _Alive(node))
     root.putChild(b"readyz", _Ready(node))
     root.putChild(b"metrics", _Metrics(node))
-    site = Site(root, timeout=60)
+    site = Site(root, requestFactory=_Request, timeout=60)
     site.noisy = False
     # Requests are counted in /metrics; Twisted's access log would say everything twice.
     site.log = lambda request: None  # type: ignore[method-assign]
     return site
 
 
-def _json(request: Request, status: int, document: object) -> bytes:
+def _answer(request: Request, status: int, kind: bytes, body: bytes) -> bytes:
     request.setResponseCode(status)
-    request.setHeader(b"content-type", b"application/json")
+    request.setHeader(b"content-type", kind)
+    request.setHeader(b"content-length", b"%d" % len(body))
     request.setHeader(b"server", f"zaqar-gateway/{__version__}".encode())
-    return json.dumps(document).encode() + b"\n"
+    return body
 
 
-class _Page(Resource):
-    isLeaf = True
+def _json(request: Request, status: int, document: object) -> bytes:
+    return _answer(request, status, b"application/json", json.dumps(document).encode() + b"\n")
 
-    def __init__(self, node: Node) -> None:
+
+class _Request(Request):
+    def handleContentChunk(self, data: bytes) -> None:
+        """Throw it away: nothing here takes a body, so none may fill memory or disk."""
+
+
+class _Resource(Resource):
+    """Refuses in the form that REST has (protocol.md section 8), not with Twisted's pages."""
+
+    def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Twisted's is not typed
+
+    def getChild(self, path: bytes, request: Request) -> Resource:
+        """What is not there."""
+        return _Missing()
+
+    def render(self, request: Request) -> Any:
+        """All that is here can be read, and nothing else."""
+        if request.method in (b"GET", b"HEAD"):
+            return super().render(request)  # type: ignore[no-untyped-call]  # Twisted's is not typed
+        request.setHeader(b"allow", b"GET, HEAD")
+        return _json(request, 405, {"title": "Method not allowed", "description": "Use GET."})
+
+
+class _Missing(_Resource):
+    def render(self, request: Request) -> bytes:
+        """404, whatever the method."""
+        told = "Plain HTTP has /, /healthz, /readyz and /metrics; all else is asked for over a WebSocket."
+        return _json(request, 404, {"title": "Not found", "description": told})
+
+
+class _Page(_Resource):
+    def __init__(self, node: Node) -> None:
+        super().__init__()
         self._node = node
 
 
@@ -77,8 +110,7 @@ class _Alive(_Page):
 class _Metrics(_Page):
     def render_GET(self, request: Request) -> bytes:
         """Prometheus' text format."""
-        request.setHeader(b"content-type", b"text/plain; version=0.0.4; charset=utf-8")
-        return self._node.metrics.text()
+        return _answer(request, 200, b"text/plain; version=0.0.4; charset=utf-8", self._node.metrics.text())
 
 
 class _Ready(_Page):

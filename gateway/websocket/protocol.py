@@ -6,6 +6,7 @@ from typing import Any
 
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
 from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.task import deferLater
 from zope.interface import implementer
@@ -44,6 +45,7 @@ class SocketProtocol(WebSocketServerProtocol):
         self.factory.sockets.add(self)
         self.factory.node.metrics.connections.inc()
         self.registerProducer(self, True)
+        self.transport.setTcpKeepAlive(True)  # a peer that is gone without a word is noticed in the end
         log.info("connection_opened", connection=self.session.id, peer=self.peer)
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
@@ -74,6 +76,15 @@ class SocketProtocol(WebSocketServerProtocol):
 
     def resume_reading(self) -> None:
         self.transport.resumeProducing()
+
+    # For the factory
+
+    async def close_when_idle(self) -> None:
+        """Close with 1012 when no request is at work. Ends with the connection at the latest."""
+        if self.session is not None:
+            await self.session.idle()
+        # Not sendClose: it refuses the codes that came after RFC 6455.
+        self.sendCloseFrame(SERVICE_RESTART, b"The gateway is restarting.")
 
     # IPushProducer, for the transport
 
@@ -109,12 +120,9 @@ class SocketFactory(WebSocketServerFactory):
         )
 
     async def drain(self) -> None:
-        """Let the requests in flight finish, then close every socket with 1012."""
+        """Close every socket with 1012, each as soon as its request in flight is answered."""
         for socket in list(self.sockets):
-            if socket.session is not None:
-                await socket.session.idle()
-            # Not sendClose: it refuses the codes that came after RFC 6455.
-            socket.sendCloseFrame(SERVICE_RESTART, b"The gateway is restarting.")
+            Deferred.fromCoroutine(socket.close_when_idle())
         while self.sockets:
             await deferLater(self.reactor, 0.02, lambda: None)
 

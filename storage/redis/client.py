@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 import hiredis
 from redis.connection import SSLConnection, parse_url
@@ -14,9 +14,22 @@ from twisted.internet.endpoints import TCP4ClientEndpoint, UNIXClientEndpoint, w
 from twisted.internet.interfaces import IAddress, IStreamClientEndpoint
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.ssl import optionsForClientTLS
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 
-from storage.errors import StaleQueue, StoreBusy, StoreFailed, StoreFull, StoreReadOnly, StoreUnavailable
+from protocol.errors import Unavailable
+from storage.errors import (
+    StaleQueue,
+    StoreBusy,
+    StoreFailed,
+    StoreFull,
+    StoreLoading,
+    StoreReadOnly,
+    StoreUnavailable,
+)
 from storage.redis.connection import EventConnection, Reply, StoreConnection
+
+log = Logger()
 
 CONNECT_TIMEOUT = 5
 """Seconds to wait for a connection to be made."""
@@ -29,6 +42,9 @@ class ScriptUnknown(StoreFailed):
     """The server does not have the script: it is new, was restarted, or was told to forget (SCRIPT FLUSH)."""
 
 
+REFUSED_PAUSE = 1.0
+"""Seconds until a connection whose greeting was refused is made anew."""
+
 _REFUSALS: dict[str, Callable[[str], Exception]] = {
     "STALE": StaleQueue,
     "NOSCRIPT": ScriptUnknown,
@@ -39,9 +55,7 @@ _REFUSALS: dict[str, Callable[[str], Exception]] = {
     "MISCONF": lambda _: StoreReadOnly("The message store cannot write to its disk."),
     "NOREPLICAS": lambda _: StoreReadOnly("The message store has too few replicas to take writes."),
     "MASTERDOWN": lambda _: StoreReadOnly("The message store is a replica without its primary."),
-    "LOADING": lambda _: StoreUnavailable(
-        "The message store is still loading its data.", code="store_loading"
-    ),
+    "LOADING": lambda _: StoreLoading("The message store is still loading its data."),
     "BUSY": lambda _: StoreBusy("The message store is busy with a long script."),
 }
 
@@ -103,32 +117,44 @@ class _Service(Generic[Connection]):
         self._greeting = address.greeting
         self._on_connected: Callable[[Connection], None] | None = on_connected
         self.connection: Connection | None = None
+        self._waiting: set[Deferred[Connection]] = set()
+        self._why = ""
 
         def build_tied() -> Connection:
             connection = build()
+            connection.on_made = lambda: self._made(connection)
             connection.on_closed = self._closed
             return connection
 
+        # Not prepareConnection: in this Twisted, one that fails leaves the service confused.
         self._service = ClientService(
-            address.endpoint,
-            _Factory(build_tied),
-            retryPolicy=RECONNECT,
-            clock=reactor,
-            prepareConnection=lambda made: Deferred.fromCoroutine(self._greet(cast(Connection, made))),
+            address.endpoint, _Factory(build_tied), retryPolicy=RECONNECT, clock=reactor
         )
+
+    def _made(self, connection: Connection) -> None:
+        greeted: Deferred[None] = Deferred.fromCoroutine(self._greet(connection))
+        greeted.addErrback(self._refused, connection)
 
     async def _greet(self, connection: Connection) -> None:
         for command in self._greeting:
             reply = await connection.send(*command)
             if isinstance(reply, hiredis.ReplyError):
-                connection.transport.loseConnection()  # type: ignore[union-attr]  # it is connected here
                 raise refusal(reply)
-        self.connection = connection
+        self.connection, self._why = connection, ""
         if self._on_connected is not None:
             self._on_connected(connection)
+        for waiting in list(self._waiting):
+            waiting.callback(connection)
+
+    def _refused(self, failure: Failure, connection: Connection) -> None:
+        """The server did not take the greeting, or the connection broke meanwhile."""
+        if failure.check(Unavailable) is None:
+            log.failure("greeting a store failed", failure)
+        self._why = f" {failure.getErrorMessage()}"
+        self._reactor.callLater(REFUSED_PAUSE, connection.abort)
 
     def _closed(self) -> None:
-        # The next one is made only after this. Not compared with: what is kept is the service's wrapper of it.
+        # The next one is made only after this.
         self.connection = None
 
     def start(self) -> None:
@@ -138,16 +164,19 @@ class _Service(Generic[Connection]):
         """The connection as soon as there is one; StoreUnavailable after `timeout` seconds."""
         if self.connection is not None:
             return self.connection
-        waiting: Deferred[Any] = self._service.whenConnected()
+        # Not whenConnected(): where a connection has just broken, that still gives the broken one.
+        waiting: Deferred[Connection] = Deferred()
+        self._waiting.add(waiting)
         try:
-            await waiting.addTimeout(timeout, self._reactor)
+            return await waiting.addTimeout(timeout, self._reactor)
         except (TimeoutError, CancelledError):
-            raise StoreUnavailable("There is no connection to the message store.") from None
-        if self.connection is None:
-            raise StoreUnavailable("There is no connection to the message store.")
-        return self.connection
+            raise StoreUnavailable(f"There is no connection to the message store.{self._why}") from None
+        finally:
+            self._waiting.discard(waiting)
 
     async def stop(self) -> None:
+        for waiting in list(self._waiting):
+            waiting.cancel()
         await self._service.stopService()
 
 

@@ -42,11 +42,13 @@ class StoreConnection(Protocol):
         self._flush: IDelayedCall | None = None
         self._watch: IDelayedCall | None = None
         self._open = False
+        self.on_made: Callable[[], None] = _nothing
         self.on_closed: Callable[[], None] = _nothing
 
     def connectionMade(self) -> None:
         self._open = True
         self._watch = self._clock.callLater(self._timeout / 4, self._check_oldest)
+        self.on_made()
 
     def send(self, *command: bytes | str | int) -> Deferred[Reply]:
         """Send a command at the end of the reactor's turn.
@@ -127,10 +129,12 @@ class EventConnection(Protocol):
         self._answered = True
         self._watch: IDelayedCall | None = None
         self._greeting: Deferred[Reply] | None = None
+        self.on_made: Callable[[], None] = _nothing
         self.on_closed: Callable[[], None] = _nothing
 
     def connectionMade(self) -> None:
         self._watch = self._clock.callLater(self._timeout, self._ping)
+        self.on_made()
 
     def send(self, *command: bytes | str | int) -> Deferred[Reply]:
         """Send a command of the greeting (AUTH, SELECT); fires with its answer. One at a time."""
@@ -158,7 +162,7 @@ class EventConnection(Protocol):
             while (reply := self._reader.gets()) is not False:
                 self._told(reply)
         except hiredis.ProtocolError:
-            self._abort()
+            self.abort()
 
     def _told(self, reply: Reply) -> None:
         if isinstance(reply, list) and reply[0] == b"smessage":
@@ -170,17 +174,18 @@ class EventConnection(Protocol):
             answer.callback(reply)
         elif isinstance(reply, hiredis.ReplyError):
             # A channel was refused: what cannot be listened to must not look as if it were.
-            self._abort()
+            self.abort()
 
     def _ping(self) -> None:
         self._watch = self._clock.callLater(self._timeout, self._ping)
         if not self._answered:
-            self._abort()
+            self.abort()
             return
         self._answered = False
         self._write(b"PING")
 
-    def _abort(self) -> None:
+    def abort(self) -> None:
+        """Close at once."""
         assert self.transport is not None
         self.transport.abortConnection()  # type: ignore[attr-defined]  # see StoreConnection.abort
 

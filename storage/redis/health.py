@@ -19,7 +19,7 @@ class LayoutError(Exception):
 async def check_layout(client: StoreClient) -> None:
     """Write the layout into an empty store, or see that it is ours. Raises LayoutError if it is not."""
     found = await client.execute("GET", _LAYOUT_KEY)
-    if found is None:  # written only where it is missing: a store that is full must not keep a node from starting
+    if found is None:  # else nothing is written: a node must be able to start on a store that is full
         await client.execute("SETNX", _LAYOUT_KEY, LAYOUT)
         found = await client.execute("GET", _LAYOUT_KEY)
     found = int(found)

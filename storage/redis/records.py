@@ -85,7 +85,7 @@ def pack_subscription(
 def unpack_subscription(now: int, sequence: int, record: bytes) -> Subscription:
     """A subscription as it stands at `now`."""
     subscriber, ttl, options, confirmed, since = msgpack.unpackb(record, strict_map_key=False)
-    age = (now - (since or sequence)) // _SECOND
+    age = max(0, now - (since or sequence)) // _SECOND  # below 0 where the server's clock stepped back
     return Subscription(sequence, subscriber, ttl, age, options, confirmed)
 
 

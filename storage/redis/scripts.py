@@ -27,12 +27,12 @@ class Script:
     """Whether its answer tells that something was written."""
 
 
-def _load(name: str) -> Script:
+def _load(name: str, file: str = "") -> Script:
     lua = files("storage.redis") / "lua"
-    # `#!lua` makes every access to a key of another slot an error, also on a single server.
+    # `#!lua` makes every access to a key of another slot an error on a cluster, also where one node has both.
     first_line = "#!lua\n" if name in _REFUSED_WHEN_FULL else "#!lua flags=allow-oom\n"
     common = "" if name in _ALONE else (lua / "common.lua").read_text()
-    source = first_line + common + (lua / f"{name}.lua").read_text()
+    source = first_line + common + (lua / f"{file or name}.lua").read_text()
     sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
     return Script(name, source, sha, writes=name not in _READS)
 
@@ -50,6 +50,7 @@ GET = _load("get")
 LIST = _load("list")
 OUTBOX = _load("outbox")
 OUTBOX_FORGET = _load("outbox_forget")
+POP = _load("pop", "claim")
 POST = _load("post")
 PURGE = _load("purge")
 REMOVE = _load("remove")

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgpack
+from twisted.internet.task import deferLater
 
 from protocol.identifiers import format_id, parse_uuid
 from storage.base import (
@@ -27,11 +28,12 @@ from storage.base import (
     Swept,
     Waiting,
 )
-from storage.errors import StoreBusy
+from storage.errors import StoreBusy, StoreLoading
 from storage.redis import records, scripts
 from storage.redis.client import StoreClient
 from storage.redis.connection import Reply
 from storage.redis.health import check_layout, look_at_durability
+from storage.redis.replicas import Replicas
 from storage.redis.runner import ScriptRunner
 
 LOOK_AT = 1000
@@ -52,21 +54,36 @@ class RedisStore:
     """
 
     def __init__(self, reactor: Any, url: str, timeout: float, min_replicas: int = 0) -> None:
+        self._reactor = reactor
         self.client = StoreClient(reactor, url, timeout)
-        self.scripts = ScriptRunner(reactor, self.client, timeout, min_replicas)
+        self._writer, replicas = self.client, None
+        if min_replicas:
+            # A connection of their own for writes: one that waits for replicas holds up no reader.
+            self._writer = StoreClient(reactor, url, timeout)
+            replicas = Replicas(self._writer, min_replicas, timeout / 4)
+        self.scripts = ScriptRunner(reactor, self.client, timeout, self._writer, replicas)
 
     async def start(self, patience: float) -> None:
         """Connect, and see that the data there is of a layout that this version understands.
 
         Raises StoreUnavailable after `patience` seconds, LayoutError for data of another layout.
         """
-        self.client.start()
-        await self.client.connected(patience)
-        await check_layout(self.client)
+        deadline = self._reactor.seconds() + patience
+        for client in {self.client, self._writer}:
+            client.start()
+            await client.connected(patience)
+        while True:
+            try:
+                return await check_layout(self.client)
+            except StoreLoading:
+                if self._reactor.seconds() > deadline:
+                    raise
+            await deferLater(self._reactor, 0.2, lambda: None)
 
     async def stop(self) -> None:
-        """Close the connection."""
-        await self.client.stop()
+        """Close the connections."""
+        for client in {self.client, self._writer}:
+            await client.stop()
 
     async def durability(self) -> Durability:
         return await look_at_durability(self.client)
@@ -177,9 +194,13 @@ class RedisStore:
         if dead_letter is not None:
             there = -1 if dead_letter.ttl is None else dead_letter.ttl
             arguments += (dead_letter.max_claim_count, dead_letter.queue_name, there)
-        # A claim that exists is answered with what it holds, so a claim can be asked for twice; a pop cannot.
-        now, dead, *told = await self.scripts.run(scripts.CLAIM, queue, *arguments, repeatable=not pop)
-        return Claimed(records.unpack_messages(now, told), dead)
+        script, dead_lettered = scripts.POP if pop else scripts.CLAIM, 0
+        while True:
+            # A claim that exists is answered with what it holds, so it can be asked for twice; a pop cannot.
+            now, dead, *told = await self.scripts.run(script, queue, *arguments, repeatable=not pop)
+            dead_lettered += dead
+            if told or not dead:
+                return Claimed(records.unpack_messages(now, told), dead_lettered)
 
     async def get_claim(self, queue: Queue, claim: bytes) -> Claim | None:
         reply = await self.scripts.run(scripts.CLAIM_GET, queue, claim, repeatable=True)
@@ -187,7 +208,8 @@ class RedisStore:
             return None
         now, lease, *told = reply
         since, ttl, _ = _LEASE.unpack(lease)
-        age = (now - int.from_bytes(since, "big")) // _SECOND
+        # The server's clock may have stepped back since.
+        age = max(0, now - int.from_bytes(since, "big")) // _SECOND
         return Claim(age, ttl, records.unpack_messages(now, told))
 
     async def update_claim(self, queue: Queue, claim: bytes, ttl: int, grace: int) -> bool:

@@ -28,13 +28,15 @@ TIMEOUT = ("--request-timeout", "1")
 CLAIM_ID = "5f0c0d52-1d2f-4f4c-8d0b-6f6a2cf8a3a1"
 MESSAGE_ID = "070a186c-006c-46aa-952a-2f4f090dc1f6"
 
-READS = [
+Requests = list[tuple[str, dict[str, Any]]]
+
+READS: Requests = [
     ("message_list", {}),
     ("queue_get_stats", {}),
     ("claim_get", {"claim_id": CLAIM_ID}),
     ("subscription_list", {}),
 ]
-WRITES = [
+WRITES: Requests = [
     ("message_post", {"messages": [{"body": "never"}]}),
     ("claim_create", {}),
     ("claim_update", {"claim_id": CLAIM_ID}),
@@ -122,10 +124,14 @@ def test_loading(gateway: Gateway, client: Client, store: Server, request: pytes
     keys.close()
     store.kill()
     start = start_valkey if request.node.callspec.params["store"] == "valkey" else start_redis
-    # From 200 keys of 10 ms each; after every few of them it looks at its sockets.
-    slowly = {"key_load_delay": "10000", "loading_process_events_interval_bytes": "1024"}
     started: list[Server] = []
-    starting = threading.Thread(target=lambda: started.append(start(store.folder, **slowly)))
+
+    def start_slowly() -> None:
+        # 200 keys of 10 ms each; after every few of them it looks at its sockets.
+        slow = {"key_load_delay": "10000", "loading_process_events_interval_bytes": "1024"}
+        started.append(start(store.folder, tcp=False, **slow))
+
+    starting = threading.Thread(target=start_slowly)
     starting.start()
     try:
         wait_until(lambda: readiness(gateway)["store"].get("code") == "store_loading")

@@ -28,6 +28,10 @@ limits = st.integers(1, 6)
 starts = st.builds(Start, st.just(0)) | st.builds(Start, st.integers(0, 2 * 10**15))
 delays = st.just(0) | st.integers(0, 20)
 new_messages = st.builds(NewMessage, st.integers(0, 99).map(text), st.integers(1, 60), delays, st.none())
+pairs = st.tuples(*[st.sampled_from(["claim", "pop", "post", "delete"])] * 2).filter(
+    # A post moves the time by a microsecond, and the claim's start would not tell which came first.
+    lambda kinds: set(kinds) != {"claim", "post"}
+)
 dead_letters = st.none() | st.builds(
     DeadLetter, st.integers(0, 3), st.just("dead"), st.none() | st.integers(1, 60)
 )
@@ -93,7 +97,7 @@ class StoreMachine(RuleBasedStateMachine):
     # Messages
 
     @precondition(lambda self: len(self.jobs.messages) < MOST)
-    @rule(target=sequences, hand=hands, client=clients, sent=st.lists(new_messages, min_size=1, max_size=5))
+    @rule(target=sequences, hand=hands, client=clients, sent=st.lists(new_messages, min_size=1, max_size=8))
     def post(self, hand: int, client: bytes, sent: list[NewMessage]) -> Any:
         return multiple(*self.both(hand, posting(sent, client)))
 
@@ -140,6 +144,7 @@ class StoreMachine(RuleBasedStateMachine):
     def pop(self, hand: int, limit: int, dead_letter: DeadLetter | None) -> None:
         self.both(hand, popping(limit, dead_letter))
 
+    @precondition(lambda self: len(self.jobs.messages) > MOST // 3)
     @rule(hand=hands)
     def purge(self, hand: int) -> None:
         self.hands[hand].purge()
@@ -148,10 +153,11 @@ class StoreMachine(RuleBasedStateMachine):
     # Claims
 
     @rule(target=claims, hand=hands, ttl=ttls, grace=graces, limit=limits, dead_letter=dead_letters)
-    def claim(self, hand: int, ttl: int, grace: int, limit: int, dead_letter: DeadLetter | None) -> bytes:
+    def claim(self, hand: int, ttl: int, grace: int, limit: int, dead_letter: DeadLetter | None) -> Any:
         claim = new_claim()
-        self.both(hand, claiming(claim, ttl, grace, limit, dead_letter))
-        return claim
+        taken = self.both(hand, claiming(claim, ttl, grace, limit, dead_letter))
+        # An empty claim is none.
+        return multiple(*[claim] * bool(taken.messages))
 
     @rule(hand=hands, claim=claims, ttl=ttls, grace=graces, limit=limits, dead_letter=dead_letters)
     def claim_again(
@@ -179,12 +185,14 @@ class StoreMachine(RuleBasedStateMachine):
     # At once: what comes of two operations is what comes of them in one order or the other
 
     @precondition(lambda self: len(self.jobs.messages) < MOST)
-    @rule(
-        kinds=st.tuples(*[st.sampled_from(["claim", "pop", "post", "delete"])] * 2),
-        sequence=sequences,
-        limit=limits,
-    )
+    @rule(kinds=pairs, sequence=sequences, limit=limits)
     def two_at_once(self, kinds: tuple[str, str], sequence: int, limit: int) -> None:
+        # What is due is done before, or it would be of weight which of the two did it. It draws numbers, and
+        # with them moves the time, perhaps to where more is due.
+        time = 0
+        while time < self.jobs.now:
+            time = self.jobs.now
+            assert self.hands[0].stats() == self.jobs.stats()
         operations = [self.operation(kind, sequence, limit) for kind in kinds]
 
         def start() -> Deferred[Any]:
@@ -199,10 +207,12 @@ class StoreMachine(RuleBasedStateMachine):
             model = deepcopy(self.jobs)
             expected = {i: operations[i].on_model(model) for i in order}
             if answers == [expected[0], expected[1]]:
+                model.stats()
                 outcomes.append(model)
+        self.hands[0].stats()
         assert outcomes, f"{kinds} answered {answers}, which neither order can"
+        assert outcomes[0] == outcomes[-1]
         self.jobs = outcomes[0]
-        assert outcomes[-1] == self.jobs
 
     def operation(self, kind: str, sequence: int, limit: int) -> Operation:
         if kind == "post":
@@ -264,6 +274,3 @@ class StoreMachine(RuleBasedStateMachine):
             for claim in list(model.claims):
                 assert live.held_by(claim) == model.get_claim(claim)
             assert live.now == model.now
-
-    def teardown(self) -> None:
-        self.look_at_everything()

@@ -262,8 +262,8 @@ class QueueModel:
         self.arrived.add(origin.message_id)
         number = self._draw()
         was = letter.message
-        ttl = was.ttl if letter.ttl is None else letter.ttl
         expires = was.expires if letter.ttl is None else number + letter.ttl * SECOND
+        ttl = -(-(expires - number) // SECOND)  # whole seconds, rounded up
         if expires > self.time:
             self.messages[number] = Kept(
                 number, was.client, was.body, ttl, expires, None, number, origin=origin

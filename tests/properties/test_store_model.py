@@ -1,13 +1,29 @@
-"""Messages, claims, delays, expiry, dead letters and time on a real store, against a plain model of a queue."""
+"""Messages, claims, delays, expiry, dead letters and time on a real store, against a plain model.
+
+That the machine finds what it is for is shown by mutation: each mutant below is the store with one line of
+its Lua changed, in memory and for one test. What the machine says of them, shrunk by hypothesis:
+
+a claim that leaves its messages at the head
+    post of one message; claim, limit 1; a list shows the message although a claim holds it.
+an update of a claim that does not move its end
+    post; claim, ttl 1; update, ttl 2; wait for 1 s: the store lists the message, the model knows it is held.
+of the delays that end together, only the first message shows up
+    post of two messages, delay 1 s; wait until both are due: statistics count 1 free message, the model 2.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from hashlib import sha1
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from storage.redis import scripts
+from storage.redis.scripts import Script
 from storage.redis.store import RedisStore
 from tests.properties.machine import StoreMachine
 from tests.support.servers import Server
@@ -18,15 +34,72 @@ Connections = tuple[RedisStore, RedisStore]
 
 @pytest.fixture
 def connections(store_server: Server) -> Iterator[Connections]:
+    """Two connections to the same store."""
     with connected(store_server) as first, connected(store_server) as second:
         yield first, second
 
 
-def play(connections: Connections, **limits: int) -> None:
-    chosen = settings(deadline=None, suppress_health_check=list(HealthCheck), **limits)
-    run_state_machine_as_test(lambda: StoreMachine(*connections), settings=chosen)
+def play(connections: Connections, **chosen: Any) -> None:
+    """Run the machine; AssertionError where store and model differ."""
+    limits = settings(deadline=None, suppress_health_check=list(HealthCheck), **chosen)
+    run_state_machine_as_test(lambda: StoreMachine(*connections), settings=limits)
 
 
+# A failure takes minutes to be shrunk, and is not worth much before.
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("store_server", ["valkey"], indirect=True)
 def test_the_store_does_as_the_model_says(connections: Connections) -> None:
-    play(connections, max_examples=40, stateful_step_count=200)
+    play(connections, max_examples=100, stateful_step_count=200)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_the_store_does_as_the_model_says_at_length(connections: Connections) -> None:
+    play(connections, max_examples=1000, stateful_step_count=400)
+
+
+def plant(monkeypatch: pytest.MonkeyPatch, line: str, instead: str) -> None:
+    """Change a line of the Lua in every script that has it."""
+    planted = 0
+    for name, script in list(vars(scripts).items()):
+        if isinstance(script, Script) and line in script.source:
+            source = script.source.replace(line, instead)
+            digest = sha1(source.encode(), usedforsecurity=False).hexdigest()
+            monkeypatch.setattr(scripts, name, replace(script, source=source, sha=digest))
+            planted += 1
+    assert planted, "the Lua no longer has this line: mutate what stands there now"
+
+
+MUTANTS = {
+    "a claim that leaves its messages at the head": (
+        'taken[#taken + 1] = sequence\n      call("ZREM", FREE, sequence)',
+        'taken[#taken + 1] = sequence\n      if popping or limit > 1 then call("ZREM", FREE, sequence) end',
+    ),
+    "an update of a claim that does not move its end": (
+        'call("ZADD", CLAIMS, ends, claim)\ncall("HSET", LEASES',
+        'call("HSET", LEASES',
+    ),
+    "of the delays that end together, only the first message shows up": (
+        'call("ZADD", FREE, unpack(places))\n    call("ZREM", DELAYED',
+        'call("ZADD", FREE, places[1], places[2])\n    call("ZREM", DELAYED',
+    ),
+}
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+@pytest.mark.parametrize("store_server", ["valkey"], indirect=True)
+def test_the_machine_finds_what_is_planted(
+    mutant: str, connections: Connections, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(monkeypatch, *MUTANTS[mutant])
+    with pytest.raises(AssertionError):
+        # Without shrinking: that it is found is all that counts. Always the same examples.
+        play(
+            connections,
+            max_examples=100,
+            stateful_step_count=100,
+            derandomize=True,
+            phases=[Phase.generate],
+            report_multiple_bugs=False,
+            database=None,
+        )

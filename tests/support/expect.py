@@ -51,6 +51,18 @@ def bodies(client: Client, queue: str, **fields: Any) -> list[Any]:
     return [message["body"] for message in page["messages"]]
 
 
+def pages(client: Client, queue: str, limit: int, **fields: Any) -> list[Any]:
+    """The bodies of all messages, page by page; a page that is not full must be the last."""
+    seen: list[Any] = []
+    page: dict[str, Any] = {"queue_name": queue, "limit": limit, **fields}
+    while True:
+        body = done(client.request("message_list", page), 200)
+        seen += [message["body"] for message in body["messages"]]
+        if len(body["messages"]) < limit:
+            return seen
+        page["marker"] = body["marker"]
+
+
 def claim(client: Client, queue: str, **fields: Any) -> dict[str, Any]:
     """A claim that gets something."""
     reply: dict[str, Any] = done(client.request("claim_create", {"queue_name": queue, **fields}), 201)

@@ -33,16 +33,13 @@ class Proxy:
         self.url = f"unix://{path}"
         self._target = str(target)
         self._lock = threading.Lock()
-        self._down = False
         self._stalled: set[str] = set()
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._selector = selectors.DefaultSelector()
         self._wake, self._woken = socket.socketpair()
         self._selector.register(self._woken, selectors.EVENT_READ, "wake")
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(str(path))
-        self._listener.listen(64)
-        self._selector.register(self._listener, selectors.EVENT_READ, "accept")
+        self._listener: socket.socket | None = None
+        self._listen()
         self._ended = False
         self._thread = threading.Thread(target=self._run, name="proxy", daemon=True)
         self._thread.start()
@@ -54,9 +51,9 @@ class Proxy:
             return len(self._pairs)
 
     def cut(self) -> None:
-        """Close all connections, and those to come at once, until `heal`."""
+        """Close all connections, and listen no more until `heal`."""
         with self._lock:
-            self._down = True
+            self._stop_listening()
             self._close_all()
 
     def break_connections(self) -> None:
@@ -79,9 +76,9 @@ class Proxy:
     def heal(self) -> None:
         """Forward again. Connections that were stalled go on where they were."""
         with self._lock:
-            self._down = False
             self._stalled = set()
             self._rearm()
+            self._listen()
 
     def close(self) -> None:
         """Close everything and end the thread."""
@@ -89,11 +86,11 @@ class Proxy:
         self._wake.send(b"x")
         self._thread.join(5)
         with self._lock:
+            self._stop_listening()
             self._close_all()
-        for each in (self._listener, self._wake, self._woken):
-            each.close()
+        self._wake.close()
+        self._woken.close()
         self._selector.close()
-        self.path.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
         return self
@@ -116,12 +113,26 @@ class Proxy:
                     elif key.data not in self._stalled:
                         self._forward(key.fileobj)  # type: ignore[arg-type]  # all others are sockets
 
+    def _listen(self) -> None:
+        if self._listener is None:
+            self._listener = socket.socket(socket.AF_UNIX)
+            self._listener.bind(str(self.path))
+            self._listener.listen(64)
+            self._selector.register(self._listener, selectors.EVENT_READ, "accept")
+
+    def _stop_listening(self) -> None:
+        if self._listener is not None:
+            self._selector.unregister(self._listener)
+            self._listener.close()
+            self._listener = None
+            self.path.unlink()
+
     def _accept(self) -> None:
+        if self._listener is None:  # closed meanwhile
+            return
         near, _ = self._listener.accept()
         far = socket.socket(socket.AF_UNIX)
         try:
-            if self._down:
-                raise ConnectionRefusedError
             far.connect(self._target)
         except OSError:  # the store is down, as for a client without a proxy
             near.close()

@@ -11,6 +11,7 @@ Frames are those of RFC 6455 section 5.2.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import struct
@@ -102,11 +103,9 @@ class RawSocket:
         return "\r\n".join(lines).encode()
 
     def send(self, data: bytes) -> None:
-        """Send bytes as they are. Nothing happens if the server has closed: what it said can still be read."""
-        try:
+        """Send bytes as they are. If the server has closed, nothing happens: what it said can still be read."""
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self.socket.sendall(data)
-        except (BrokenPipeError, ConnectionResetError):
-            return
 
     def send_frame(self, opcode: int, payload: bytes = b"", **form: int | bool) -> None:
         """Send one frame; `form` is that of `make_frame`."""
@@ -162,6 +161,11 @@ class RawSocket:
                 code: int = struct.unpack(">H", frame.payload[:2])[0]
                 return code
 
+    def end_sending(self) -> None:
+        """Say that nothing more will be sent; what the server sends can still be read."""
+        with contextlib.suppress(OSError):  # it may have ended the connection first
+            self.socket.shutdown(socket.SHUT_WR)
+
     def close(self) -> None:
         """End the connection without a word."""
         self.socket.close()
@@ -184,7 +188,9 @@ class RawSocket:
         self._unread += data
 
 
-def http(url: str, path: str, *, method: str = "GET", host: str | None = None) -> tuple[int, dict[str, str], bytes]:
+def http(
+    url: str, path: str, *, method: str = "GET", host: str | None = None
+) -> tuple[int, dict[str, str], bytes]:
     """One HTTP request on a connection of its own: status, headers with names in lower case, and body."""
     with RawSocket(url, handshake=False) as raw:
         lines = (f"{method} {path} HTTP/1.1", f"Host: {host or raw.host}", "Connection: close", "", "")

@@ -42,9 +42,6 @@ while #taken < limit and dead < BUDGET do
     local record = call("HGET", MESSAGES, sequence)
     if max_count and count >= max_count then
       local expires = call("ZSCORE", EXPIRY, sequence)
-      if shown > 0 then -- a claim changed its ttl: the record goes with that one (bytes 2 to 5, see records.py)
-        record = string.sub(record, 1, 1) .. struct.pack(">I4", shown) .. string.sub(record, 6)
-      end
       call("RPUSH", OUTBOX, cmsgpack.pack({ ARGV[8], tonumber(ARGV[9]), sequence, expires, record }))
       remove({ sequence })
       dead = dead + 1

@@ -19,6 +19,8 @@ if was ~= becomes then
   end
   call("HDEL", SUBSCRIBERS, was)
   call("HSET", SUBSCRIBERS, becomes, sequence)
+  -- Whoever was subscribed is so no longer: a socket must get nothing more.
+  call("SPUBLISH", CHANNEL, cmsgpack.pack({ "ended", unpack_number(sequence) }))
 end
 call("HSET", SUBSCRIPTIONS, sequence, ARGV[4])
 if ARGV[5] ~= "" then

@@ -48,8 +48,8 @@ def test_what_a_claim_asks_for_has_its_ranges(client: Client, field: str, minimu
     post(client, "q", 1, 2)
     for value in (minimum - 1, maximum + 1, -1):
         refused(create(client, **{field: value}), 400, field, f"{minimum} to {maximum}")
-    for value in (str(minimum), float(minimum), True, None, [minimum]):
-        misshapen(create(client, **{field: value}), field)
+    for wrong in (str(minimum), float(minimum), True, None, [minimum]):
+        misshapen(create(client, **{field: wrong}), field)
     for value in (minimum, maximum):
         held = claim(client, "q", **{field: value})
         done(on_claim(client, "claim_delete", held["claim_id"]), 204)
@@ -58,7 +58,9 @@ def test_what_a_claim_asks_for_has_its_ranges(client: Client, field: str, minimu
 @pytest.mark.parametrize(
     ("fields", "shown"), [({}, 360), ({"ttl": 60}, 3600), ({"ttl": 7200, "grace": 100}, 7300)]
 )
-def test_messages_outlive_their_claim_by_its_grace(client: Client, fields: dict[str, int], shown: int) -> None:
+def test_messages_outlive_their_claim_by_its_grace(
+    client: Client, fields: dict[str, int], shown: int
+) -> None:
     ttl = 60 if shown == 360 else 3600
     post(client, "q", "x", ttl=ttl)
     held = claim(client, "q", **fields)

@@ -11,7 +11,7 @@ import pytest
 
 from tests.gateway.actions.conftest import Connect
 from tests.support.client import Client, Reply
-from tests.support.expect import UNKNOWN_ID, bodies, claim, done, is_uuid, misshapen, post, refused
+from tests.support.expect import UNKNOWN_ID, bodies, claim, done, is_uuid, misshapen, pages, post, refused
 
 
 def try_post(client: Client, *messages: Any, queue: str = "q") -> Reply:
@@ -61,7 +61,15 @@ def test_any_value_is_a_body(client: Client, connect: Connect, body: Any) -> Non
 
 @pytest.mark.parametrize(
     ("ttl", "accepted"),
-    [(59, False), (60, True), (1_209_600, True), (1_209_601, False), (0, False), (-60, False), (2**63, False)],
+    [
+        (59, False),
+        (60, True),
+        (1_209_600, True),
+        (1_209_601, False),
+        (0, False),
+        (-60, False),
+        (2**63, False),
+    ],
 )
 def test_a_ttl_is_from_60_seconds_to_14_days(client: Client, ttl: int, accepted: bool) -> None:
     reply = try_post(client, {"body": 1, "ttl": ttl})
@@ -175,15 +183,7 @@ def test_the_client_is_a_uuid_for_post_and_list_only(client: Client, client_id: 
 @pytest.mark.parametrize("limit", range(1, 21))
 def test_paging_with_any_limit_visits_every_message_once(client: Client, limit: int) -> None:
     post(client, "q", *range(25))
-    seen: list[int] = []
-    page: dict[str, Any] = {"queue_name": "q", "echo": True, "limit": limit}
-    while True:
-        body = done(client.request("message_list", page), 200)
-        seen += [message["body"] for message in body["messages"]]
-        if len(body["messages"]) < limit:
-            break
-        page["marker"] = body["marker"]
-    assert seen == list(range(25))
+    assert pages(client, "q", limit, echo=True) == list(range(25))
 
 
 def test_a_list_has_from_1_to_20_and_10_unless_told(client: Client) -> None:

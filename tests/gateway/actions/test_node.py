@@ -66,7 +66,8 @@ def test_a_body_may_be_absent_but_never_null(client: Client, action: str) -> Non
 @pytest.mark.parametrize("action", ["queue_get", "message_post", "claim_create", "subscription_create"])
 def test_elsewhere_a_body_is_needed(client: Client, action: str) -> None:
     misshapen(client.request(action), "body")
-    for body in ([], "x", 1):
+    bodies: tuple[Any, ...] = ([], "x", 1)
+    for body in bodies:
         headers = {"Client-ID": client.client_id, "X-Project-ID": client.project}
         client.send_raw(encode({"action": action, "headers": headers, "body": body}, client.form))
         misshapen(client.receive_reply(), "body")
@@ -120,7 +121,9 @@ def test_a_request_is_an_object(client: Client, document: Any) -> None:
     assert reply.request == {"action": None, "body": {}, "headers": {}, "api": "v2"}
 
 
-@pytest.mark.parametrize("action", [None, 1, True, 1.5, [], {"a": []}, "", "queue_destroy", "Queue_list", "x" * 9])
+@pytest.mark.parametrize(
+    "action", [None, 1, True, 1.5, [], {"a": []}, "", "queue_destroy", "Queue_list", "x" * 9]
+)
 def test_an_unknown_action_is_named(client: Client, action: Any) -> None:
     client.send_raw(encode({"action": action, "headers": {}, "body": {}}, client.form))
     reply = client.receive_reply()

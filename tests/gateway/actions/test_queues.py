@@ -36,8 +36,9 @@ def test_a_legal_name(client: Client, name: str) -> None:
 @pytest.mark.parametrize("name", ["", LONGEST_NAME + "n", "a b", "a/b", "ä", "a\n", "\x00", "a:b", "{a}"])
 @pytest.mark.parametrize("action", ["queue_create", "message_post", "subscription_create", "queue_update"])
 def test_an_illegal_name_is_refused_by_what_could_create_it(client: Client, action: str, name: str) -> None:
-    further = {"message_post": {"messages": [{"body": 1}]}, "queue_update": {"patch": []}}.get(action, {})
-    refused(client.request(action, {"queue_name": name, **further}), 400, "1 to 64")
+    body: dict[str, Any] = {"queue_name": name}
+    body |= {"messages": [{"body": 1}]} if action == "message_post" else {"patch": []}
+    refused(client.request(action, body), 400, "1 to 64")
 
 
 @pytest.mark.parametrize("name", ["", LONGEST_NAME + "n", "a b", "a\n"])
@@ -152,7 +153,9 @@ def test_statistics_count_and_show_both_ends(client: Client) -> None:
     seen = stats(client)
     assert (seen["claimed"], seen["free"], seen["total"]) == (1, 2, 3)
     oldest, newest = seen["oldest"], seen["newest"]
-    assert oldest.keys() == newest.keys() == {"id", "age", "ttl", "body", "claim_id", "claim_count", "created"}
+    assert (
+        oldest.keys() == newest.keys() == {"id", "age", "ttl", "body", "claim_id", "claim_count", "created"}
+    )
     assert (oldest["id"], oldest["body"], oldest["claim_id"]) == (ids[0], "first", held["claim_id"])
     assert (newest["id"], newest["body"], newest["claim_id"]) == (ids[2], {"third": 3}, None)
     assert (oldest["claim_count"], newest["claim_count"], newest["ttl"]) == (1, 0, 100)
@@ -193,5 +196,7 @@ def test_a_purge_of_what_is_not_there(client: Client) -> None:
     assert done(client.request("queue_purge", {"queue_name": "missing"}), 204) == {}
     unknown = {"queue_name": "q", "resource_types": ["messages", "claims"]}
     refused(client.request("queue_purge", unknown), 400, "claims")
-    misshapen(client.request("queue_purge", {"queue_name": "q", "resource_types": "messages"}), "resource_types")
+    misshapen(
+        client.request("queue_purge", {"queue_name": "q", "resource_types": "messages"}), "resource_types"
+    )
     misshapen(client.request("queue_purge", {"queue_name": "q", "resource_types": [1]}), "resource_types")

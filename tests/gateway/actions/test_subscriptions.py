@@ -127,10 +127,15 @@ def test_a_ttl_that_is_too_short_or_ends_after_the_year_9998(client: Client, ttl
     refused(on(client, "subscription_update", subscription_id, ttl=ttl), 400, "ttl")
 
 
+WRONG_TYPES: dict[str, list[Any]] = {
+    "ttl": ["60", 60.0, True, None],
+    "subscriber": [5, None],
+    "options": ["x", [], 1, None],
+}
+
+
 @pytest.mark.parametrize(
-    ("field", "value"),
-    [("ttl", "60"), ("ttl", 60.0), ("ttl", True), ("ttl", None), ("subscriber", 5), ("subscriber", None)]
-    + [("options", value) for value in ("x", [], 1, None)],
+    ("field", "value"), [(field, value) for field, values in WRONG_TYPES.items() for value in values]
 )
 def test_types_of_a_subscription(client: Client, field: str, value: Any) -> None:
     misshapen(create(client, **{field: value}), field)

@@ -11,7 +11,18 @@ import pytest
 from tests.support.client import Client
 from tests.support.expect import UNKNOWN_ID, bodies, done, post
 from tests.support.gateway import Gateway
-from tests.support.raw import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Ended, Frame, RawSocket, make_frame
+from tests.support.raw import (
+    BINARY,
+    CLOSE,
+    CONTINUATION,
+    PING,
+    PONG,
+    TEXT,
+    Ended,
+    Frame,
+    RawSocket,
+    make_frame,
+)
 from tests.support.reactor import wait_until
 
 
@@ -150,7 +161,9 @@ def test_a_page_of_large_messages_arrives(gateway: Gateway) -> None:
         assert bodies(client, "q", limit=20) == ["x" * 200_000] * 20
 
 
-@pytest.mark.parametrize("payload", [b"", close_payload(1000), close_payload(4999, b"bye"), close_payload(1001)])
+@pytest.mark.parametrize(
+    "payload", [b"", close_payload(1000), close_payload(4999, b"bye"), close_payload(1001)]
+)
 def test_a_close_is_answered_with_a_close_and_no_reset(gateway: Gateway, payload: bytes) -> None:
     with RawSocket(gateway.url) as raw:
         raw.send_frame(CLOSE, payload)
@@ -166,12 +179,16 @@ def test_after_our_close_the_connection_ends_without_a_reset(gateway: Gateway) -
         assert raw.receive_rest() == b""
 
 
-@pytest.mark.parametrize("end", [make_frame(CLOSE), VIOLATIONS["rsv2"], b""], ids=["close", "violation", "drop"])
+@pytest.mark.parametrize(
+    "end", [make_frame(CLOSE), VIOLATIONS["rsv2"], b""], ids=["close", "violation", "drop"]
+)
 def test_what_was_sent_before_the_end_is_done_though_nobody_waits(gateway: Gateway, end: bytes) -> None:
     with Client(gateway.url, project="frames") as client:
         queue = f"last-words-{len(end)}"
         with RawSocket(gateway.url) as raw:
-            raw.send(make_frame(TEXT, request("message_post", queue_name=queue, messages=[{"body": 1}])) + end)
+            raw.send(
+                make_frame(TEXT, request("message_post", queue_name=queue, messages=[{"body": 1}])) + end
+            )
         listing = {"queue_name": queue, "echo": True}
         wait_until(lambda: client.request("message_list", listing).status == 200)
         wait_until(lambda: bodies(client, queue) == [1])

@@ -31,14 +31,25 @@ def accepted(gateway: Gateway, request: bytes) -> bytes:
     return head
 
 
-@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:1", "127.0.0.1", "127.0.0.1:80", "[::1]", "[::1]:80"])
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST:1", "127.0.0.1", "127.0.0.1:80", "[::1]", "[::1]:80"]
+)
 def test_the_node_answers_to_its_own_names(gateway: Gateway, host: str) -> None:
     accepted(gateway, upgrade(gateway, Host=host))
 
 
 @pytest.mark.parametrize(
     "host",
-    ["evil.example", "localhost.evil.example", "evil.example:9000", "127.0.0.2", "", "*", "[::1", "127.0.0.1@x.y"],
+    [
+        "evil.example",
+        "localhost.evil.example",
+        "evil.example:9000",
+        "127.0.0.2",
+        "",
+        "*",
+        "[::1",
+        "127.0.0.1@x.y",
+    ],
 )
 def test_other_host_names_are_misdirected(gateway: Gateway, host: str) -> None:
     assert answer(gateway, upgrade(gateway, Host=host)) == 421
@@ -88,7 +99,9 @@ def test_a_handshake_is_a_get(gateway: Gateway) -> None:
     assert answer(gateway, upgrade(gateway).replace(b"GET ", b"POST ", 1)) == 405
 
 
-@pytest.mark.parametrize("target", ["/", "/v2", "/v2/ws?token=x", "/%ff%00/../", "/?redirect=http://evil.example/"])
+@pytest.mark.parametrize(
+    "target", ["/", "/v2", "/v2/ws?token=x", "/%ff%00/../", "/?redirect=http://evil.example/"]
+)
 def test_any_path_leads_to_the_socket(gateway: Gateway, target: str) -> None:
     head = accepted(gateway, upgrade(gateway).replace(b"GET / ", f"GET {target} ".encode(), 1))
     assert b"location" not in head.lower()

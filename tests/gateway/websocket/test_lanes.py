@@ -1,4 +1,4 @@
-"""Requests of one socket are answered in their order, and a client that does not read costs bounded memory."""
+"""Requests of one socket are answered in their order; a client that does not read costs bounded memory."""
 
 from __future__ import annotations
 
@@ -56,7 +56,8 @@ def test_a_notification_never_comes_before_the_reply_to_its_own_post(gateway: Ga
         done(client.request("subscription_create", {"queue_name": "q"}), 201)
         for number in range(100):
             client.send("message_post", {"queue_name": "q", "messages": [{"body": number}]})
-        replies, notified = 0, []
+        replies = 0
+        notified: list[int] = []
         while len(notified) < 100:
             document = client.receive()
             if "headers" in document:
@@ -98,20 +99,23 @@ def test_a_client_that_does_not_read_is_read_no_more_and_loses_nothing(gateway: 
 
 def test_a_subscriber_that_does_not_read_holds_up_nobody_and_misses_nothing(gateway: Gateway) -> None:
     total, size = 600, 20_000
-    with Client(gateway.url, project="slow") as poster, Client(gateway.url, project="slow") as quick:
-        with RawSocket(gateway.url) as slow:
-            slow.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
-            slow.send(frame("subscription_create", "slow", queue_name="q"))
-            assert json.loads(slow.receive_message().payload)["headers"]["status"] == 201
-            done(quick.request("subscription_create", {"queue_name": "q"}), 201)
-            for number in range(0, total, 10):
-                post(poster, "q", *[f"{item:05}" + "x" * size for item in range(number, number + 10)])
-            assert [item["body"][:5] for item in quick.wait_notifications(total)] == [
-                f"{number:05}" for number in range(total)
-            ]
-            # 12 MB have been posted; what this socket did not take waits in the queue, not in the gateway.
-            for number in range(total):
-                assert json.loads(slow.receive_message().payload)["body"][:5] == f"{number:05}"
+    with (
+        Client(gateway.url, project="slow") as poster,
+        Client(gateway.url, project="slow") as quick,
+        RawSocket(gateway.url) as slow,
+    ):
+        slow.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+        slow.send(frame("subscription_create", "slow", queue_name="q"))
+        assert json.loads(slow.receive_message().payload)["headers"]["status"] == 201
+        done(quick.request("subscription_create", {"queue_name": "q"}), 201)
+        for number in range(0, total, 10):
+            post(poster, "q", *[f"{item:05}" + "x" * size for item in range(number, number + 10)])
+        assert [item["body"][:5] for item in quick.wait_notifications(total)] == [
+            f"{number:05}" for number in range(total)
+        ]
+        # 12 MB have been posted; what this socket did not take waits in the queue, not in the gateway.
+        for number in range(total):
+            assert json.loads(slow.receive_message().payload)["body"][:5] == f"{number:05}"
 
 
 def test_clients_at_once_do_not_get_each_others_replies(gateway: Gateway) -> None:
