@@ -129,4 +129,5 @@ class SocketFactory(WebSocketServerFactory):
     def drop(self) -> None:
         """Drop the sockets that did not answer the close."""
         for socket in list(self.sockets):
-            socket.dropConnection(abort=True)
+            # Not dropConnection: it does nothing for one that has closed and does not read what is left.
+            socket.transport.abortConnection()

@@ -106,6 +106,18 @@ def test_requests_in_flight_are_finished_and_sockets_told(gateway: Gateway, numb
         assert [message["body"] for message in all_messages(client, "jobs")] == ["before", "in flight"]
 
 
+def test_a_signal_while_it_starts_ends_it_too(tmp_path: Path) -> None:
+    gateway = launch_gateway(tmp_path / "data", "--log-level", "debug")
+    try:
+        gateway.wait_event("valkey")  # the store has just said its first words
+        since = send_signal(gateway)
+        assert gateway.wait(LIMIT + 10) == 0, "\n".join(gateway.log_lines)
+        assert time.monotonic() - since < LIMIT
+        assert not processes_in(gateway.data_dir)
+    finally:
+        gateway.close()
+
+
 def does_not_answer_the_close(gateway: Gateway) -> RawClient:
     """Reads all, and never sends a close frame or closes its end."""
     client = RawClient(gateway.url)

@@ -197,9 +197,20 @@ class QueueModel:
         *,
         pop: bool = False,
     ) -> Claimed:
+        dead_lettered = 0
+        while True:
+            # As long as all that was free has died: what was done may have brought the time to more.
+            messages, dead = self._claim_once(claim, ttl, grace, limit, dead_letter, pop)
+            dead_lettered += dead
+            if messages or not dead:
+                return Claimed(messages, dead_lettered)
+
+    def _claim_once(
+        self, claim: bytes, ttl: int, grace: int, limit: int, dead_letter: DeadLetter | None, pop: bool
+    ) -> tuple[list[Message], int]:
         self._begin()
         if claim in self.claims:
-            return Claimed([self._told(message) for message in self._held(claim)], 0)
+            return [self._told(message) for message in self._held(claim)], 0
         taken: list[Message] = []
         dead = 0
         for message in self._free():
@@ -218,7 +229,7 @@ class QueueModel:
             taken.append(self._told(message))
         if taken and not pop:
             self.claims[claim] = Lease(self.time, ttl)
-        return Claimed(taken, dead)
+        return taken, dead
 
     def _keep_alive(self, message: Kept, ttl: int, grace: int) -> None:
         ends = self.time + ttl * SECOND

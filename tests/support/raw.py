@@ -103,7 +103,7 @@ class RawSocket:
         return "\r\n".join(lines).encode()
 
     def send(self, data: bytes) -> None:
-        """Send bytes as they are. If the server has closed, nothing happens: what it said can still be read."""
+        """Send bytes as they are. If the server has closed, nothing happens: its words can be read."""
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self.socket.sendall(data)
 
