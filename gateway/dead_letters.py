@@ -9,12 +9,16 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+from gateway.logs import get_logger
+from protocol.errors import RequestError
 from storage.base import MessageStore, Queue, Waiting
 from storage.errors import StaleQueue
 from storage.router import Router
 
 BATCH = 100
 """Dead letters read from the outbox at a time."""
+
+log = get_logger(__name__)
 
 
 async def deliver(router: Router, store: MessageStore, source: Queue) -> int:
@@ -28,6 +32,14 @@ async def deliver(router: Router, store: MessageStore, source: Queue) -> int:
             await _deliver_one(router, source, letter)
         delivered += len(waiting)
     return delivered
+
+
+async def deliver_claimed(router: Router, store: MessageStore, source: Queue) -> None:
+    """Deliver what a claim gave up just now. Never fails: what the claim handed out must reach its client."""
+    try:
+        await deliver(router, store, source)
+    except (RequestError, StaleQueue) as error:
+        log.warning("dead_letters_wait", queue=source.name, reason=str(error))
 
 
 async def _deliver_one(router: Router, source: Queue, letter: Waiting) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from gateway.actions.call import Call, given
 from gateway.actions.messages import dead_letter_rule
 from gateway.actions.views import message_view
-from gateway.dead_letters import deliver
+from gateway.dead_letters import deliver_claimed
 from protocol.errors import NotFound
 from protocol.identifiers import new_claim_id, parse_uuid
 from schemas import limits
@@ -32,7 +32,7 @@ async def claim_create(call: Call) -> Answer:
     async def lease(store: MessageStore, queue: Queue) -> tuple[int, ClaimCreateReply]:
         claimed = await store.create_claim(queue, claim, ttl, grace, limit, dead_letter_rule(queue))
         if claimed.dead_lettered:
-            await deliver(call.router, store, queue)
+            await deliver_claimed(call.router, store, queue)
         if claimed.messages:
             shown = [message_view(message, queue, call.form) for message in claimed.messages]
             return 201, ClaimCreateReply(claim_id=claim_id, messages=shown)

@@ -6,7 +6,7 @@ from typing import Any
 
 from gateway.actions.call import Call, given
 from gateway.actions.views import message_view
-from gateway.dead_letters import deliver
+from gateway.dead_letters import deliver_claimed
 from protocol.body import checksum
 from protocol.errors import BadRequest, Forbidden, NotFound
 from protocol.identifiers import format_id, parse_id, parse_marker, parse_uuid
@@ -196,7 +196,7 @@ async def _pop(call: Call) -> Answer:
     async def pop(store: MessageStore, queue: Queue) -> list[Any]:
         claimed = await store.pop_messages(queue, call.body.pop, dead_letter_rule(queue))
         if claimed.dead_lettered:
-            await deliver(call.router, store, queue)
+            await deliver_claimed(call.router, store, queue)
         return [message_view(message, queue, call.form, in_full=True) for message in claimed.messages]
 
     try:

@@ -139,16 +139,15 @@ class Feed:
         self._target = max(self._target, position)
         if self._position is None or self._target <= self._position:
             return
-        if self._reading:
-            self._read_again = True
-        else:
-            self._spawn(self._read)
+        self._spawn(self._read)
 
     async def _read(self) -> None:
         assert self._position is not None
+        self._read_again = True
+        if self._reading:
+            return
         self._reading = True
         try:
-            self._read_again = True
             while self._read_again and not self._closed:
                 self._read_again = False
                 target = self._target
@@ -205,10 +204,12 @@ class Feed:
 
     def resume(self, subscriber: Subscriber) -> None:
         """The socket takes more: go on for it from where it stands."""
-        if subscriber.sequence in self._behind and not subscriber.reading:
+        if subscriber.sequence in self._behind:
             self._spawn(lambda: self._read_for(subscriber))
 
     async def _read_for(self, subscriber: Subscriber) -> None:
+        if subscriber.reading:
+            return
         subscriber.reading = True
         try:
             while subscriber.sequence in self._behind and not self._closed:
