@@ -168,6 +168,8 @@ class _Twisted:
         fields = _failure_fields(failure) if isinstance(failure, Failure) else {}
         text = event.get("why") or formatEvent(event) or _LOST_ERROR
         source = event.get("log_namespace", "-")
+        if source.startswith("autobahn") and not fields:
+            method = "debug"  # what clients do wrong, at their own pace
         getattr(_twisted_log, method)("twisted", source=source, message=text, **fields)
 
 

@@ -10,6 +10,9 @@ INVALID_TEXT: Final = 1007
 FRAME_TOO_LARGE: Final = 1009
 """A frame exceeds the limit."""
 
+INTERNAL_ERROR: Final = 1011
+"""The gateway failed on the connection; come back after a while."""
+
 SERVICE_RESTART: Final = 1012
 """The node stops; come back after a random while."""
 

@@ -60,6 +60,12 @@ def _json(request: Request, status: int, document: object) -> bytes:
 
 
 class _Request(Request):
+    def process(self) -> None:
+        """Answer one request per connection: Host and Upgrade are looked at in a connection's first only."""
+        self.channel.persistent = False
+        self.setHeader(b"connection", b"close")  # type: ignore[no-untyped-call]  # Twisted's is not typed
+        super().process()  # type: ignore[no-untyped-call]  # the same
+
     def handleContentChunk(self, data: bytes) -> None:
         """Throw it away: nothing here takes a body, so none may fill memory or disk."""
 

@@ -16,7 +16,7 @@ from gateway.actions.call import Node
 from gateway.http.hosts import origin_allowed
 from gateway.logs import get_logger
 from gateway.websocket.session import Session
-from protocol.close_codes import SERVICE_RESTART
+from protocol.close_codes import INTERNAL_ERROR, SERVICE_RESTART
 from protocol.codec import Form
 
 MESSAGE_OPCODES = {Form.JSON: 1, Form.MSGPACK: 2}
@@ -77,12 +77,15 @@ class SocketProtocol(WebSocketServerProtocol):
     def resume_reading(self) -> None:
         self.transport.resumeProducing()
 
+    def fail(self) -> None:
+        self.sendCloseFrame(INTERNAL_ERROR, b"The gateway failed on this connection.")
+
     # For the factory
 
     async def close_when_idle(self) -> None:
         """Close with 1012 when no request is at work. Ends with the connection at the latest."""
         if self.session is not None:
-            await self.session.idle()
+            await self.session.finish()
         # Not sendClose: it refuses the codes that came after RFC 6455.
         self.sendCloseFrame(SERVICE_RESTART, b"The gateway is restarting.")
 

@@ -41,6 +41,9 @@ class Wire(Protocol):
     def resume_reading(self) -> None:
         """Read on."""
 
+    def fail(self) -> None:
+        """Close: the session cannot go on."""
+
 
 class Session:
     """A client's requests, notifications and subscriptions.
@@ -59,6 +62,7 @@ class Session:
         self._working = False
         self._paused = False
         self._refused = False
+        self._finishing = self._finished = False
         self.writable = True
         self.closed = False
         self._idle: list[Deferred[None]] = []
@@ -68,6 +72,8 @@ class Session:
 
     def receive(self, frame: bytes, form: Form) -> None:
         """A frame came in."""
+        if self._finished:
+            return
         self._requests.append((frame, form))
         if len(self._requests) >= self._node.settings.max_requests_in_flight and not self._paused:
             self._paused = True
@@ -88,12 +94,16 @@ class Session:
         self._node.hub.closed(self)
         self._tell_idle()
 
-    async def idle(self) -> None:
-        """Wait until no request is at work."""
+    async def finish(self) -> None:
+        """Answer the requests that have come, and take no more."""
+        self._finishing = True
+        self._wire.pause_reading()
         if self._working:
             waiting: Deferred[None] = Deferred()
             self._idle.append(waiting)
             await waiting
+        self._finished = True
+        self._wire.resume_reading()  # or the client's own close would never be read
 
     # Notifications
 
@@ -128,13 +138,17 @@ class Session:
     async def _serve(self) -> None:
         try:
             self._send_notifications()
-            while self._requests and self.writable and not self._node.draining:
+            while self._requests and self.writable:
                 frame, form = self._requests.popleft()
                 reply = await self._answer(frame, form)
                 if self.closed:
                     break
                 self._wire.send_frame(reply, form)
-                if self._paused and len(self._requests) < self._node.settings.max_requests_in_flight:
+                if (
+                    self._paused
+                    and not self._finishing
+                    and len(self._requests) < self._node.settings.max_requests_in_flight
+                ):
                     self._paused = False
                     self._wire.resume_reading()
                 self._send_notifications()
@@ -145,7 +159,7 @@ class Session:
     def _broken(self, failure: Failure) -> None:
         # Errors of requests are answered in _answer; this is the lane itself, and it must not stay silent.
         log.error("session_failed", connection=self.id, failure=failure.getTraceback())
-        self.close()
+        self._wire.fail()
 
     def _tell_idle(self) -> None:
         idle, self._idle = self._idle, []

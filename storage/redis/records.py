@@ -78,13 +78,21 @@ def pack_subscription(
     subscriber: str, ttl: int, options: Mapping[str, Any], *, confirmed: bool, since: int | None = None
 ) -> bytes:
     """The record of a subscription. `since`: when its time began, where that is not when it was made."""
-    record: bytes = msgpack.packb([subscriber, ttl, options, confirmed, since])
+    # The options are bytes inside: scripts read the subscriber, and Lua's decoder does not know all there is.
+    fields = [subscriber, ttl, msgpack.packb(options), confirmed, since]
+    record: bytes = msgpack.packb(fields, use_bin_type=False)
     return record
+
+
+def read_subscription(record: bytes) -> tuple[str, int, Mapping[str, Any], bool, int | None]:
+    """What `pack_subscription` was given."""
+    subscriber, ttl, options, confirmed, since = msgpack.unpackb(record, raw=True)
+    return subscriber.decode(), ttl, msgpack.unpackb(options, strict_map_key=False), confirmed, since
 
 
 def unpack_subscription(now: int, sequence: int, record: bytes) -> Subscription:
     """A subscription as it stands at `now`."""
-    subscriber, ttl, options, confirmed, since = msgpack.unpackb(record, strict_map_key=False)
+    subscriber, ttl, options, confirmed, since = read_subscription(record)
     age = max(0, now - (since or sequence)) // _SECOND  # below 0 where the server's clock stepped back
     return Subscription(sequence, subscriber, ttl, age, options, confirmed)
 

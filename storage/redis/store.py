@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgpack
 from twisted.internet.task import deferLater
 
 from protocol.identifiers import format_id, parse_uuid
@@ -258,9 +257,7 @@ class RedisStore:
             if reply is None:
                 return None
             now, was = reply
-            old_subscriber, old_ttl, old_options, confirmed, since = msgpack.unpackb(
-                was, strict_map_key=False
-            )
+            old_subscriber, old_ttl, old_options, confirmed, since = records.read_subscription(was)
             becomes = records.pack_subscription(
                 old_subscriber if subscriber is None else subscriber,
                 old_ttl if ttl is None else ttl,

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import random
 import threading
+from pathlib import Path
 from typing import Any
 
 from tests.faults.load import all_messages
 from tests.support.client import Client, encode, is_reply
 from tests.support.expect import done, post
-from tests.support.gateway import Gateway
+from tests.support.gateway import Gateway, start_gateway
+from tests.support.proxy import Proxy
+from tests.support.servers import start_valkey
 
 UNKNOWN = "070a186c-006c-46aa-952a-2f4f090dc1f6"
 
@@ -83,6 +86,28 @@ def test_the_reply_to_a_post_comes_before_its_notification(gateway: Gateway) -> 
             notification = client.receive()
             assert not is_reply(notification)
             assert notification["body"] == number
+
+
+def test_notifications_wait_for_the_reply_of_the_request_at_work(tmp_path: Path) -> None:
+    """They come to the node before the reply here; they go out behind it, and before the next reply."""
+    with (
+        start_valkey(tmp_path / "store") as store,
+        Proxy(store.socket_path, tmp_path / "proxy.sock") as proxy,
+        start_gateway(tmp_path / "data", "--redis-url", proxy.url) as gateway,
+        Client(gateway.url) as busy,
+        Client(gateway.url, project=busy.project) as idle,
+    ):
+        for client in (busy, idle):
+            done(client.request("subscription_create", {"queue_name": "news"}), 201)
+        # The first connection is for commands, the second for announcements.
+        proxy.swallow_answers(oldest_only=True)
+        busy.send("message_post", {"queue_name": "news", "messages": [{"body": "one"}, {"body": "two"}]})
+        busy.send("queue_list", {})
+        idle.wait_notifications(2)
+        proxy.heal()
+        frames = [busy.receive() for _ in range(4)]
+        assert [is_reply(frame) for frame in frames] == [True, False, False, True]
+        assert [frame["body"] for frame in frames[1:3]] == ["one", "two"]
 
 
 def test_all_subscribers_hear_what_several_post_in_the_order_of_the_queue(gateway: Gateway) -> None:

@@ -18,6 +18,7 @@ from tests.support.reactor import wait_until
 from tests.support.servers import Server, start_redis, start_valkey
 
 QUEUE = "news"
+POSTERS = 4
 PAD = "x" * 6000
 """Too large to be told with its announcement."""
 
@@ -89,7 +90,9 @@ def _broadcast(
     All must have heard exactly what the queue holds, in its order.
     """
     with ExitStack() as open_clients:
-        poster = open_clients.enter_context(Client(gateway.url, project="one"))
+        # Several post at a time, so that something is posted at every moment of a connection's life.
+        posters = [open_clients.enter_context(Client(gateway.url, project="one")) for _ in range(POSTERS)]
+        poster = posters[0]
         subscribers = [
             open_clients.enter_context(Client(gateway.url, project="one", form=form))
             for form in ("json", "msgpack", "json")
@@ -98,17 +101,17 @@ def _broadcast(
             done(subscriber.request("subscription_create", {"queue_name": QUEUE}), 201)
         acknowledged = []
         for number in range(count):
-            message: dict[str, Any] = {"body": {"n": number, "pad": PAD if number % 7 == 0 else ""}}
-            if number % 50 == 20:
-                message["delay"] = 1
-            reply = poster.request("message_post", {"queue_name": QUEUE, "messages": [message]})
-            assert reply.status in (201, 503), reply.document
-            if reply.status == 201:
-                acknowledged.append(number)
+            posters[number % POSTERS].send(
+                "message_post", {"queue_name": QUEUE, "messages": [_message(number)]}
+            )
+            if number >= POSTERS - 1:
+                acknowledged += _acknowledged(posters[(number + 1) % POSTERS])
             if number % every == every // 2:
                 fault()
             elif heal is not None and number % every == every // 2 + 1:
                 heal()
+        for number in range(count, count + POSTERS - 1):
+            acknowledged += _acknowledged(posters[(number + 1) % POSTERS])
         # Its delay is the last to end: then all that was posted is in the queue.
         last = _post_last(poster, delay=1)
         held = _wait_message(poster, last)
@@ -122,6 +125,20 @@ def _broadcast(
             subscriber.wait_notifications(len(held) + 1)
             assert [told["body"]["n"] for told in subscriber.notifications[len(held) :]] == [-1]
         return len(acknowledged)
+
+
+def _message(number: int) -> dict[str, Any]:
+    message: dict[str, Any] = {"body": {"n": number, "pad": PAD if number % 7 == 0 else ""}}
+    if number % 50 == 20:
+        message["delay"] = 1
+    return message
+
+
+def _acknowledged(poster: Client) -> list[int]:
+    """What the next reply says is stored: one number, or none."""
+    reply = poster.receive_reply()
+    assert reply.status in (201, 503), reply.document
+    return [reply.request["body"]["messages"][0]["body"]["n"]] if reply.status == 201 else []
 
 
 def _post_last(poster: Client, delay: int = 0) -> str:

@@ -20,6 +20,9 @@ from typing import Self
 
 _CHUNK = 65_536
 
+Pair = tuple[socket.socket, socket.socket]
+"""A connection: its end at the gateway, and its end at the store."""
+
 
 class Proxy:
     """Forwards connections from one Unix socket to another, in a thread of its own.
@@ -34,7 +37,8 @@ class Proxy:
         self._target = str(target)
         self._lock = threading.Lock()
         self._stalled: set[str] = set()
-        self._pairs: list[tuple[socket.socket, socket.socket]] = []
+        self._only: Pair | None = None
+        self._pairs: list[Pair] = []
         self._selector = selectors.DefaultSelector()
         self._wake, self._woken = socket.socketpair()
         self._selector.register(self._woken, selectors.EVENT_READ, "wake")
@@ -65,12 +69,17 @@ class Proxy:
         """Forward nothing any more, in no direction; connections stay open and new ones are taken."""
         with self._lock:
             self._stalled = {"to store", "from store"}
+            self._only = None
             self._rearm()
 
-    def swallow_answers(self) -> None:
-        """Half-open: what the gateway sends arrives, what the store answers does not."""
+    def swallow_answers(self, *, oldest_only: bool = False) -> None:
+        """Half-open: what the gateway sends arrives, what the store answers does not.
+
+        :param oldest_only: only on the connection that was made first.
+        """
         with self._lock:
             self._stalled = {"from store"}
+            self._only = self._pairs[0] if oldest_only else None
             self._rearm()
 
     def heal(self) -> None:
@@ -110,7 +119,7 @@ class Proxy:
                         self._woken.recv(_CHUNK)
                     elif key.data == "accept":
                         self._accept()
-                    elif key.data not in self._stalled:
+                    else:
                         self._forward(key.fileobj)  # type: ignore[arg-type]  # all others are sockets
 
     def _listen(self) -> None:
@@ -143,7 +152,7 @@ class Proxy:
 
     def _forward(self, source: socket.socket) -> None:
         pair = next((pair for pair in self._pairs if source in pair), None)
-        if pair is None:  # closed meanwhile
+        if pair is None or source not in self._selector.get_map():  # closed or stalled meanwhile
             return
         try:
             data = source.recv(_CHUNK)
@@ -154,7 +163,7 @@ class Proxy:
             pass  # the same as its end
         self._close_pair(pair)
 
-    def _close_pair(self, pair: tuple[socket.socket, socket.socket]) -> None:
+    def _close_pair(self, pair: Pair) -> None:
         self._pairs.remove(pair)
         for each in pair:
             with contextlib.suppress(KeyError, ValueError):
@@ -170,7 +179,7 @@ class Proxy:
         watched = self._selector.get_map()
         for pair in self._pairs:
             for each, direction in zip(pair, ("to store", "from store"), strict=True):
-                if direction in self._stalled:
+                if direction in self._stalled and self._only in (None, pair):
                     if each in watched:
                         self._selector.unregister(each)
                 elif each not in watched:
