@@ -56,7 +56,8 @@ def _posts_under_strace(tmp_path: Path, fsync: str) -> tuple[set[str], set[str]]
         for client in clients:
             client.close()
     # With -D the tracer is nobody's child: its record is whole when the last process it followed has ended.
-    wait_until(lambda: f"{gateway.pid} +++ exited with 0 +++" in record.read_text(errors="replace"))
+    ended = re.compile(rf"^{gateway.pid} +\+\+\+ exited with 0 \+\+\+$", re.MULTILINE)
+    wait_until(lambda: ended.search(record.read_text(errors="replace")))
     return _read(record.read_text(errors="replace").splitlines())
 
 

@@ -97,6 +97,7 @@ def test_notifications_wait_for_the_reply_of_the_request_at_work(tmp_path: Path)
         Client(gateway.url) as busy,
         Client(gateway.url, project=busy.project) as idle,
     ):
+        post(busy, "news", "before")  # the store knows the script now, and does it at the first word
         for client in (busy, idle):
             done(client.request("subscription_create", {"queue_name": "news"}), 201)
         # The first connection is for commands, the second for announcements.
