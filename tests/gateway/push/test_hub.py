@@ -1,0 +1,274 @@
+"""Who is subscribed on a node: feeds come, go, and hear of every end of a subscription."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from gateway.push import hub as hub_module
+from gateway.push.hub import Hub
+from protocol.body import Form
+from storage.base import Event, NewMessage, Queue
+from storage.errors import StaleQueue, StoreUnavailable
+from storage.redis.events import RedisEvents
+from storage.redis.store import RedisStore
+from tests.support.reactor import eventually, reactor, run
+from tests.support.servers import Server
+from tests.support.store import ALICE, SECOND, new_queue, text
+
+
+@dataclass(eq=False)
+class Socket:
+    """Takes notifications, as long as it is willing."""
+
+    closed: bool = False
+    willing: bool = True
+    frames: list[bytes] = field(default_factory=list)
+
+    def push(self, frame: bytes, form: Form) -> bool:
+        if self.willing:
+            self.frames.append(frame)
+        return self.willing
+
+    @property
+    def numbers(self) -> list[int]:
+        """The numbers that were posted as bodies."""
+        return [int(frame.split(b'"body":')[1].split(b",")[0]) for frame in self.frames]
+
+
+class Node:
+    """A hub on a real store, and one queue."""
+
+    def __init__(self, server: Server) -> None:
+        self.store = RedisStore(reactor, server.url, 5)
+        self.pushed = 0
+        self.events = RedisEvents(reactor, server.url, 5, self._told, self._listening)
+        self.hub = Hub(reactor, self.store, self.events, self._count)
+        self.queue = new_queue()
+
+    def _told(self, incarnation: int, event: Event) -> None:
+        self.hub.told(incarnation, event)
+
+    def _listening(self, incarnation: int) -> None:
+        self.hub.listening(incarnation)
+
+    def _count(self, pushed: int) -> None:
+        self.pushed += pushed
+
+    async def start(self) -> None:
+        await self.store.start(5)
+        await self.store.create(self.queue)
+        self.events.start()
+
+    async def stop(self) -> None:
+        await self.hub.stop()
+        await self.events.stop()
+        await self.store.stop()
+
+    async def subscribe(self, socket: Socket, queue: Queue | None = None, ttl: int = 3600) -> int | None:
+        return await self.hub.subscribe(
+            socket, queue or self.queue, f"http://here/{id(socket)}", ttl, {}, Form.JSON
+        )
+
+    async def post(self, *numbers: int, delay: int = 0, size: int = 1) -> None:
+        messages = [NewMessage(text(number), 3600, delay) for number in numbers]
+        for i in range(0, len(messages), size):
+            await self.store.post(self.queue, messages[i : i + size], ALICE)
+
+
+@pytest.fixture
+def node(valkey: Server) -> Iterator[Node]:
+    node = Node(valkey)
+    run(node.start)
+    yield node
+    run(node.stop)
+
+
+def test_every_subscriber_gets_every_message_once_and_in_order(node: Node) -> None:
+    sockets = [Socket() for _ in range(3)]
+
+    async def scenario() -> None:
+        for socket in sockets:
+            await node.subscribe(socket)
+        await node.post(*range(50))
+        await eventually(lambda: all(len(socket.frames) == 50 for socket in sockets))
+        assert all(socket.numbers == list(range(50)) for socket in sockets)
+        assert node.pushed == 150
+
+    run(scenario)
+
+
+def test_who_comes_later_gets_what_comes_later(node: Node) -> None:
+    early, late = Socket(), Socket()
+
+    async def scenario() -> None:
+        await node.subscribe(early)
+        await node.post(1, 2)
+        await node.subscribe(late)
+        await node.post(3)
+        await eventually(lambda: early.numbers == [1, 2, 3] and late.numbers == [3])
+
+    run(scenario)
+
+
+def test_messages_too_large_to_be_announced_are_read(node: Node) -> None:
+    socket = Socket()
+
+    async def scenario() -> None:
+        await node.subscribe(socket)
+        await node.post(*range(1000), size=500)
+        await eventually(lambda: socket.numbers == list(range(1000)))
+
+    run(scenario)
+
+
+def test_a_socket_that_is_slow_gets_all_later(node: Node) -> None:
+    slow, quick = Socket(), Socket()
+
+    async def scenario() -> None:
+        await node.subscribe(slow)
+        await node.subscribe(quick)
+        slow.willing = False
+        await node.post(*range(300))
+        await eventually(lambda: quick.numbers == list(range(300)))
+        assert slow.frames == []
+        slow.willing = True
+        node.hub.writable(slow)
+        node.hub.writable(slow)  # told twice, it still reads once
+        await node.post(300)
+        await eventually(lambda: slow.numbers == list(range(301)))
+
+    run(scenario)
+
+
+def test_a_delayed_message_is_pushed_when_its_delay_ends(node: Node) -> None:
+    socket = Socket()
+
+    async def scenario() -> None:
+        await node.subscribe(socket)
+        await node.post(1, delay=60)
+        await node.post(2)
+        await eventually(lambda: socket.numbers == [2])
+        node.store.scripts.clock_offset = 61 * SECOND
+        await node.store.sweep(node.queue)  # the node's own timer is set by the clock on the wall
+        await eventually(lambda: socket.numbers == [2, 1])
+
+    run(scenario)
+
+
+def test_a_second_subscription_of_a_socket_is_refused(node: Node) -> None:
+    socket = Socket()
+
+    async def scenario() -> None:
+        assert await node.subscribe(socket) is not None
+        assert await node.subscribe(socket) is None
+        await node.post(1)
+        await eventually(lambda: socket.numbers == [1])
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("end", ["unsubscribe", "purge", "remove", "expiry", "another subscriber"])
+def test_a_subscription_that_ended_gets_nothing_more(node: Node, end: str) -> None:
+    socket, other = Socket(), Socket()
+
+    async def scenario() -> None:
+        sequence = await node.subscribe(socket, ttl=60)
+        assert sequence is not None
+        await node.post(1)
+        await eventually(lambda: socket.numbers == [1])
+        store, queue = node.store, node.queue
+        if end == "unsubscribe":
+            await store.unsubscribe(queue, sequence)
+        elif end == "purge":
+            await store.purge(queue, messages=False, subscriptions=True)
+        elif end == "remove":
+            await store.remove(queue)
+            node.queue = new_queue()
+            await store.create(node.queue)
+        elif end == "expiry":
+            store.scripts.clock_offset = 61 * SECOND
+        else:
+            await store.update_subscription(queue, sequence, subscriber="http://elsewhere/")
+        await node.subscribe(other)
+        await node.post(2)
+        await eventually(lambda: other.numbers == [2])
+        assert socket.numbers == [1]
+
+    run(scenario)
+
+
+def test_a_socket_that_closes_leaves_nothing(node: Node) -> None:
+    socket = Socket()
+
+    async def scenario() -> None:
+        await node.subscribe(socket)
+        socket.closed = True
+        node.hub.closed(socket)
+
+        async def gone() -> bool:
+            return not await node.store.list_subscriptions(node.queue, 0, 10)
+
+        await eventually(gone)
+        assert not node.hub._feeds
+        assert not node.hub._sinks
+
+    run(scenario)
+
+
+def test_a_socket_that_closed_while_it_subscribed_leaves_nothing(node: Node) -> None:
+    socket = Socket(closed=True)
+
+    async def scenario() -> None:
+        await node.subscribe(socket)
+
+        async def gone() -> bool:
+            return not await node.store.list_subscriptions(node.queue, 0, 10)
+
+        await eventually(gone)
+        assert not node.hub._sinks
+
+    run(scenario)
+
+
+def test_a_queue_that_is_not_in_the_store_is_told(node: Node) -> None:
+    async def scenario() -> None:
+        with pytest.raises(StaleQueue):
+            await node.subscribe(Socket(), new_queue())
+        assert not node.hub._feeds
+
+    run(scenario)
+
+
+def test_without_announcements_nobody_can_subscribe(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_module, "READY", 0.1)
+
+    async def scenario() -> None:
+        await node.events.stop()
+        with pytest.raises(StoreUnavailable):
+            await node.subscribe(Socket())
+        assert not node.hub._feeds
+        assert await node.store.list_subscriptions(node.queue, 0, 10) == []
+
+    run(scenario)
+
+
+def test_a_store_that_is_away_ends_no_feed(node: Node) -> None:
+    socket = Socket()
+
+    async def scenario() -> None:
+        await node.subscribe(socket)
+        socket.willing = False
+        await node.post(1, 2, 3)
+        feed = node.hub._feeds[node.queue.incarnation]
+        await eventually(lambda: bool(feed._behind))
+        await node.store.stop()
+        socket.willing = True
+        node.hub.writable(socket)
+        await eventually(lambda: bool(feed._timers))  # it tries again later
+        node.store.client.start()
+        await eventually(lambda: socket.numbers == [1, 2, 3])
+
+    run(scenario)
