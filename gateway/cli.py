@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.write(as_toml(settings, sources))
         return 0
     # Only here: it loads Twisted, the stores and their drivers.
-    from gateway.service import serve  # noqa: PLC0415
+    from gateway.process import serve  # noqa: PLC0415
 
     return serve(settings)
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import os
-import signal
 import socket
 from collections.abc import Callable
 from typing import Any, cast
@@ -13,7 +11,6 @@ from twisted.internet.address import IPv4Address
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError, maybeDeferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
-from twisted.python.failure import Failure
 
 from gateway import __version__, logs
 from gateway.actions.call import Node
@@ -198,7 +195,7 @@ class Gateway:
         return self._stopping
 
     def _at_stop(self, stop: Callable[[], Any], seconds: float = STOP_PART) -> None:
-        """Have `stop` called at the end, last come first served, and given up after so many seconds."""
+        """Have `stop` called at the end, the last first, and given up after so many seconds."""
         self._stops.append((stop, seconds))
 
     async def _stop(self) -> None:
@@ -222,51 +219,3 @@ async def _within(reactor: Any, seconds: float, stop: Callable[[], Any]) -> None
 def _address(host: str) -> str:
     """The address that a host name stands for; names are looked up once, at the start."""
     return str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])
-
-
-def serve(settings: Settings) -> int:
-    """Run a gateway until SIGTERM or SIGINT; returns the process's exit code."""
-    # The reactor is installed on import: only now is it known that one is wanted.
-    from twisted.internet import reactor as installed  # noqa: PLC0415
-
-    reactor: Any = installed
-    logs.configure(settings.log_level, settings.log_format)
-    gateway = Gateway(reactor, settings)
-    code = 0
-
-    ending = False
-
-    def end(*_: object) -> None:
-        nonlocal ending
-        if not ending:  # a second signal while it stops changes nothing
-            ending = True
-            reactor.callFromThread(reactor.stop)
-
-    def failed(failure: Failure) -> None:
-        nonlocal code
-        if ending:  # a signal has stopped what was being started
-            return
-        code = 1
-        if failure.check(StartError):
-            log.error("start_failed", reason=failure.getErrorMessage())
-        else:
-            log.error("start_failed", failure=failure.getTraceback())
-        end()
-
-    def start() -> None:
-        Deferred.fromCoroutine(gateway.start()).addErrback(failed)
-
-    def take_signals() -> None:
-        # Twisted's own handlers, which run() has just set, fail at the second signal.
-        signal.signal(signal.SIGTERM, end)
-        signal.signal(signal.SIGINT, end)
-
-    reactor.callWhenRunning(take_signals)
-    reactor.callWhenRunning(start)
-    reactor.addSystemEventTrigger("before", "shutdown", gateway.stop)
-    reactor.run()
-    if code == 0:
-        log.info("stopped")
-    # The end of the process gives all memory back at once: searching it for garbage would take half a second.
-    gc.freeze()
-    return code

@@ -1,0 +1,68 @@
+"""The gateway as a process: it runs until a signal comes, and ends with an exit code."""
+
+from __future__ import annotations
+
+import gc
+import signal
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from gateway import logs
+from gateway.service import Gateway, StartError
+from gateway.settings import Settings
+
+log = logs.get_logger(__name__)
+
+
+def serve(settings: Settings) -> int:
+    """Run a gateway until SIGTERM or SIGINT; returns the exit code: 0, or 1 if it could not start."""
+    # The reactor is installed on import: only now is it known that one is wanted.
+    from twisted.internet import reactor  # noqa: PLC0415
+
+    logs.configure(settings.log_level, settings.log_format)
+    code = _Process(reactor, settings).run()
+    # The end of the process gives all memory back at once: searching it for garbage would take half a second.
+    gc.freeze()
+    return code
+
+
+class _Process:
+    """One run of the reactor."""
+
+    def __init__(self, reactor: Any, settings: Settings) -> None:
+        self._reactor = reactor
+        self._gateway = Gateway(reactor, settings)
+        self._ending = False
+        self._code = 0
+
+    def run(self) -> int:
+        """Start, run until the end, stop; returns the exit code."""
+        self._reactor.callWhenRunning(self._start)
+        self._reactor.addSystemEventTrigger("before", "shutdown", self._gateway.stop)
+        self._reactor.run()
+        if self._code == 0:
+            log.info("stopped")
+        return self._code
+
+    def _start(self) -> None:
+        # Twisted's own handlers, which run() has just set, fail at the second signal.
+        signal.signal(signal.SIGTERM, self._end)
+        signal.signal(signal.SIGINT, self._end)
+        Deferred.fromCoroutine(self._gateway.start()).addErrback(self._failed)
+
+    def _end(self, *_: object) -> None:
+        if not self._ending:  # a second signal while it stops changes nothing
+            self._ending = True
+            self._reactor.callFromThread(self._reactor.stop)
+
+    def _failed(self, failure: Failure) -> None:
+        if self._ending:  # a signal has stopped what was being started
+            return
+        self._code = 1
+        if failure.check(StartError):
+            log.error("start_failed", reason=failure.getErrorMessage())
+        else:
+            log.error("start_failed", failure=failure.getTraceback())
+        self._end()
