@@ -37,6 +37,9 @@ MESSAGES_PER_POST: Final = 1_000
 POST_BYTES: Final = 262_144
 """Bytes of the encoded `messages` array of one post."""
 
+OPTIONS_BYTES: Final = 65_536
+"""Bytes of the encoded options of one subscription."""
+
 METADATA_BYTES: Final = 65_536
 """Bytes of the encoded metadata object of one queue."""
 

@@ -1,6 +1,6 @@
 """Thousands of records that come due at once: a script does a few hundred, and the caller does not notice.
 
-In one call a script handles at most 256 of them (BUDGET in lua/common.lua), and answers AGAIN while more are due.
+A script handles at most 256 of them (BUDGET in lua/common.lua), and answers AGAIN while more are due.
 """
 
 from __future__ import annotations
