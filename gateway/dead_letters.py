@@ -1,8 +1,8 @@
 """Brings dead letters from the outbox of the queue that gave them up to the queue that takes them.
 
 The claim's script moves a message into the outbox of its own queue; this delivers it to the other one, which
-knows it by its origin and takes it once, and then removes it from the outbox. Whoever claims delivers one
-batch at once; what is left, also after a crash, the sweeper delivers.
+knows it by its origin and takes it once, and then removes it from the outbox. Whoever claims delivers
+a few batches at once; what is left, also after a crash, the sweeper delivers.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ from storage.router import Router
 
 BATCH = 100
 """Dead letters delivered at a time."""
+
+CLAIM_BATCHES = 4
+"""Batches that a claim delivers before it is answered."""
 
 log = get_logger(__name__)
 
@@ -46,12 +49,14 @@ async def deliver(router: Router, store: MessageStore, source: Queue) -> int:
 
 
 async def deliver_claimed(router: Router, store: MessageStore, source: Queue) -> None:
-    """Deliver what a claim gave up just now, as far as one batch goes; the sweeper does the rest.
+    """Deliver what a claim gave up just now, unless it is very much: the sweeper does the rest.
 
     Never fails: what the claim handed out must reach its client.
     """
     try:
-        await _deliver_batch(router, store, source)
+        for _ in range(CLAIM_BATCHES):
+            if not await _deliver_batch(router, store, source):
+                break
     except (RequestError, StaleQueue) as error:
         log.warning("dead_letters_wait", queue=source.name, reason=str(error))
 
@@ -76,8 +81,9 @@ async def _deliver_batch(router: Router, store: MessageStore, source: Queue) -> 
 
 async def _all(calls: Iterable[Coroutine[Any, Any, None]]) -> None:
     """Wait for all calls; the first failure of any is raised when all have ended."""
-    outcomes = await DeferredList([Deferred.fromCoroutine(call) for call in calls], consumeErrors=True)
-    for succeeded, outcome in outcomes:
-        if not succeeded:
-            assert isinstance(outcome, Failure)
+    under_way = [Deferred.fromCoroutine(call) for call in calls]
+    # Their failures are told, in place of their results, when all have ended.
+    outcomes: list[tuple[bool, Any]] = await DeferredList(under_way, consumeErrors=True)
+    for _, outcome in outcomes:
+        if isinstance(outcome, Failure):
             outcome.raiseException()

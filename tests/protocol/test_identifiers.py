@@ -64,7 +64,7 @@ def test_what_is_no_id(text: str) -> None:
 def test_an_id_is_a_uuid_of_version_8_and_variant_10(value: uuid.UUID) -> None:
     known = parse_id(str(value))
     if known is None:
-        assert value.version != 8
+        assert value.version != 8 or value.int >> 80 > limits.SAFE_INTEGER >> 12
     else:
         assert format_id(*known) == str(value)
 
