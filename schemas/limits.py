@@ -54,10 +54,6 @@ NESTING_MAX: Final = 100
 FRAME_NESTING_MAX: Final = 400
 """The same for a frame that is looked at closely: well below what the decoders' recursion bears."""
 
-INTEGER_MIN: Final = -(2**63)
-INTEGER_MAX: Final = 2**64 - 1
-"""Integers that both JSON and MessagePack can tell."""
-
 SAFE_INTEGER: Final = 2**53 - 1
 """The largest integer up to which every JSON reader, and the store, counts exactly."""
 
