@@ -63,7 +63,7 @@ end
 
 -- The queue's time does not go back behind this moment, even if the server's clock does.
 local function hold_time()
-  last = now
+  last = math.max(last, now) -- delays that ended just now have drawn numbers beyond it
   changed = true
 end
 
