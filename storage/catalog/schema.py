@@ -14,6 +14,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
+from oslo_db.exception import DBDeadlock
 from sqlalchemy import Connection, Engine, inspect, text
 
 from storage.catalog.engine import WRITING
@@ -111,11 +112,16 @@ def _migrate(engine: Engine, migrate: Callable[[Config], None]) -> None:
 
 def _wait_for_others(connection: Connection) -> None:
     """From here on nobody else migrates. SQLite needs nothing: the transaction was begun to write."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_PATIENCE}s'"))
-        connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
-    elif connection.dialect.name == "mysql":
-        connection.execute(text(f"SET lock_wait_timeout = {LOCK_PATIENCE}"))
-        lock = text(f"SELECT GET_LOCK(CONCAT('zaqar-gateway ', DATABASE()), {LOCK_PATIENCE})")
-        if connection.scalar(lock) != 1:
-            raise SchemaError("another program has been migrating the catalog for a minute; try again later")
+    try:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text(f"SET LOCAL lock_timeout = '{LOCK_PATIENCE}s'"))
+            connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+        elif connection.dialect.name == "mysql":
+            connection.execute(text(f"SET lock_wait_timeout = {LOCK_PATIENCE}"))
+            lock = text(f"SELECT GET_LOCK(CONCAT('zaqar-gateway ', DATABASE()), {LOCK_PATIENCE})")
+            if connection.scalar(lock) != 1:
+                raise DBDeadlock
+    except DBDeadlock as error:
+        raise SchemaError(
+            f"another program has been migrating the catalog for {LOCK_PATIENCE} seconds; try again later"
+        ) from error

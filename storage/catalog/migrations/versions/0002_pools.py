@@ -58,12 +58,15 @@ def upgrade() -> None:
     op.create_table(
         "flavor_pools",
         Column("flavor", Identifier(64), nullable=False),
-        Column("pool", Identifier(64), nullable=False, index=True),
+        Column("pool", Identifier(64), nullable=False),
         PrimaryKeyConstraint("flavor", "pool", name="pk_flavor_pools"),
         ForeignKeyConstraint(["flavor"], ["flavors.name"], name="fk_flavor_pools_flavor", ondelete="CASCADE"),
         ForeignKeyConstraint(["pool"], ["pools.name"], name="fk_flavor_pools_pool"),
         **_OPTIONS,
     )
+    indexes = inspect(op.get_bind()).get_indexes("flavor_pools")
+    if all(index["name"] != "ix_flavor_pools_pool" for index in indexes):
+        op.create_index("ix_flavor_pools_pool", "flavor_pools", ["pool"])
     default = text(
         "INSERT INTO pools (name, uri, weight, options, created) SELECT 'default', '', 100, '{}', :now"
         " WHERE NOT EXISTS (SELECT 1 FROM pools WHERE name = 'default')"
