@@ -72,7 +72,8 @@ class Transactions:
         return self._run(work, WRITING, repeatable=repeatable)
 
     def _run(self, work: Callable[[Connection], T], options: dict[str, Any], *, repeatable: bool) -> T:
-        for pause in _pauses():
+        pauses = _pauses()
+        while True:
             committing = False
             try:
                 with self._engine.connect().execution_options(**options) as connection:
@@ -100,9 +101,8 @@ class Transactions:
             else:
                 self._outage.is_over()
                 return result
-            if not self._call.pause(pause):
+            if not self._call.pause(next(pauses)):
                 raise problem
-        raise AssertionError("pauses have no end")
 
 
 def _pauses() -> Iterator[float]:
