@@ -144,6 +144,7 @@ def test_a_mode_that_is_not_strict_is_told_with_the_remedy(mariadb: DatabaseServ
         engine.dispose()
 
 
+@pytest.mark.filterwarnings("ignore:'db' is deprecated")
 def test_another_driver_of_mysql_is_told_with_the_remedy(
     mariadb: DatabaseServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
