@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import signal
+import time
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -21,6 +22,8 @@ def serve(settings: Settings) -> int:
     # The reactor is installed on import: only now is it known that one is wanted.
     from twisted.internet import reactor  # noqa: PLC0415
 
+    # Twisted measures by the clock on the wall: set back, it would hold up every timer for as long.
+    reactor.seconds = time.monotonic  # type: ignore[method-assign]  # that is the point
     logs.configure(settings.log_level, settings.log_format)
     code = _Process(reactor, settings).run()
     # The end of the process gives all memory back at once: searching it for garbage would take half a second.

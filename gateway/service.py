@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -41,6 +42,10 @@ CACHE_AGE = 1.0
 """Seconds that a route is trusted where other nodes may change the catalog."""
 
 CACHED_ROUTES = 100_000
+"""Queues whose route and metadata a node keeps in memory."""
+
+CACHED_BYTES = 16_777_216
+"""Bytes of their encoded metadata; in memory they take several times as much."""
 
 STOP_REST = 0.5
 """Seconds that stopping may take beyond `shutdown_timeout`. With its default a supervisor can count on 5."""
@@ -100,7 +105,8 @@ class Gateway:
             # Nobody else changes a catalog in a folder that is locked.
             max_age=None if settings.catalog_url is None else CACHE_AGE,
             max_entries=CACHED_ROUTES,
-            clock=self._reactor.seconds,
+            max_bytes=CACHED_BYTES,
+            clock=time.monotonic,
         )
         hub = self._make_hub(store, store_url, metrics)
         sweeper = Sweeper(self._reactor, router, catalog, store, settings.sweep_interval)

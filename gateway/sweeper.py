@@ -15,7 +15,7 @@ from gateway.dead_letters import deliver
 from gateway.logs import get_logger
 from protocol.errors import RequestError
 from storage.base import Catalog, MessageStore, Queue
-from storage.errors import NoQueue, StaleQueue
+from storage.errors import StaleQueue
 from storage.router import Router
 
 AT_ONCE = 20
@@ -66,17 +66,24 @@ class Sweeper:
                     return
         except RequestError as error:
             log.warning("sweep_failed", reason=str(error))
+        # Whatever it is, there must be a next round.
+        except Exception:
+            log.exception("sweep_broke")
 
     async def _sweep(self, queue: Queue) -> None:
         try:
-            swept = await self._store.sweep(queue)
-            if swept.waiting:
-                delivered = await deliver(self._router, self._store, queue)
-                log.info("dead_letters_delivered", queue=queue.name, count=delivered)
-        except (StaleQueue, NoQueue):
-            pass  # removed meanwhile
+            await self._put_in_order(queue)
         except RequestError as error:
             log.warning("sweep_failed", queue=queue.name, reason=str(error))
         # One queue's trouble must not keep the sweeper from the others.
         except Exception:
             log.exception("sweep_broke", queue=queue.name)
+
+    async def _put_in_order(self, queue: Queue) -> None:
+        try:
+            swept = await self._store.sweep(queue)
+            if swept.waiting:
+                delivered = await deliver(self._router, self._store, queue)
+                log.info("dead_letters_delivered", queue=queue.name, count=delivered)
+        except StaleQueue:
+            await self._router.complete(queue)  # a removal that a crash cut short, or one under way

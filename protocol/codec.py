@@ -136,8 +136,3 @@ class _MessagePack:
 
 
 CODECS: Final[Mapping[Form, Codec]] = MappingProxyType({Form.JSON: _Json(), Form.MSGPACK: _MessagePack()})
-
-
-def codec(form: Form) -> Codec:
-    """The codec of a form."""
-    return CODECS[form]

@@ -58,9 +58,10 @@ def _read(frame: bytes, form: Form) -> tuple[Any, str | None]:
 
 def _remember(incoming: Incoming, document: dict[Any, Any]) -> None:
     """Keep what the reply repeats."""
-    headers = document.get("headers", {})
-    if isinstance(headers, dict):
-        headers = {key: value for key, value in headers.items() if not is_secret(key)}
+    headers = document.get("headers")
+    # What is no object could hold a secret anywhere.
+    shown = headers.items() if isinstance(headers, dict) else ()
+    headers = {key: value for key, value in shown if not is_secret(key)}
     incoming.echo_action = _encoded(document.get("action"), incoming.form)
     incoming.echo_headers = _encoded(headers, incoming.form)
     incoming.raw_body = _encoded(document["body"], incoming.form) if "body" in document else None

@@ -44,7 +44,8 @@ def parse_id(text: str) -> tuple[int, int] | None:
     if (number >> 76) & 0xF != _VERSION or low >> _INCARNATION_BITS != _VARIANT:
         return None
     sequence = (number >> 80) << 12 | (number >> 64) & 0xFFF
-    return sequence, low & _INCARNATION_MASK
+    # No queue counts that far; the store could not even name it.
+    return (sequence, low & _INCARNATION_MASK) if sequence <= limits.SAFE_INTEGER else None
 
 
 def parse_uuid(text: str) -> bytes | None:

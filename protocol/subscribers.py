@@ -59,7 +59,10 @@ def read_options(options: Mapping[str, Raw] | UnsetType, form: Form) -> dict[str
     """A subscription's options; empty if they are absent. Raises BadRequest."""
     if options is UNSET:
         return {}
-    read: dict[str, Any] = read_value(CODECS[form].encode(options), form, "options")
+    data = CODECS[form].encode(options)
+    if len(data) > limits.OPTIONS_BYTES:
+        raise BadRequest(f"options have {len(data)} bytes; at most {limits.OPTIONS_BYTES} are accepted")
+    read: dict[str, Any] = read_value(data, form, "options")
     policy = read.get("_retry_policy")
     if policy is not None:
         check_retry_policy("_retry_policy", policy)

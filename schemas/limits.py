@@ -37,6 +37,9 @@ MESSAGES_PER_POST: Final = 1_000
 POST_BYTES: Final = 262_144
 """Bytes of the encoded `messages` array of one post."""
 
+OPTIONS_BYTES: Final = 65_536
+"""Bytes of the encoded options of one subscription."""
+
 METADATA_BYTES: Final = 65_536
 """Bytes of the encoded metadata object of one queue."""
 
@@ -50,10 +53,6 @@ NESTING_MAX: Final = 100
 
 FRAME_NESTING_MAX: Final = 400
 """The same for a frame that is looked at closely: well below what the decoders' recursion bears."""
-
-INTEGER_MIN: Final = -(2**63)
-INTEGER_MAX: Final = 2**64 - 1
-"""Integers that both JSON and MessagePack can tell."""
 
 SAFE_INTEGER: Final = 2**53 - 1
 """The largest integer up to which every JSON reader, and the store, counts exactly."""

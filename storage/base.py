@@ -9,7 +9,7 @@ only grows, so a message without delay has one number for both.
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
@@ -211,8 +211,9 @@ class Announced(NamedTuple):
 class Ended(NamedTuple):
     """Subscriptions that were removed or expired, as the store announced it."""
 
-    sequences: Collection[int] | None
-    """None: all of the queue."""
+    sequence: int | None
+    """One of them; None: all that were made up to `until`."""
+    until: int = 0
 
 
 class Due(NamedTuple):
@@ -311,6 +312,9 @@ class MessageStore(Protocol):
 
     async def unsubscribe(self, queue: Queue, sequence: int) -> None:
         """Remove a subscription, if it is there."""
+
+    async def unsubscribe_subscriber(self, queue: Queue, subscriber: str) -> None:
+        """Remove the subscription of a subscriber, if there is one."""
 
     async def sweep(self, queue: Queue) -> Swept:
         """Do what is due: end claims, delays, messages and subscriptions whose time has come."""

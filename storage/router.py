@@ -6,6 +6,7 @@ script: a route that is old is found out there (`StaleQueue`), looked up again, 
 
 from __future__ import annotations
 
+import json
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
@@ -36,7 +37,8 @@ class Router:
     """Finds queues, and runs operations on them.
 
     :param max_age: seconds that a cached route is trusted; None: until `forget` (one owner of the catalog).
-    :param max_entries: how many routes are kept; the least recently used goes first.
+    :param max_entries: how many routes are kept, and
+    :param max_bytes: how much encoded metadata with them; the least recently used go first.
     :param clock: seconds, of any start, that never go back.
     """
 
@@ -47,14 +49,17 @@ class Router:
         *,
         max_age: float | None,
         max_entries: int,
+        max_bytes: int,
         clock: Callable[[], float],
     ) -> None:
         self._catalog = catalog
         self._store = store
         self._max_age = max_age
         self._max_entries = max_entries
+        self._max_bytes = max_bytes
         self._clock = clock
-        self._routes: OrderedDict[_Key, tuple[Queue, float]] = OrderedDict()
+        self._routes: OrderedDict[_Key, tuple[Queue, float, int]] = OrderedDict()
+        self._bytes = 0
         self._look_ups: dict[_Key, _LookUp] = {}
 
     def cached(self, project: str, name: str) -> Queue | None:
@@ -64,14 +69,14 @@ class Router:
         if route is None:
             return None
         if self._max_age is not None and self._clock() - route[1] >= self._max_age:
-            del self._routes[key]
+            self._drop(key)
             return None
         self._routes.move_to_end(key)
         return route[0]
 
     def forget(self, project: str, name: str) -> None:
         """The queue has changed: ask the catalog when it is needed next."""
-        self._routes.pop((project, name), None)
+        self._drop((project, name))
         # What a look-up under way has read may be old. It is told to those who wait, but not kept.
         self._look_ups.pop((project, name), None)
 
@@ -102,7 +107,7 @@ class Router:
             queue, new = await self._catalog.create_queue(project, name, metadata or {})
             created = created or new
             self._keep(queue)
-            if await self._create_in_store(queue):
+            if await self.complete(queue):
                 return queue, created
         raise _removed_meanwhile(name)
 
@@ -147,7 +152,7 @@ class Router:
         if queue is None:
             self.forget(project, name)
             return
-        if not await self._remove_from_store(queue, drain) and await self._create_in_store(queue):
+        if not await self._remove_from_store(queue, drain) and await self.complete(queue):
             # The store never had it, but somebody may be about to create it there: the mark stops that.
             await self._remove_from_store(queue, drain)
         await self._let_go(queue)
@@ -176,6 +181,18 @@ class Router:
                 return queue
         raise CatalogUnavailable(f"Queue {name} is being changed by others. Try again.")
 
+    async def complete(self, queue: Queue) -> bool:
+        """See that a queue of the catalog is in the store too.
+
+        False: the store has removed it, and now the catalog has too.
+        """
+        try:
+            await self._store.create(queue)
+        except StaleQueue:
+            await self._let_go(queue)
+            return False
+        return True
+
     async def _remove_from_store(self, queue: Queue, drain: Callable[[Queue], Awaitable[object]]) -> bool:
         """False: the store does not have it."""
         try:
@@ -190,18 +207,9 @@ class Router:
     async def _find_in_store(self, project: str, name: str) -> Queue:
         for _ in range(_ROUTE_ATTEMPTS):
             queue = await self.find(project, name)
-            if await self._create_in_store(queue):
+            if await self.complete(queue):
                 return queue
         raise _removed_meanwhile(name)
-
-    async def _create_in_store(self, queue: Queue) -> bool:
-        """False: the store has removed it, and now the catalog has too."""
-        try:
-            await self._store.create(queue)
-        except StaleQueue:
-            await self._let_go(queue)
-            return False
-        return True
 
     async def _let_go(self, queue: Queue) -> None:
         try:
@@ -212,9 +220,16 @@ class Router:
     def _keep(self, queue: Queue) -> None:
         key = (queue.project, queue.name)
         self.forget(*key)
-        self._routes[key] = (queue, self._clock())
-        if len(self._routes) > self._max_entries:
-            self._routes.popitem(last=False)
+        size = len(json.dumps(queue.metadata))
+        self._routes[key] = (queue, self._clock(), size)
+        self._bytes += size
+        while len(self._routes) > self._max_entries or self._bytes > self._max_bytes:
+            self._drop(next(iter(self._routes)))
+
+    def _drop(self, key: _Key) -> None:
+        route = self._routes.pop(key, None)
+        if route is not None:
+            self._bytes -= route[2]
 
     def _look_up(self, key: _Key) -> Deferred[Queue | None]:
         """Ask the catalog. Those who ask for the same queue meanwhile get the same answer."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
 
 from gateway.actions import claims, messages, node, queues, subscriptions
-from gateway.actions.call import Call
+from gateway.actions.call import Answer, Call
 
-Action = Callable[[Call], Awaitable[tuple[int, Any]]]
+Action = Callable[[Call], Awaitable[Answer]]
 
 ACTIONS: Mapping[str, Action] = {
     "authenticate": node.authenticate,

@@ -18,6 +18,9 @@ from protocol.envelope import Incoming
 from storage.base import Catalog, MessageStore
 from storage.router import Router
 
+Answer = tuple[int, Any]
+"""What an action returns: the status and the body of the reply."""
+
 
 class Client(Sink, Protocol):
     """The connection that a request came on."""

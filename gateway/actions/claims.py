@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any
 
-from gateway.actions.call import Call, given
-from gateway.actions.messages import dead_letter_rule
+from gateway.actions.call import Answer, Call, given
 from gateway.actions.views import message_view
-from gateway.dead_letters import deliver_claimed
+from gateway.dead_letters import deliver_claimed, rule
 from protocol.errors import NotFound
 from protocol.identifiers import new_claim_id, parse_uuid
 from schemas import limits
 from schemas.claims import ClaimCreateReply, ClaimGetReply
 from storage.base import MessageStore, Queue
 from storage.errors import NoQueue
-
-Answer = tuple[int, Any]
 
 
 async def claim_create(call: Call) -> Answer:
@@ -30,7 +26,7 @@ async def claim_create(call: Call) -> Answer:
     assert claim is not None
 
     async def lease(store: MessageStore, queue: Queue) -> tuple[int, ClaimCreateReply]:
-        claimed = await store.create_claim(queue, claim, ttl, grace, limit, dead_letter_rule(queue))
+        claimed = await store.create_claim(queue, claim, ttl, grace, limit, rule(queue))
         if claimed.dead_lettered:
             await deliver_claimed(call.router, store, queue)
         if claimed.messages:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.actions.call import Call, given
+from gateway.actions.call import Answer, Call, given
 from gateway.actions.views import message_view
-from gateway.dead_letters import deliver_claimed
+from gateway.dead_letters import deliver_claimed, rule
 from protocol.body import checksum
 from protocol.errors import BadRequest, Forbidden, NotFound
 from protocol.identifiers import format_id, parse_id, parse_marker, parse_uuid
@@ -20,10 +20,8 @@ from schemas.messages import (
     MessagesReply,
 )
 from schemas.queues import EmptyReply
-from storage.base import DeadLetter, Deleted, MessageStore, NewMessage, Queue, Start
+from storage.base import Deleted, MessageStore, NewMessage, Queue, Start
 from storage.errors import NoQueue
-
-Answer = tuple[int, Any]
 
 
 def missing_queue(call: Call) -> NotFound:
@@ -194,7 +192,7 @@ async def message_delete_many(call: Call) -> Answer:
 
 async def _pop(call: Call) -> Answer:
     async def pop(store: MessageStore, queue: Queue) -> list[Any]:
-        claimed = await store.pop_messages(queue, call.body.pop, dead_letter_rule(queue))
+        claimed = await store.pop_messages(queue, call.body.pop, rule(queue))
         if claimed.dead_lettered:
             await deliver_claimed(call.router, store, queue)
         return [message_view(message, queue, call.form, in_full=True) for message in claimed.messages]
@@ -205,11 +203,3 @@ async def _pop(call: Call) -> Answer:
         )
     except NoQueue:
         return 200, MessageDeleteManyReply(messages=[])
-
-
-def dead_letter_rule(queue: Queue) -> DeadLetter | None:
-    """Where messages of a queue go that were claimed too often; None unless both settings are there."""
-    settings = queue.settings
-    if settings.max_claim_count is None or not settings.dead_letter_queue:
-        return None
-    return DeadLetter(settings.max_claim_count, settings.dead_letter_queue, settings.dead_letter_ttl)

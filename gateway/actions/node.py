@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from time import perf_counter
 from typing import Any
 
-from gateway.actions.call import Call
+from gateway.actions.call import Answer, Call
 from gateway.logs import get_logger
 from protocol.body import Body
 from protocol.codec import Form
@@ -15,8 +15,7 @@ from protocol.errors import RequestError
 from schemas.node import AuthenticateReply, HealthReply, HomeDocReply, OperationStatus
 from schemas.queues import EmptyReply
 from storage.base import MessageStore, NewMessage, Queue
-
-Answer = tuple[int, Any]
+from storage.errors import StaleQueue
 
 HOME = {
     "rel/queues": {"href-template": "/v2/queues{?marker,limit,detailed}"},
@@ -77,7 +76,7 @@ async def _try(name: str, step: Callable[[], Awaitable[Any]]) -> OperationStatus
     started, ref = perf_counter(), None
     try:
         await step()
-    except RequestError as error:
+    except (RequestError, StaleQueue) as error:  # stale: the store was emptied just now
         ref = str(uuid.uuid4())
         log.warning("health_step_failed", step=name, ref=ref, reason=str(error))
     return OperationStatus(succeeded=ref is None, seconds=round(perf_counter() - started, 6), ref=ref)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any
 
-from gateway.actions.call import Call, given
+from gateway.actions.call import Answer, Call, given
 from gateway.actions.views import message_view
 from gateway.dead_letters import deliver
 from protocol.errors import NotFound
@@ -15,8 +14,6 @@ from schemas import limits
 from schemas.queues import RESOURCE_TYPES, EmptyReply, QueueListItem, QueueListReply, QueueStats, StatsReply
 from storage.base import MessageStore, Queue
 from storage.errors import NoQueue
-
-Answer = tuple[int, Any]
 
 
 async def queue_create(call: Call) -> Answer:

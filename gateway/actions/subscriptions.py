@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from contextlib import suppress
 from time import time
-from typing import Any
 
-from gateway.actions.call import Call, given
+from gateway.actions.call import Answer, Call, given
 from gateway.actions.views import subscription_view
 from protocol.errors import Conflict, NotFound
 from protocol.identifiers import format_id, parse_id, parse_marker
@@ -16,8 +15,6 @@ from schemas.queues import EmptyReply
 from schemas.subscriptions import SubscriptionCreateReply, SubscriptionListReply, SubscriptionView
 from storage.base import MessageStore, Queue
 from storage.errors import NoQueue
-
-Answer = tuple[int, Any]
 
 
 async def subscription_create(call: Call) -> Answer:

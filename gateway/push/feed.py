@@ -7,7 +7,8 @@ socket is slow: they fall behind, cost nothing meanwhile, and read from the queu
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -25,8 +26,13 @@ from storage.errors import StaleQueue
 PAGE = 100
 """Messages read from the queue at a time."""
 
+FIRST_PAGE = 10
+"""The same for a socket that was slow: it may take only a few; doubled as long as it takes all."""
+
 RETRY = 0.5
 """Seconds until a read that the store refused is tried again."""
+
+Task = Callable[[], Coroutine[Any, Any, None]]
 
 log = get_logger(__name__)
 
@@ -51,18 +57,24 @@ class Feed:
         self._on_pushed = on_pushed
         self._on_removed = on_removed
         self.subscribers: dict[int, Subscriber] = {}
+        self._subscribing = 0
+        self._ended: set[int] = set()
+        self._ended_until = 0
         self._behind: set[int] = set()
         self._position: int | None = None
         self._target = 0
         self._reading = False
         self._read_again = False
         self._closed = False
-        self._timers: dict[str, IDelayedCall] = {}
-        self.users = 0
-        """Subscribers, and those about to become one: with none left the feed can go."""
+        self._timers: dict[str | int, IDelayedCall] = {}
         self._ready: list[Deferred[Failure | None]] = []
 
     # Life
+
+    @property
+    def used(self) -> bool:
+        """Whether somebody is subscribed, or about to be."""
+        return bool(self.subscribers or self._subscribing)
 
     async def ready(self, timeout: float) -> None:
         """Wait until the feed knows where the queue stands.
@@ -83,7 +95,9 @@ class Feed:
 
     def listening(self) -> None:
         """The node listens (again): whatever was announced before was missed."""
-        self._spawn(self._find_position)
+        self._spawn("position", self._find_position)
+        if self.subscribers:
+            self._spawn("subscribers", self._check_subscribers)
 
     async def _find_position(self) -> None:
         swept = await self._store.sweep(self.queue)
@@ -93,6 +107,11 @@ class Feed:
         # What was announced while the answer was on its way counts too.
         self._read_to(max(swept.visible, self._target))
         self._wake_in(swept.due_in)
+
+    async def _check_subscribers(self) -> None:
+        for sequence in list(self.subscribers):
+            if await self._store.get_subscription(self.queue, sequence) is None:
+                self.remove(sequence)
 
     def _tell_ready(self, outcome: Failure | None) -> None:
         ready, self._ready = self._ready, []
@@ -109,9 +128,15 @@ class Feed:
                 self._announced(before, last, messages)
             case Due(due_in):
                 self._wake_in(due_in)
-            case Ended(sequences):
-                for sequence in list(self.subscribers) if sequences is None else sequences:
+            case Ended(None, until):
+                self._ended_until = max(self._ended_until, until)
+                for sequence in [number for number in self.subscribers if number <= until]:
                     self.remove(sequence)
+            case Ended(sequence):
+                assert sequence is not None
+                if self._subscribing:
+                    self._ended.add(sequence)
+                self.remove(sequence)
 
     def _announced(self, before: int, last: int, messages: list[Message] | None) -> None:
         if self._position is None:
@@ -137,9 +162,8 @@ class Feed:
 
     def _read_to(self, position: int) -> None:
         self._target = max(self._target, position)
-        if self._position is None or self._target <= self._position:
-            return
-        self._spawn(self._read)
+        if self._position is not None and self._target > self._position:
+            self._spawn("read", self._read)
 
     async def _read(self) -> None:
         assert self._position is not None
@@ -165,20 +189,36 @@ class Feed:
 
     # Subscribers
 
-    def add(self, subscriber: Subscriber) -> None:
-        """A new subscriber. It gets what comes after its sequence, also if that was delivered just now."""
+    @contextmanager
+    def subscribing(self) -> Iterator[None]:
+        """Around a subscription being made: announcements that it ended may come before its own answer."""
+        self._subscribing += 1
+        try:
+            yield
+        finally:
+            self._subscribing -= 1
+            if not self._subscribing:
+                self._ended.clear()
+
+    def add(self, subscriber: Subscriber) -> bool:
+        """A new subscriber. It gets what comes after its sequence, also if that was delivered just now.
+
+        False: its subscription has ended meanwhile.
+        """
+        if subscriber.sequence <= self._ended_until or subscriber.sequence in self._ended:
+            return False
         self.subscribers[subscriber.sequence] = subscriber
         assert self._position is not None
         if self._position > subscriber.position:
             self._behind.add(subscriber.sequence)
             self.resume(subscriber)
+        return True
 
     def remove(self, sequence: int) -> None:
         """A subscription has ended."""
         subscriber = self.subscribers.pop(sequence, None)
         if subscriber is not None:
             self._behind.discard(sequence)
-            self.users -= 1
             self._on_removed(self, subscriber)
 
     def _deliver(self, messages: Iterable[Message]) -> None:
@@ -205,21 +245,24 @@ class Feed:
     def resume(self, subscriber: Subscriber) -> None:
         """The socket takes more: go on for it from where it stands."""
         if subscriber.sequence in self._behind:
-            self._spawn(lambda: self._read_for(subscriber))
+            self._spawn(subscriber.sequence, lambda: self._read_for(subscriber))
 
     async def _read_for(self, subscriber: Subscriber) -> None:
         if subscriber.reading:
             return
         subscriber.reading = True
+        size = FIRST_PAGE
         try:
             while subscriber.sequence in self._behind and not self._closed:
                 assert self._position is not None
                 target = self._position
                 page = await self._store.list_messages(
-                    self.queue, Start(subscriber.position), PAGE, include_claimed=True
+                    self.queue, Start(subscriber.position), size, include_claimed=True
                 )
                 for message in page.messages:
-                    if not subscriber.sink.push(self._encode(message, subscriber.form), subscriber.form):
+                    if subscriber.sequence not in self._behind or not subscriber.sink.push(
+                        self._encode(message, subscriber.form), subscriber.form
+                    ):
                         return
                     subscriber.position = message.position
                     self._on_pushed(1)
@@ -227,38 +270,36 @@ class Feed:
                     subscriber.position = max(subscriber.position, target)
                 if subscriber.position >= self._position:
                     self._behind.discard(subscriber.sequence)
+                size = min(2 * size, PAGE)
         finally:
             subscriber.reading = False
 
     # Tasks
 
-    def _spawn(self, task: Callable[[], Awaitable[None]]) -> None:
+    def _spawn(self, role: str | int, task: Task) -> None:
         if not self._closed:
-            running: Deferred[None] = Deferred.fromCoroutine(self._run(task))
-            running.addErrback(lambda failure: self._failed(failure, task))
+            Deferred.fromCoroutine(task()).addErrback(self._failed, role, task)
 
-    async def _run(self, task: Callable[[], Awaitable[None]]) -> None:
-        await task()
-
-    def _failed(self, failure: Failure, task: Callable[[], Awaitable[None]]) -> None:
+    def _failed(self, failure: Failure, role: str | int, task: Task) -> None:
         if failure.check(StaleQueue):  # the queue is gone: so are its subscriptions
             self._tell_ready(failure)
-            self.told(Ended(None))
+            self.told(Ended(None, max(self.subscribers, default=0)))
             return
         if not failure.check(RequestError):
             log.error("push_failed", queue=self.queue.name, failure=failure.getTraceback())
         # A store that is away or full comes back; nothing was skipped, the positions still stand.
-        self._after(f"retry-{id(task)}", RETRY, task)
+        self._after(role, RETRY, task)
 
-    def _after(self, name: str, seconds: float, task: Callable[[], Awaitable[None]]) -> None:
+    def _after(self, role: str | int, seconds: float, task: Task) -> None:
+        """Run a task later. There is one timer for each role: the last one set counts."""
         if self._closed:
             return
-        timer = self._timers.pop(name, None)
+        timer = self._timers.pop(role, None)
         if timer is not None:
             timer.cancel()
 
         def fire() -> None:
-            del self._timers[name]
-            self._spawn(task)
+            del self._timers[role]
+            self._spawn(role, task)
 
-        self._timers[name] = self._reactor.callLater(seconds, fire)
+        self._timers[role] = self._reactor.callLater(seconds, fire)

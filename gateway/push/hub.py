@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Protocol
 
 from twisted.internet.defer import Deferred, DeferredList, TimeoutError
@@ -13,7 +13,7 @@ from gateway.push.subscriber import Sink, Subscriber
 from protocol.body import Form
 from protocol.errors import RequestError
 from storage.base import Event, MessageStore, Queue
-from storage.errors import StaleQueue, StoreUnavailable
+from storage.errors import OutcomeUnknown, StaleQueue, StoreUnavailable, TooFewReplicas
 
 READY = 5.0
 """Seconds until a new feed has to know where its queue stands."""
@@ -69,26 +69,30 @@ class Hub:
             feed = Feed(self._reactor, self._store, queue, self._on_pushed, self._removed)
             self._feeds[queue.incarnation] = feed
             self._events.listen(queue)
-        feed.users += 1
-        sequence = None
         try:
-            try:
-                await feed.ready(READY)
-            except TimeoutError:
-                raise StoreUnavailable(
-                    "The message store does not announce messages at the moment."
-                ) from None
-            sequence = await self._store.subscribe(queue, subscriber, ttl, options, confirmed=False)
+            with feed.subscribing():
+                try:
+                    await feed.ready(READY)
+                except TimeoutError:
+                    raise StoreUnavailable(
+                        "The message store does not announce messages at the moment."
+                    ) from None
+                sequence = await self._make(queue, subscriber, ttl, options)
+                if sequence is not None and feed.add(Subscriber(sink, sequence, form)):
+                    self._sinks.setdefault(sink, {})[sequence] = feed
         finally:
-            if sequence is None:
-                feed.users -= 1
-                self._drop_if_unused(feed)
-        if sequence is not None:
-            self._sinks.setdefault(sink, {})[sequence] = feed
-            feed.add(Subscriber(sink, sequence, form))
-            if sink.closed:  # meanwhile
-                self.closed(sink)
+            self._drop_if_unused(feed)
+        if sink.closed:  # meanwhile
+            self.closed(sink)
         return sequence
+
+    async def _make(self, queue: Queue, subscriber: str, ttl: int, options: Mapping[str, Any]) -> int | None:
+        try:
+            return await self._store.subscribe(queue, subscriber, ttl, options, confirmed=False)
+        except (OutcomeUnknown, TooFewReplicas):
+            # It may stand in the store, where the client's next try would find it and be refused.
+            await self._end(queue, self._store.unsubscribe_subscriber(queue, subscriber))
+            raise
 
     def writable(self, sink: Sink) -> None:
         """A slow socket takes more."""
@@ -101,16 +105,17 @@ class Hub:
         """A socket has closed: its subscriptions end (protocol.md section 4)."""
         for sequence, feed in self._sinks.pop(sink, {}).items():
             feed.remove(sequence)
-            ending: Deferred[None] = Deferred.fromCoroutine(self._end(feed.queue, sequence))
+            ended = self._end(feed.queue, self._store.unsubscribe(feed.queue, sequence))
+            ending: Deferred[None] = Deferred.fromCoroutine(ended)
             self._ending.add(ending)
             ending.addBoth(self._ended, ending)
 
     def _ended(self, _: object, ending: Deferred[None]) -> None:
         self._ending.discard(ending)
 
-    async def _end(self, queue: Queue, sequence: int) -> None:
+    async def _end(self, queue: Queue, end: Awaitable[None]) -> None:
         try:
-            await self._store.unsubscribe(queue, sequence)
+            await end
         except StaleQueue:
             pass  # the queue went first, and its subscriptions with it
         except RequestError as error:
@@ -122,7 +127,7 @@ class Hub:
         self._drop_if_unused(feed)
 
     def _drop_if_unused(self, feed: Feed) -> None:
-        if feed.users == 0 and self._feeds.get(feed.queue.incarnation) is feed:
+        if not feed.used and self._feeds.get(feed.queue.incarnation) is feed:
             del self._feeds[feed.queue.incarnation]
             feed.close()
             self._events.leave(feed.queue)

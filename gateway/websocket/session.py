@@ -59,6 +59,7 @@ class Session:
         self._requests: deque[tuple[bytes, Form]] = deque()
         self._notifications: deque[tuple[bytes, Form]] = deque()
         self._waiting_bytes = 0
+        self._request_bytes = 0
         self._working = False
         self._paused = False
         self._refused = False
@@ -75,10 +76,18 @@ class Session:
         if self._finished:
             return
         self._requests.append((frame, form))
-        if len(self._requests) >= self._node.settings.max_requests_in_flight and not self._paused:
+        self._request_bytes += len(frame)
+        if self._has_enough() and not self._paused:
             self._paused = True
             self._wire.pause_reading()
         self._work()
+
+    def _has_enough(self) -> bool:
+        settings = self._node.settings
+        return (
+            len(self._requests) >= settings.max_requests_in_flight
+            or self._request_bytes >= settings.max_frame_bytes
+        )
 
     def set_writable(self, writable: bool) -> None:
         """The socket's unsent bytes passed the transport's limit, or fell below it."""
@@ -140,15 +149,12 @@ class Session:
             self._send_notifications()
             while self._requests and self.writable:
                 frame, form = self._requests.popleft()
+                self._request_bytes -= len(frame)
                 reply = await self._answer(frame, form)
                 if self.closed:
                     break
                 self._wire.send_frame(reply, form)
-                if (
-                    self._paused
-                    and not self._finishing
-                    and len(self._requests) < self._node.settings.max_requests_in_flight
-                ):
+                if self._paused and not self._finishing and not self._has_enough():
                     self._paused = False
                     self._wire.resume_reading()
                 self._send_notifications()

@@ -119,6 +119,7 @@ class _Service(Generic[Connection]):
         self.connection: Connection | None = None
         self._waiting: set[Deferred[Connection]] = set()
         self._why = ""
+        self.number = 0
 
         def build_tied() -> Connection:
             connection = build()
@@ -141,6 +142,7 @@ class _Service(Generic[Connection]):
             if isinstance(reply, hiredis.ReplyError):
                 raise refusal(reply)
         self.connection, self._why = connection, ""
+        self.number += 1
         if self._on_connected is not None:
             self._on_connected(connection)
         for waiting in list(self._waiting):
@@ -198,6 +200,11 @@ class StoreClient:
     async def stop(self) -> None:
         """Close the connection for good. Commands under way fail."""
         await self._service.stop()
+
+    @property
+    def connection_number(self) -> int:
+        """Tells connections apart: each new one has another number."""
+        return self._service.number
 
     async def execute(self, *command: bytes | str | int) -> Reply:
         """Send a command and return its answer.

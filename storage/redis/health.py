@@ -22,10 +22,10 @@ async def check_layout(client: StoreClient) -> None:
     if found is None:  # else nothing is written: a node must be able to start on a store that is full
         await client.execute("SETNX", _LAYOUT_KEY, LAYOUT)
         found = await client.execute("GET", _LAYOUT_KEY)
-    found = int(found)
-    if found != LAYOUT:
+    if found != b"%d" % LAYOUT:
         raise LayoutError(
-            f"The message store holds data of layout {found}; this version of the gateway needs {LAYOUT}."
+            f"The message store holds data of layout {found.decode(errors='replace')}; "
+            f"this version of the gateway needs {LAYOUT}."
         )
 
 

@@ -63,7 +63,9 @@ def unpack_message(now: int, sequence: int, place: int, state: bytes, record: by
         ttl = changed_ttl or ttl
         claim = state[8:] or None
     body = Body(Form.MSGPACK if flags & _MSGPACK else Form.JSON, record[at:])
-    return Message(sequence, place, ttl, (now - sequence) // _SECOND, body, claim, count, checksum, origin)
+    # Of those posted together, all but the first have sequences just beyond the time of their announcement.
+    age = max(0, now - sequence) // _SECOND
+    return Message(sequence, place, ttl, age, body, claim, count, checksum, origin)
 
 
 def unpack_messages(now: int, told: Sequence[bytes]) -> list[Message]:
@@ -75,18 +77,28 @@ def unpack_messages(now: int, told: Sequence[bytes]) -> list[Message]:
 
 
 def pack_subscription(
-    subscriber: str, ttl: int, options: Mapping[str, Any], *, confirmed: bool, since: int | None = None
+    subscriber: str,
+    ttl: int,
+    options: Mapping[str, Any],
+    *,
+    confirmed: bool,
+    since: int | None = None,
+    mark: bytes = b"",
 ) -> bytes:
-    """The record of a subscription. `since`: when its time began, where that is not when it was made."""
+    """The record of a subscription.
+
+    :param since: when its time began, where that is not when it was made.
+    :param mark: random bytes, by which a call that is repeated knows its own subscription again.
+    """
     # The options are bytes inside: scripts read the subscriber, and Lua's decoder does not know all there is.
-    fields = [subscriber, ttl, msgpack.packb(options), confirmed, since]
+    fields = [subscriber, ttl, msgpack.packb(options), confirmed, since, mark]
     record: bytes = msgpack.packb(fields, use_bin_type=False)
     return record
 
 
 def read_subscription(record: bytes) -> tuple[str, int, Mapping[str, Any], bool, int | None]:
-    """What `pack_subscription` was given."""
-    subscriber, ttl, options, confirmed, since = msgpack.unpackb(record, raw=True)
+    """What `pack_subscription` was given, but for the mark."""
+    subscriber, ttl, options, confirmed, since, _ = msgpack.unpackb(record, raw=True)
     return subscriber.decode(), ttl, msgpack.unpackb(options, strict_map_key=False), confirmed, since
 
 
@@ -101,7 +113,7 @@ def unpack_event(payload: bytes) -> Event:
     """What a script announced (`announce` and `drop_subscription` in common.lua)."""
     event = msgpack.unpackb(payload, raw=True)
     if event[0] == b"ended":
-        return Ended([event[1]] if event[1] else None)
+        return Ended(event[1]) if event[1] else Ended(None, event[2])
     if event[0] == b"due":
         return Due(max(0, event[2] - event[1]) / _SECOND)
     _, now, before, last, positions, sequences, records = event

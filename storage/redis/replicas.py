@@ -5,7 +5,8 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from storage.errors import TooFewReplicas
+from protocol.errors import Unavailable
+from storage.errors import OutcomeUnknown, TooFewReplicas
 from storage.redis.client import StoreClient
 
 
@@ -20,13 +21,16 @@ class Replicas:
         self._client = client
         self._count = count
         self._timeout = timeout
-        self._next: list[Deferred[None]] = []
+        self._next: list[tuple[int, Deferred[None]]] = []
         self._asking = False
 
-    async def have_it(self) -> None:
-        """Wait until enough replicas have all that was written until now. Raises TooFewReplicas."""
+    async def have_it(self, connection: int) -> None:
+        """Wait until enough replicas have what was written on the connection of this number.
+
+        Raises TooFewReplicas, or OutcomeUnknown if that connection broke: a later one knows nothing of it.
+        """
         waiting: Deferred[None] = Deferred()
-        self._next.append(waiting)
+        self._next.append((connection, waiting))
         if not self._asking:
             self._asking = True
             Deferred.fromCoroutine(self._ask())
@@ -35,15 +39,24 @@ class Replicas:
     async def _ask(self) -> None:
         while self._next:
             waiting, self._next = self._next, []
-            outcome: Failure | None = None
-            try:
-                have = await self._client.execute("WAIT", self._count, int(self._timeout * 1000))
-                if have < self._count:
-                    raise TooFewReplicas(
-                        f"Written, but {have} of {self._count} replicas have it: a failover may lose it."
-                    )
-            except Exception:  # noqa: BLE001  # whatever it is, each of those who wait is told
-                outcome = Failure()
-            for each in waiting:
-                each.callback(outcome)
+            asked, outcome = self._client.connection_number, await self._outcome()
+            for connection, each in waiting:
+                each.callback(outcome if connection == asked else Failure(_unknown()))
         self._asking = False
+
+    async def _outcome(self) -> Failure | None:
+        try:
+            have = await self._client.execute("WAIT", self._count, int(self._timeout * 1000))
+        except Unavailable:
+            return Failure(_unknown())
+        except Exception:  # noqa: BLE001  # whatever else it is, those who wait are told
+            return Failure()
+        if have >= self._count:
+            return None
+        return Failure(
+            TooFewReplicas(f"Written, but {have} of {self._count} replicas have it: a failover may lose it.")
+        )
+
+
+def _unknown() -> OutcomeUnknown:
+    return OutcomeUnknown("Written, but the connection broke before the replicas were heard.")

@@ -64,6 +64,7 @@ class ScriptRunner:
             try:
                 if unknown is not None:
                     await client.connected(RECONNECT_PATIENCE)
+                connection = client.connection_number
                 reply = await self._evaluate(client, script, queue, arguments)
             except OutcomeUnknown as error:
                 if not repeatable or unknown is not None or self._reactor.seconds() > deadline:
@@ -75,7 +76,7 @@ class ScriptRunner:
                 raise unknown or error from None
             if reply != b"AGAIN":
                 if script.writes and self._replicas is not None:
-                    await self._replicas.have_it()
+                    await self._replicas.have_it(connection)
                 return reply
             # A few hundred due records were handled; the next call goes on. Each makes progress.
             if self._reactor.seconds() > deadline:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import uuid
 from collections.abc import Mapping, Sequence
@@ -38,6 +39,9 @@ from storage.redis.runner import ScriptRunner
 LOOK_AT = 1000
 """Messages that one call of a filtered list looks at, at the most."""
 
+TAKE_TRIES = 4
+"""How often a claim that finds nothing but dead letters looks behind them, a few hundred each time."""
+
 UPDATE_TRIES = 5
 """How often an update of a subscription is tried while others change it too."""
 
@@ -54,6 +58,7 @@ class RedisStore:
 
     def __init__(self, reactor: Any, url: str, timeout: float, min_replicas: int = 0) -> None:
         self._reactor = reactor
+        self._timeout = timeout
         self.client = StoreClient(reactor, url, timeout)
         self._writer, replicas = self.client, None
         if min_replicas:
@@ -128,7 +133,9 @@ class RedisStore:
     ) -> Page:
         messages: list[Message] = []
         place, is_sequence, more = start.number, start.is_sequence, 1
-        while more and len(messages) < limit:
+        # A page that takes too long to fill, because the client's own messages are left out, ends early.
+        deadline = self._reactor.seconds() + self._timeout
+        while more and len(messages) < limit and self._reactor.seconds() < deadline:
             now, more, reached, *told = await self.scripts.run(
                 scripts.LIST,
                 queue,
@@ -194,12 +201,13 @@ class RedisStore:
             there = -1 if dead_letter.ttl is None else dead_letter.ttl
             arguments += (dead_letter.max_claim_count, dead_letter.queue_name, there)
         script, dead_lettered = scripts.POP if pop else scripts.CLAIM, 0
-        while True:
+        for _ in range(TAKE_TRIES):
             # A claim that exists is answered with what it holds, so it can be asked for twice; a pop cannot.
             now, dead, *told = await self.scripts.run(script, queue, *arguments, repeatable=not pop)
             dead_lettered += dead
             if told or not dead:
-                return Claimed(records.unpack_messages(now, told), dead_lettered)
+                break
+        return Claimed(records.unpack_messages(now, told), dead_lettered)
 
     async def get_claim(self, queue: Queue, claim: bytes) -> Claim | None:
         reply = await self.scripts.run(scripts.CLAIM_GET, queue, claim, repeatable=True)
@@ -222,9 +230,10 @@ class RedisStore:
     async def subscribe(
         self, queue: Queue, subscriber: str, ttl: int, options: Mapping[str, Any], *, confirmed: bool
     ) -> int | None:
-        record = records.pack_subscription(subscriber, ttl, options, confirmed=confirmed)
+        mark = os.urandom(8)
+        record = records.pack_subscription(subscriber, ttl, options, confirmed=confirmed, mark=mark)
         sequence: int | None = await self.scripts.run(
-            scripts.SUBSCRIBE, queue, subscriber, ttl, record, repeatable=False
+            scripts.SUBSCRIBE, queue, subscriber, ttl, record, repeatable=True
         )
         return sequence
 
@@ -274,7 +283,11 @@ class RedisStore:
         raise StoreBusy("The subscription is being changed by others.")
 
     async def unsubscribe(self, queue: Queue, sequence: int) -> None:
-        await self.scripts.run(scripts.UNSUBSCRIBE, queue, records.pack_sequence(sequence), repeatable=True)
+        packed = records.pack_sequence(sequence)
+        await self.scripts.run(scripts.UNSUBSCRIBE, queue, packed, "", repeatable=True)
+
+    async def unsubscribe_subscriber(self, queue: Queue, subscriber: str) -> None:
+        await self.scripts.run(scripts.UNSUBSCRIBE, queue, b"", subscriber, repeatable=True)
 
     # Dead letters
 

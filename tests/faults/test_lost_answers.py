@@ -101,12 +101,23 @@ def test_a_list_is_read_again(client: Client, proxy: Proxy, store: Server) -> No
     assert [message["body"] for message in done(client.receive_reply(), 200)["messages"]] == ["one"]
 
 
+def test_a_subscription_is_made_once(client: Client, proxy: Proxy, store: Server) -> None:
+    request = {"subscriber": "http://example.org/"}
+    post(client, "jobs", "one")
+    send_and_lose_answer(client, proxy, store, "subscription_create", request)
+    proxy.heal()
+    made = done(client.receive_reply(), 201)
+    # It was found again by the second attempt, not refused as somebody else's.
+    listed = done(client.request("subscription_list", {"queue_name": "jobs"}), 200)["subscriptions"]
+    assert [subscription["id"] for subscription in listed] == [made["subscription_id"]]
+    assert client.request("subscription_create", {"queue_name": "jobs", **request}).status == 409
+
+
 @pytest.mark.parametrize(
     ("action", "body", "left"),
     [
         ("message_post", {"messages": [{"body": "new"}]}, ["one", "new"]),
         ("message_delete_many", {"pop": 1}, []),
-        ("subscription_create", {"subscriber": "http://example.org/"}, ["one"]),
     ],
 )
 def test_what_may_not_be_repeated_is_not(

@@ -55,7 +55,7 @@ class Swept:
 def swept(tmp_path: Path, valkey: Server) -> Iterator[Swept]:
     store = RedisStore(reactor, valkey.url, 5)
     catalog = BrokenCatalog(reactor, sqlite_url(tmp_path / "catalog.sqlite"))
-    router = Router(catalog, store, max_age=None, max_entries=100, clock=reactor.seconds)
+    router = Router(catalog, store, max_age=None, max_entries=100, max_bytes=1_000_000, clock=reactor.seconds)
     sweeper = Sweeper(reactor, router, catalog, store, INTERVAL)
     run(store.start, 5)
     run(catalog.start, upgrade=True)

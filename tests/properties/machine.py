@@ -178,6 +178,12 @@ class StoreMachine(RuleBasedStateMachine):
             ),
         )
 
+    @precondition(lambda self: self.jobs.claims)
+    @rule(hand=hands, which=st.integers(0, 3), ttl=ttls, grace=graces)
+    def update_a_live_one(self, hand: int, which: int, ttl: int, grace: int) -> None:
+        live = list(self.jobs.claims)
+        self.update(hand, live[min(which, len(live) - 1)], ttl, grace)
+
     @rule(hand=hands, claim=claims)
     def release(self, hand: int, claim: bytes) -> None:
         self.both(hand, Operation(lambda s, q: s.release_claim(q, claim), lambda m: m.release_claim(claim)))
@@ -187,12 +193,8 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: len(self.jobs.messages) < MOST)
     @rule(kinds=pairs, sequence=sequences, limit=limits)
     def two_at_once(self, kinds: tuple[str, str], sequence: int, limit: int) -> None:
-        # What is due is done before, or it would be of weight which of the two did it. It draws numbers, and
-        # with them moves the time, perhaps to where more is due.
-        time = 0
-        while time < self.jobs.now:
-            time = self.jobs.now
-            assert self.hands[0].stats() == self.jobs.stats()
+        # What is due is done before and after, or it would be of weight which of the two did it.
+        self.do_what_is_due(self.jobs)
         operations = [self.operation(kind, sequence, limit) for kind in kinds]
 
         def start() -> Deferred[Any]:
@@ -207,12 +209,24 @@ class StoreMachine(RuleBasedStateMachine):
             model = deepcopy(self.jobs)
             expected = {i: operations[i].on_model(model) for i in order}
             if answers == [expected[0], expected[1]]:
-                model.stats()
                 outcomes.append(model)
-        self.hands[0].stats()
         assert outcomes, f"{kinds} answered {answers}, which neither order can"
+        self.do_what_is_due(*outcomes)
         assert outcomes[0] == outcomes[-1]
         self.jobs = outcomes[0]
+
+    def do_what_is_due(self, *models: QueueModel) -> None:
+        """That draws numbers, and with them moves the time, perhaps to where more is due."""
+        for model in models:
+            time = 0
+            while time < model.now:
+                time = model.now
+                expected = model.stats()
+        for _ in range(MOST):
+            if self.hands[0].now == models[0].now:
+                break
+            self.hands[0].stats()
+        assert self.hands[0].stats() == expected
 
     def operation(self, kind: str, sequence: int, limit: int) -> Operation:
         if kind == "post":

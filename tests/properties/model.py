@@ -1,6 +1,6 @@
 """A queue as plain Python: what a message store has to answer, to the microsecond.
 
-It keeps the rules of protocol.md section 5 and of docs/compatibility.md (13 to 17, 20, 22) in the simplest way,
+It keeps the rules of protocol.md section 5 and docs/compatibility.md (13 to 17, 20, 22) in the simplest way,
 and knows nothing of the store's keys. Its time stands still but for the numbers that it draws, as that of
 `tests.support.store.LiveQueue` does.
 """

@@ -165,7 +165,8 @@ def test_headers_have_to_be_there(headers: Any, form: Form) -> None:
     frame = encoded({"action": "queue_list", "headers": headers}, form)
     told, echo = failed(frame, form, SchemaViolation)
     assert told.startswith("headers: ")
-    assert echo["headers"] == headers
+    # What is no object is not echoed: it could hold a secret anywhere.
+    assert echo["headers"] == (headers if isinstance(headers, dict) else {})
 
 
 @pytest.mark.parametrize(

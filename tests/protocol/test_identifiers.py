@@ -17,8 +17,9 @@ from protocol.identifiers import (
     parse_marker,
     parse_uuid,
 )
+from schemas import limits
 
-sequences = st.integers(0, 2**60 - 1)
+sequences = st.integers(0, limits.SAFE_INTEGER)
 incarnations = st.integers(0, 2**62 - 1)
 OTHER = "070a186c-006c-46aa-952a-2f4f090dc1f6"
 
@@ -32,6 +33,11 @@ def test_an_id_tells_its_sequence_and_incarnation(sequence: int, incarnation: in
     assert str(parsed) == text
     assert parsed.version == 8
     assert parsed.variant == uuid.RFC_4122
+
+
+@given(st.integers(limits.SAFE_INTEGER + 1, 2**60 - 1), incarnations)
+def test_no_id_has_a_sequence_that_no_queue_reaches(sequence: int, incarnation: int) -> None:
+    assert parse_id(format_id(sequence, incarnation)) is None
 
 
 @given(sequences, sequences, incarnations)
@@ -58,7 +64,7 @@ def test_what_is_no_id(text: str) -> None:
 def test_an_id_is_a_uuid_of_version_8_and_variant_10(value: uuid.UUID) -> None:
     known = parse_id(str(value))
     if known is None:
-        assert value.version != 8
+        assert value.version != 8 or value.int >> 80 > limits.SAFE_INTEGER >> 12
     else:
         assert format_id(*known) == str(value)
 

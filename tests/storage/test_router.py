@@ -76,13 +76,13 @@ def clock() -> Clock:
 
 @pytest.fixture
 def router(catalog: SQLCatalog, store: RedisStore, clock: Clock) -> Router:
-    return Router(catalog, store, max_age=None, max_entries=100, clock=clock)
+    return Router(catalog, store, max_age=None, max_entries=100, max_bytes=1_000_000, clock=clock)
 
 
 @pytest.fixture
 def other_node(catalog: SQLCatalog, store: RedisStore, clock: Clock) -> Router:
     """A router with a cache of its own on the same catalog and store."""
-    return Router(catalog, store, max_age=None, max_entries=100, clock=clock)
+    return Router(catalog, store, max_age=None, max_entries=100, max_bytes=1_000_000, clock=clock)
 
 
 async def free(store: MessageStore, queue: Queue) -> int:
@@ -199,7 +199,7 @@ def test_a_known_queue_is_served_while_sql_is_down(router: Router, catalog: Watc
 def test_a_route_is_trusted_for_its_time(
     catalog: WatchedCatalog, store: RedisStore, clock: Clock, other_node: Router
 ) -> None:
-    router = Router(catalog, store, max_age=10.0, max_entries=100, clock=clock)
+    router = Router(catalog, store, max_age=10.0, max_entries=100, max_bytes=1_000_000, clock=clock)
     queue = ensure(router)
     clock.now += 9.9
     assert router.cached("p", "q") == queue
@@ -212,7 +212,7 @@ def test_a_route_is_trusted_for_its_time(
 def test_the_route_that_was_not_used_longest_goes_first(
     catalog: WatchedCatalog, store: RedisStore, clock: Clock
 ) -> None:
-    router = Router(catalog, store, max_age=None, max_entries=2, clock=clock)
+    router = Router(catalog, store, max_age=None, max_entries=2, max_bytes=1_000_000, clock=clock)
     ensure(router, "a")
     ensure(router, "b")
     assert router.cached("p", "a")
@@ -528,3 +528,17 @@ def test_an_update_without_an_answer_is_not_hidden_by_the_cache(
     with pytest.raises(CatalogUnavailable):
         run(router.update, "p", "q", lambda _: {"a": 1})
     assert run(router.find, "p", "q").metadata == {"a": 1}
+
+
+def test_large_metadata_take_the_place_of_others(
+    catalog: WatchedCatalog, store: RedisStore, clock: Clock
+) -> None:
+    router = Router(catalog, store, max_age=None, max_entries=100, max_bytes=2500, clock=clock)
+    for name in ("one", "two", "three"):
+        run(router.ensure, "p", name, {"text": "x" * 1000})
+    assert router.cached("p", "one") is None
+    assert router.cached("p", "two") is not None
+    assert router.cached("p", "three") is not None
+    router.forget("p", "two")
+    run(router.ensure, "p", "four", {"text": "x" * 1000})
+    assert router.cached("p", "three") is not None

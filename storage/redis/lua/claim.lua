@@ -66,6 +66,7 @@ if popping then
 elseif #taken > 0 then
   call("ZADD", CLAIMS, ends, claim)
   call("HSET", LEASES, claim, struct.pack(">I7I4I4", now, ttl, grace))
+  hold_time()
   wake_at(ends)
 end
 close_head()

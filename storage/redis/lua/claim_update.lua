@@ -23,6 +23,7 @@ for _, sequence in ipairs(held_by(claim, -1)) do
 end
 call("ZADD", CLAIMS, ends, claim)
 call("HSET", LEASES, claim, struct.pack(">I7I4I4", now, ttl, grace))
+hold_time()
 wake_at(ends)
 close_head()
 return 1

@@ -61,6 +61,12 @@ local function draw()
   return last
 end
 
+-- The queue's time does not go back behind this moment, even if the server's clock does.
+local function hold_time()
+  last = now
+  changed = true
+end
+
 -- Something comes due at this time.
 local function wake_at(time)
   if time < wake then
@@ -77,14 +83,14 @@ local function unpack_number(bytes)
   return struct.unpack(">I7", bytes)
 end
 
--- Tell the nodes that these became visible: pairs of position and sequence, and their records if given.
+-- Tell the nodes that these became visible, and what they are if that is not too much.
 local function announce(before, positions, sequences, records)
   local size = 0
   for _, record in ipairs(records) do
     size = size + #record
   end
   if size > ANNOUNCE_BYTES then
-    records = {}
+    positions, sequences, records = {}, {}, {}
   end
   call("SPUBLISH", CHANNEL, cmsgpack.pack({ "new", now, before, visible, positions, sequences, records }))
 end

@@ -13,6 +13,7 @@ if ARGV[3] == "1" then
   after = tonumber(place_of(pack_number(after)) or after)
 end
 local limit, client, bound = tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[8])
+local BYTES = 1048576 -- records that one script reads, in bytes: about; a page that is larger goes on in the next
 local keys = { FREE }
 if ARGV[6] == "1" then
   keys[#keys + 1] = CLAIMED
@@ -23,9 +24,9 @@ end
 close_head()
 
 local reply = { now, 0, ARGV[2] }
-local found, seen, more = 0, 0, true
-while found < limit and seen < bound and more do
-  local chunk = math.min(client == "" and limit - found or 100, bound - seen)
+local found, seen, bytes, more = 0, 0, 0, true
+while found < limit and seen < bound and bytes < BYTES and more do
+  local chunk = math.min(client == "" and limit - found or 20, 20, bound - seen)
   local places = {}
   for _, key in ipairs(keys) do
     local entries = call("ZRANGEBYSCORE", key, "(" .. string.format("%.0f", after), "+inf", "WITHSCORES", "LIMIT", 0, chunk)
@@ -47,7 +48,7 @@ while found < limit and seen < bound and more do
     local records = call("HMGET", MESSAGES, unpack(sequences))
     local states = call("HMGET", STATES, unpack(sequences))
     for i, sequence in ipairs(sequences) do
-      after, seen = places[i][2], seen + 1
+      after, seen, bytes = places[i][2], seen + 1, bytes + #records[i]
       if client == "" or string.sub(records[i], 6, 21) ~= client then
         tell(reply, sequence, places[i][3], states[i], records[i])
         found = found + 1

@@ -9,7 +9,7 @@ if ARGV[2] == "1" then
 end
 if ARGV[3] == "1" then
   call("UNLINK", SUBSCRIPTIONS, SUBSCRIBERS, SUBSCRIPTION_ORDER, SUBSCRIPTION_EXPIRY)
-  call("SPUBLISH", CHANNEL, cmsgpack.pack({ "ended", false }))
+  call("SPUBLISH", CHANNEL, cmsgpack.pack({ "ended", false, last }))
 end
 close_head()
 return 1

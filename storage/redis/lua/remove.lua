@@ -11,5 +11,5 @@ call("UNLINK", HEAD, MESSAGES, FREE, CLAIMED, DELAYED, DUE, EXPIRY, STATES, CLAI
 call("UNLINK", SUBSCRIPTIONS, SUBSCRIBERS, SUBSCRIPTION_ORDER, SUBSCRIPTION_EXPIRY)
 call("HSET", HEAD, "removed", 1)
 call("EXPIRE", HEAD, 86400)
-call("SPUBLISH", CHANNEL, cmsgpack.pack({ "ended", false }))
+call("SPUBLISH", CHANNEL, cmsgpack.pack({ "ended", false, NEVER }))
 return 1

@@ -2,13 +2,14 @@
 --
 -- ARGV[2]     subscriber
 -- ARGV[3]     seconds it lives
--- ARGV[4]     record: MessagePack array that begins with the subscriber
--- Returns     its sequence, or false if the subscriber has one
+-- ARGV[4]     record: MessagePack array that begins with the subscriber, and that no other call has
+-- Returns     its sequence, also when called again; false if the subscriber has another
 -- Complexity  O(log s) for s subscriptions
 
-if call("HEXISTS", SUBSCRIBERS, ARGV[2]) == 1 then
+local known = call("HGET", SUBSCRIBERS, ARGV[2])
+if known then
   close_head()
-  return false
+  return call("HGET", SUBSCRIPTIONS, known) == ARGV[4] and unpack_number(known)
 end
 local number = draw()
 local sequence, expires = pack_number(number), number + ARGV[3] * 1000000

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred, DeferredList
 
 from gateway.push import hub as hub_module
 from gateway.push.hub import Hub
 from protocol.body import Form
 from storage.base import Event, NewMessage, Queue
-from storage.errors import StaleQueue, StoreUnavailable
+from storage.errors import OutcomeUnknown, StaleQueue, StoreUnavailable
 from storage.redis.events import RedisEvents
 from storage.redis.store import RedisStore
 from tests.support.reactor import eventually, reactor, run
@@ -270,5 +272,76 @@ def test_a_store_that_is_away_ends_no_feed(node: Node) -> None:
         await eventually(lambda: bool(feed._timers))  # it tries again later
         node.store.client.start()
         await eventually(lambda: socket.numbers == [1, 2, 3])
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("purge_first", [True, False])
+def test_a_purge_and_a_subscription_that_cross_agree(node: Node, purge_first: bool) -> None:
+    """Announcements and answers come on two connections: either may overtake the other."""
+    watcher = Socket()
+
+    async def cross(socket: Socket) -> bool:
+        subscribe = node.subscribe(socket)
+        purge = node.store.purge(node.queue, messages=False, subscriptions=True)
+        both = [purge, subscribe] if purge_first else [subscribe, purge]
+        under_way: list[Deferred[Any]] = [Deferred.fromCoroutine(each) for each in both]
+        await DeferredList(under_way, fireOnOneErrback=True)
+        stored = await node.store.list_subscriptions(node.queue, 0, 200)
+        return any(each.subscriber == f"http://here/{id(socket)}" for each in stored)
+
+    async def scenario() -> None:
+        await node.subscribe(watcher)
+        await cross(Socket())  # a script's first call is sent twice, the second time behind the other
+        await node.subscribe(watcher)
+        for number in range(60):
+            socket = Socket()
+            stands = await cross(socket)
+            assert stands == purge_first
+            await node.subscribe(watcher)
+            await node.post(number)
+            await eventually(lambda: number in watcher.numbers)  # noqa: B023  # awaited in the same round
+            assert bool(socket.frames) == stands, number
+            node.hub.closed(socket)
+
+    run(scenario)
+
+
+class Forgetful(RedisStore):
+    """A store whose answers to `subscribe` are lost, after it was done."""
+
+    async def subscribe(self, *arguments: Any, **options: Any) -> int | None:
+        await super().subscribe(*arguments, **options)
+        raise OutcomeUnknown("The connection broke.")
+
+
+def test_a_subscription_whose_answer_was_lost_can_be_made_again(node: Node) -> None:
+    socket = Socket()
+
+    async def scenario() -> None:
+        node.store.__class__ = Forgetful
+        with pytest.raises(OutcomeUnknown):
+            await node.subscribe(socket)
+        node.store.__class__ = RedisStore
+        assert await node.subscribe(socket) is not None
+        await node.post(1)
+        await eventually(lambda: socket.numbers == [1])
+
+    run(scenario)
+
+
+def test_a_purge_that_was_not_heard_is_found_out(node: Node, valkey: Server) -> None:
+    socket, other = Socket(), Socket()
+
+    async def scenario() -> None:
+        await node.subscribe(socket)
+        await node.events.stop()
+        await node.store.purge(node.queue, messages=False, subscriptions=True)
+        node.events.start()
+        await eventually(lambda: not node.hub._feeds)
+        await node.subscribe(other)
+        await node.post(1)
+        await eventually(lambda: other.numbers == [1])
+        assert socket.frames == []
 
     run(scenario)

@@ -1,4 +1,4 @@
-"""Claims: who gets what, for how long, in which order (protocol.md section 5; docs/compatibility.md, 13-16)."""
+"""Claims: who gets what, how long, in which order (protocol.md section 5; docs/compatibility.md, 13-16)."""
 
 from __future__ import annotations
 

@@ -74,7 +74,9 @@ def test_a_claim_is_filled_from_behind_the_dead(jobs: LiveQueue) -> None:
     jobs.release(claim)
     told = jobs.claim(limit=2, dead_letter=DeadLetter(1, "dead", None))
     assert (bodies(told.messages), told.dead_lettered) == ([3, 4], 3)
-    assert [letter.sequence for letter in waiting(jobs)] == sorted(letter.sequence for letter in waiting(jobs))
+    assert [letter.sequence for letter in waiting(jobs)] == sorted(
+        letter.sequence for letter in waiting(jobs)
+    )
 
 
 def test_a_pop_gives_up_what_was_claimed_too_often(jobs: LiveQueue) -> None:
@@ -186,7 +188,7 @@ def test_an_origin_is_remembered_after_its_message_is_gone(jobs: LiveQueue, dead
     dead.pop()
     deliver(jobs, letter, dead)
     forget(jobs, letter, dead)
-    dead.advance(599)
+    dead.advance(86_399)
     deliver(jobs, letter, dead)
     assert dead.bodies() == []
 
@@ -200,7 +202,7 @@ def test_origins_are_forgotten_in_time(jobs: LiveQueue, dead: LiveQueue, store_s
         forget(jobs, letter, dead)
     key = b"zg:{%016x}:origins" % dead.queue.incarnation
     assert store_server.client().zcard(key) == 250
-    dead.advance(601)
+    dead.advance(86_401)
     jobs.post("one more")
     jobs.claim(dead_letter=replace_count(RULE, 0))
     (last,) = waiting(jobs)

@@ -1,4 +1,4 @@
-"""Lists: order, flags, markers, pages, and the echo filter (protocol.md section 3; docs/compatibility.md, 17)."""
+"""Lists: order, flags, markers, pages, the echo filter (protocol.md section 3; docs/compatibility.md, 17)."""
 
 from __future__ import annotations
 

@@ -58,9 +58,23 @@ def test_nothing_ages_below_zero_when_the_clock_steps_back(store: RedisStore) ->
     (taken,) = jobs.claim(claim, ttl=300).messages
     assert run(lambda: store.update_subscription(jobs.queue, sequence, ttl=600)) is True
     store.scripts.clock_offset = 0
-    assert jobs.held_by(claim) == Claim(0, 300, [taken._replace(age=0)])
+    # Where the claim began, time stands still until the clock is there again.
+    assert jobs.held_by(claim) == Claim(0, 300, [taken])
+    assert taken.age == 100
     subscription = run(store.get_subscription, jobs.queue, sequence)
     assert subscription == Subscription(sequence, "http://here", 600, 0, {}, True)
+
+
+def test_a_lease_ends_in_time_when_the_clock_steps_back(store: RedisStore) -> None:
+    jobs = LiveQueue(store, clock_runs=True)
+    jobs.post("work")
+    claim = new_claim()
+    jobs.claim(claim, ttl=60)
+    store.scripts.clock_offset = -3600 * SECOND
+    assert jobs.now >= jobs.one(jobs.page(claimed=True).messages[0].sequence).sequence
+    assert jobs.held_by(claim) is not None
+    store.scripts.clock_offset = 61 * SECOND
+    assert jobs.held_by(claim) is None
 
 
 def test_a_delay_ended_by_a_clock_that_steps_back_stays_ended(store: RedisStore) -> None:
@@ -90,7 +104,9 @@ def test_numbers_are_exact_up_to_the_last_that_a_store_can_count(jobs: LiveQueue
     jobs.move_to(far)
     assert jobs.post(1, 2, 3) == [far + 1, far + 2, far + 3]
     found = jobs.page(claimed=True).messages
-    assert [(message.sequence, message.position) for message in found] == [(far + n, far + n) for n in (1, 2, 3)]
+    assert [(message.sequence, message.position) for message in found] == [
+        (far + n, far + n) for n in (1, 2, 3)
+    ]
     claim = new_claim()
     assert numbers(jobs.claim(claim).messages) == [far + 1, far + 2, far + 3]
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
+from twisted.internet.defer import Deferred, DeferredList
 
 from protocol.body import Body, Form
 from storage.base import NewMessage, Queue
-from storage.errors import TooFewReplicas
+from storage.errors import OutcomeUnknown, TooFewReplicas
 from storage.redis.store import RedisStore
-from tests.support.reactor import reactor, run, wait_until
+from tests.support.reactor import eventually, reactor, run, wait_until
 from tests.support.servers import Server, start_valkey
 from tests.support.store import ALICE, new_queue
 
@@ -51,4 +53,28 @@ def test_without_its_replica_a_write_is_refused_and_said_to_be_written(valkey: S
         post_once(store, queue)
     # It stands on the primary, and reading waits for nobody.
     assert run(store.stats, queue).free == 1
+    run(store.stop)
+
+
+def test_a_connection_that_breaks_while_it_waits_leaves_the_outcome_open(valkey: Server) -> None:
+    store = RedisStore(reactor, valkey.url, 20, min_replicas=1)
+    run(store.start, 5)
+    queue = new_queue()
+    plain = RedisStore(reactor, valkey.url, 5)
+    run(plain.start, 5)
+    run(plain.create, queue)
+
+    async def scenario() -> None:
+        posts = [Deferred.fromCoroutine(store.post(queue, [MESSAGE], ALICE)) for _ in range(4)]
+
+        async def all_written() -> bool:
+            return (await plain.stats(queue)).free == 4
+
+        await eventually(all_written)
+        valkey.client().client_kill_filter(_type="normal", skipme=True)
+        outcomes: list[tuple[bool, Any]] = await DeferredList(posts, consumeErrors=True)
+        assert [type(outcome.value) for _, outcome in outcomes] == [OutcomeUnknown] * 4
+
+    run(scenario)
+    run(plain.stop)
     run(store.stop)

@@ -1,0 +1,245 @@
+"""What the store announces: new messages, ended subscriptions, delays (storage/base.py: Event)."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from schemas import limits
+from storage.base import Announced, DeadLetter, Due, Ended, Event
+from storage.redis.events import RedisEvents
+from tests.support.reactor import reactor, run, wait_until
+from tests.support.servers import Server, start_valkey
+from tests.support.store import SECOND, LiveQueue, bodies, connected, new_claim, numbers
+
+
+class Ear:
+    """Listens, and keeps what it hears."""
+
+    def __init__(self, url: str, timeout: float = 5.0) -> None:
+        self.heard: list[tuple[int, Event]] = []
+        self.listening: list[int] = []
+        self._events = RedisEvents(
+            reactor,
+            url,
+            timeout,
+            lambda incarnation, event: self.heard.append((incarnation, event)),
+            self.listening.append,
+        )
+        run(self._events.start)
+
+    def listen(self, *queues: LiveQueue) -> None:
+        """Listen, and wait until the server says so."""
+        before = len(self.listening)
+        for queue in queues:
+            run(self._events.listen, queue.queue)
+        wait_until(lambda: len(self.listening) == before + len(queues))
+
+    def start_listening(self, queue: LiveQueue) -> None:
+        run(self._events.listen, queue.queue)
+
+    def leave(self, queue: LiveQueue) -> None:
+        run(self._events.leave, queue.queue)
+
+    def next(self, count: int = 1) -> list[Event]:
+        """The next events, which are all there are."""
+        wait_until(lambda: len(self.heard) >= count)
+        heard = [event for _, event in self.heard]
+        self.heard.clear()
+        assert len(heard) == count, heard
+        return heard
+
+    def stop(self) -> None:
+        run(self._events.stop)
+
+
+@pytest.fixture
+def ear(store_server: Server) -> Iterator[Ear]:
+    ear = Ear(store_server.url)
+    yield ear
+    ear.stop()
+
+
+def test_new_messages_are_announced_with_what_they_follow(ear: Ear, jobs: LiveQueue) -> None:
+    ear.listen(jobs)
+    posted = jobs.post("a", "b")
+    (event,) = ear.next()
+    assert event == Announced(0, posted[1], [message for message in jobs.get(*posted) if message])
+    (more,) = jobs.post("c")
+    assert ear.next() == [Announced(posted[1], more, [jobs.one(more)])]
+
+
+def test_large_messages_are_announced_without_their_text(ear: Ear, jobs: LiveQueue) -> None:
+    ear.listen(jobs)
+    head = len(b'""') + 21
+    (fits,) = jobs.post("x" * (4096 - head))
+    (larger,) = jobs.post("x" * (4097 - head))
+    many = jobs.post(*range(1000))
+    first, second, third = ear.next(3)
+    assert first == Announced(0, fits, [jobs.one(fits)])
+    assert second == Announced(fits, larger, None)
+    assert third == Announced(larger, many[-1], None)
+
+
+def test_a_delay_is_announced_and_then_its_message(ear: Ear, jobs: LiveQueue) -> None:
+    ear.listen(jobs)
+    posted = jobs.post("late", delay=10)
+    jobs.post("sooner", delay=5)
+    later, sooner = ear.next(2)
+    assert isinstance(later, Due)
+    assert later.due_in == pytest.approx(10, abs=0.001)
+    assert isinstance(sooner, Due)
+    assert sooner.due_in == pytest.approx(5, abs=0.001)
+    swept = run(jobs.store.sweep, jobs.queue)
+    assert swept.due_in == pytest.approx(5, abs=0.001)
+    jobs.move_to(posted[0] + 10 * SECOND)
+    swept = run(jobs.store.sweep, jobs.queue)
+    (event,) = ear.next()
+    assert isinstance(event, Announced)
+    assert event.messages is not None
+    assert bodies(event.messages) == ["sooner", "late"]
+    assert [message.position for message in event.messages] == [jobs.now - 1, jobs.now]
+    assert (swept.due_in, swept.visible, event.last) == (None, jobs.now, jobs.now)
+
+
+def test_nothing_else_is_announced(ear: Ear, jobs: LiveQueue) -> None:
+    jobs.post(*range(4), ttl=60)
+    ear.listen(jobs)
+    claim = new_claim()
+    jobs.claim(claim, limit=1)
+    jobs.release(claim)
+    jobs.pop(limit=1)
+    jobs.delete(jobs.page().messages[0].sequence)
+    jobs.advance(60)
+    jobs.counts()
+    jobs.post("the end")
+    (event,) = ear.next()
+    assert isinstance(event, Announced)
+
+
+def test_a_dead_letter_is_announced_where_it_arrives(ear: Ear, jobs: LiveQueue) -> None:
+    dead = LiveQueue(jobs.store, "dead")
+    ear.listen(jobs, dead)
+    jobs.post("work")
+    jobs.claim(dead_letter=DeadLetter(0, "dead", 60))
+    (letter,) = run(jobs.store.waiting_dead_letters, jobs.queue, 1)
+    run(jobs.store.deliver_dead_letter, jobs.queue, letter, dead.queue)
+    run(jobs.store.deliver_dead_letter, jobs.queue, letter, dead.queue)
+    run(jobs.store.forget_dead_letter, jobs.queue, letter, dead.queue)
+    dead.post("the end")
+    wait_until(lambda: len(ear.heard) == 3)
+    told = [event.messages for incarnation, event in ear.heard if isinstance(event, Announced)]
+    assert [bodies(messages) for messages in told if messages] == [["work"], ["work"], ["the end"]]
+    assert told[1] == dead.page(limit=1).messages
+    assert [incarnation for incarnation, _ in ear.heard] == [
+        jobs.queue.incarnation,
+        dead.queue.incarnation,
+        dead.queue.incarnation,
+    ]
+
+
+def test_the_end_of_subscriptions_is_announced(ear: Ear, jobs: LiveQueue) -> None:
+    ear.listen(jobs)
+    made = [
+        run(lambda name=name: jobs.store.subscribe(jobs.queue, name, 60, {}, confirmed=True))
+        for name in ("http://a", "http://b", "http://c")
+    ]
+    a, b, c = (number for number in made if number is not None)
+    run(jobs.store.unsubscribe, jobs.queue, a)
+    run(jobs.store.unsubscribe, jobs.queue, a)
+    run(lambda: jobs.store.update_subscription(jobs.queue, b, options={"x": 1}))
+    run(lambda: jobs.store.update_subscription(jobs.queue, b, subscriber="http://d"))
+    jobs.advance(60)
+    run(jobs.store.sweep, jobs.queue)
+    assert ear.next(4) == [Ended(a), Ended(b), Ended(b), Ended(c)]
+    now = jobs.now
+    jobs.purge(messages=False)
+    assert run(jobs.store.remove, jobs.queue) is True
+    assert ear.next(2) == [Ended(None, now), Ended(None, limits.SAFE_INTEGER)]
+
+
+def test_each_queue_has_its_own_channel(ear: Ear, jobs: LiveQueue) -> None:
+    other = LiveQueue(jobs.store, "jobs")
+    ear.listen(jobs, other)
+    ear.leave(jobs)
+    ear.leave(jobs)
+    jobs.post("unheard")
+    other.post("heard")
+    ear.next()
+    ear.listen(jobs)
+    jobs.post("heard again")
+    ear.next()
+
+
+def test_the_connection_is_made_anew_and_listens_again(tmp_path: Path) -> None:
+    with start_valkey(tmp_path / "store") as server:
+        ear = Ear(server.url)
+        with connected(server) as store:
+            jobs = LiveQueue(store)
+            ear.listen(jobs)
+        server.kill()
+        server.restart()
+        wait_until(lambda: ear.listening == [jobs.queue.incarnation] * 2)
+        with connected(server) as store:
+            again = LiveQueue(store)
+            ear.listen(again)
+            again.post("heard")
+            ear.next()
+        ear.stop()
+
+
+def test_a_server_that_stalls_is_given_up(tmp_path: Path) -> None:
+    with start_valkey(tmp_path / "store") as server:
+        ear = Ear(server.url, timeout=0.2)
+        with connected(server) as store:
+            jobs = LiveQueue(store)
+            ear.listen(jobs)
+            # It answers the pings of a connection that is idle: nothing is given up.
+            run(jobs.store.client.execute, "CONFIG", "RESETSTAT")
+            pings = server.client()
+            wait_until(lambda: pings.info("commandstats").get("cmdstat_ping", {}).get("calls", 0) >= 3)
+            assert len(ear.listening) == 1
+            os.kill(server.pid, signal.SIGSTOP)
+            connection = ear._events._client._service.connection
+            wait_until(lambda: ear._events._client._service.connection is not connection)
+            os.kill(server.pid, signal.SIGCONT)
+            wait_until(lambda: len(ear.listening) > 1)
+            jobs.post("heard")
+            wait_until(lambda: bool(ear.heard))
+            assert numbers(jobs.page().messages)
+        ear.stop()
+
+
+def test_a_channel_that_is_refused_is_not_taken_as_listened_to(tmp_path: Path) -> None:
+    with start_valkey(tmp_path / "store") as server, connected(server) as store:
+        admin = server.client()
+        admin.execute_command("ACL", "SETUSER", "node", "on", ">pw", "+@all", "~*", "resetchannels")
+        ear = Ear(f"unix://node:pw@{server.socket_path}")
+        jobs = LiveQueue(store)
+        ear.start_listening(jobs)
+        before = admin.info("stats")["total_connections_received"]
+        wait_until(lambda: admin.info("stats")["total_connections_received"] > before + 1)
+        assert ear.listening == []
+        admin.execute_command("ACL", "SETUSER", "node", "allchannels")
+        wait_until(lambda: ear.listening != [])
+        jobs.post("heard")
+        ear.next()
+        ear.stop()
+
+
+def test_a_wrong_password_is_tried_again(tmp_path: Path) -> None:
+    with start_valkey(tmp_path / "store") as server, connected(server) as store:
+        admin = server.client()
+        ear = Ear(f"unix://node:pw@{server.socket_path}")
+        jobs = LiveQueue(store)
+        ear.start_listening(jobs)
+        before = admin.info("stats")["total_connections_received"]
+        wait_until(lambda: admin.info("stats")["total_connections_received"] > before + 1)
+        assert ear.listening == []
+        admin.execute_command("ACL", "SETUSER", "node", "on", ">pw", "+@all", "~*", "allchannels")
+        wait_until(lambda: ear.listening != [])
+        ear.stop()
