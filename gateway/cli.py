@@ -6,11 +6,11 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Sequence
-from typing import NoReturn
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
 
 from gateway import __version__
-from gateway.settings import SETTINGS, SettingsError, mask_url
+from gateway.settings import SETTINGS, Settings, SettingsError, mask_url
 from gateway.settings_sources import as_toml, load
 
 _ORDER = """\
@@ -25,6 +25,8 @@ examples:
       any free port, data beside you, faster and less durable
   ZAQAR_GATEWAY_REDIS_URL=redis://:password@redis:6379/0 zaqar-gateway serve --config /etc/zaqar-gateway.toml
       a Redis of your own; passwords are best kept out of the command line, which everybody can see
+  zaqar-gateway catalog upgrade --config /etc/zaqar-gateway.toml
+      makes or migrates the tables of a catalog on MariaDB or PostgreSQL
   zaqar-gateway config --config /etc/zaqar-gateway.toml
       what would be in force, and where each value is from
 """
@@ -53,10 +55,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if command == "config":
         sys.stdout.write(as_toml(settings, sources))
         return 0
+    if command == "catalog":
+        return _catalog(settings, given)
     # Only here: it loads Twisted, the stores and their drivers.
     from gateway.process import serve  # noqa: PLC0415
 
     return serve(settings)
+
+
+def _catalog(settings: Settings, given: Mapping[str, Any]) -> int:
+    # Only here: it loads SQLAlchemy and Alembic.
+    from gateway.catalog_command import CatalogCommandError, run  # noqa: PLC0415
+
+    try:
+        return run(settings, given["step"], given.get("revision"))
+    except CatalogCommandError as error:
+        sys.stderr.write(_error_line(str(error)))
+        return 1
 
 
 def _error_line(message: str) -> str:
@@ -78,16 +93,34 @@ def _parser() -> _Parser:
         ("serve", "run the gateway"),
         ("config", "print the settings in force as TOML, and the source of each"),
     ):
-        command = commands.add_parser(
-            name,
-            help=about,
-            description=f"{about[0].upper()}{about[1:]}.\n\n{_ORDER}",
-            epilog=_EXAMPLES,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
-        _add_settings(command)
+        _add_command(commands, name, about)
+    about = "look at the schema of the catalog's database, and migrate it"
+    catalog = commands.add_parser("catalog", help=about, description=f"{about[0].upper()}{about[1:]}.")
+    steps = catalog.add_subparsers(dest="step", metavar="STEP", required=True)
+    _add_command(
+        steps, "status", "print the schema's revision and what to do; exit code 1 if serve would refuse"
+    )
+    for name, about, default in (
+        ("upgrade", "migrate to a newer schema, before the gateways are upgraded", "the newest"),
+        ("downgrade", "migrate to an older schema, after the gateways went back", "the one before"),
+    ):
+        step = _add_command(steps, name, about)
+        step.add_argument("--revision", metavar="REVISION", help=f"where to go; default: {default}")
     return parser
+
+
+def _add_command(commands: Any, name: str, about: str) -> argparse.ArgumentParser:
+    """A command that takes the settings. (argparse has no public type for `commands`.)"""
+    command: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=about,
+        description=f"{about[0].upper()}{about[1:]}.\n\n{_ORDER}",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    _add_settings(command)
+    return command
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:

@@ -28,8 +28,8 @@ from gateway.websocket.protocol import SocketFactory
 from protocol.errors import RequestError
 from storage.base import Event
 from storage.catalog.engine import sqlite_url
+from storage.catalog.schema import SchemaError
 from storage.catalog.sql import SQLCatalog
-from storage.catalog.tables import WrongSchema
 from storage.redis.events import RedisEvents
 from storage.redis.health import LayoutError
 from storage.redis.store import RedisStore
@@ -76,7 +76,7 @@ class Gateway:
         try:
             await self._start()
         except (
-            *(DataFolderError, EmbeddedValkeyError, LayoutError, WrongSchema, RequestError, OSError),
+            *(DataFolderError, EmbeddedValkeyError, LayoutError, SchemaError, RequestError, OSError),
             *(CannotListenError, ValueError),  # a port in use; a URL that only its library finds fault with
         ) as error:
             raise StartError(str(error)) from error
@@ -90,7 +90,8 @@ class Gateway:
             self._at_stop(lock.release)
         store_url = settings.redis_url or await self._start_valkey()
         catalog = self._make_catalog()
-        await catalog.start()
+        # A database of its own nobody else uses: it can be migrated at once.
+        await catalog.start(upgrade=settings.catalog_url is None)
         self._at_stop(catalog.stop)
         store = RedisStore(self._reactor, store_url, settings.request_timeout, settings.min_replicas)
         self._at_stop(store.stop)

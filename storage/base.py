@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Protocol
 
 from protocol.body import Body
 from protocol.metadata import QueueSettings, settings
+from storage.pools import DEFAULT_POOL, PoolCatalog
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class Queue:
     metadata: Mapping[str, Any] = field(default_factory=dict)
     serial: int = 0
     """Grows by one with each change of the metadata: what a compare-and-swap compares."""
+    pool: str = DEFAULT_POOL
+    """The pool that its messages are in."""
 
     @cached_property
     def settings(self) -> QueueSettings:
@@ -329,11 +332,16 @@ class MessageStore(Protocol):
         """Look at the store's persistence and memory policy. Also proves that it answers."""
 
 
-class Catalog(Protocol):
-    """Which queues exist, and what is said of them."""
+class Catalog(PoolCatalog, Protocol):
+    """Which queues exist, what is said of them, and which pool each lives in."""
 
-    async def create_queue(self, project: str, name: str, metadata: Mapping[str, Any]) -> tuple[Queue, bool]:
-        """The queue, and whether it is new; an existing one is left as it is."""
+    async def create_queue(
+        self, project: str, name: str, metadata: Mapping[str, Any], pool: str = DEFAULT_POOL
+    ) -> tuple[Queue, bool]:
+        """The queue, and whether it is new; an existing one is left as it is, in the pool that it has.
+
+        Of several that create it at once, all get the same row. UnknownPool if a new one finds no such pool.
+        """
 
     async def get_queue(self, project: str, name: str) -> Queue | None:
         """One queue."""

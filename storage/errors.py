@@ -1,9 +1,14 @@
-"""What a store can fail with. All but the first two are told to clients as 503.
+"""What a store or the catalog can fail with. All but the first two are told to clients as they are.
 
 ::
 
     StaleQueue                        the route is old: look it up again (never told to a client)
     NoQueue                           the catalog has no such queue (each action answers that its own way)
+    UnknownPool                       404
+    UnknownFlavor                     400
+    DoesNotFit                        400, a value is too long for the database
+    NameTaken                         409, a pool or a flavor of this name exists
+    PoolInUse                         409, queues or flavors need the pool
     Unavailable (protocol.errors)     503, a retry may help
     ├── StoreUnavailable              no connection; nothing was written
     │   └── StoreLoading              it was started just now
@@ -18,7 +23,7 @@
 
 from __future__ import annotations
 
-from protocol.errors import Unavailable
+from protocol.errors import BadRequest, Conflict, NotFound, Unavailable
 
 
 class StaleQueue(Exception):
@@ -27,6 +32,36 @@ class StaleQueue(Exception):
 
 class NoQueue(Exception):
     """The project has no queue of this name."""
+
+
+class UnknownPool(NotFound):
+    """There is no pool of this name."""
+
+    code = "unknown_pool"
+
+
+class UnknownFlavor(BadRequest):
+    """There is no flavor of this name."""
+
+    code = "unknown_flavor"
+
+
+class DoesNotFit(BadRequest):
+    """A value is longer than the database's column, or holds what no column can."""
+
+    code = "does_not_fit"
+
+
+class NameTaken(Conflict):
+    """There is a pool or a flavor of this name."""
+
+    code = "name_taken"
+
+
+class PoolInUse(Conflict):
+    """The pool cannot be removed. The message says what needs it."""
+
+    code = "pool_in_use"
 
 
 class StoreUnavailable(Unavailable):

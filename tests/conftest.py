@@ -6,11 +6,14 @@ import os
 import signal
 import threading
 from collections.abc import Generator, Iterator
+from pathlib import Path
 from types import FrameType
 
 import hypothesis
 import pytest
 
+from storage.catalog.engine import sqlite_url
+from tests.support.databases import DatabaseServer, start_mariadb, start_postgresql
 from tests.support.gateway import Gateway, start_gateway
 from tests.support.servers import Server, start_redis, start_valkey
 
@@ -46,6 +49,38 @@ def store_server(request: pytest.FixtureRequest) -> Server:
     server: Server = request.getfixturevalue(request.param)
     server.client().flushall()
     return server
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[DatabaseServer]:
+    """A MariaDB server for the whole session. A test that stops it starts it again."""
+    with start_mariadb() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[DatabaseServer]:
+    """A PostgreSQL server for the whole session. A test that stops it starts it again."""
+    with start_postgresql() as server:
+        yield server
+
+
+@pytest.fixture(params=["mariadb", "postgresql"])
+def database_server(request: pytest.FixtureRequest) -> DatabaseServer:
+    """Both database servers in turn."""
+    server: DatabaseServer = request.getfixturevalue(request.param)
+    return server
+
+
+@pytest.fixture(params=["sqlite", "mariadb", "postgresql"])
+def catalog_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of an empty database, of each kind in turn."""
+    if request.param == "sqlite":
+        yield sqlite_url(tmp_path / "catalog.sqlite")
+        return
+    server: DatabaseServer = request.getfixturevalue(request.param)
+    with server.database() as url:
+        yield url
 
 
 @pytest.fixture(scope="session")

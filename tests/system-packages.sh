@@ -3,11 +3,14 @@
 # Installs what is missing where that is allowed; otherwise says what is missing and fails.
 set -euo pipefail
 needed="
+    mariadbd      mariadb-server
+    postgres      postgresql
     redis-server  redis-server
     strace        strace
 "
 
-PATH=$PATH:/usr/sbin:/sbin
+# Debian keeps the programs of PostgreSQL's versions side by side.
+PATH=$PATH:/usr/sbin:/sbin$(printf ':%s' /usr/lib/postgresql/*/bin)
 missing=()
 while read -r program package; do
     [ -z "$program" ] || command -v "$program" >/dev/null || missing+=("$package")

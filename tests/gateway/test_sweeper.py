@@ -58,7 +58,7 @@ def swept(tmp_path: Path, valkey: Server) -> Iterator[Swept]:
     router = Router(catalog, store, max_age=None, max_entries=100, max_bytes=1_000_000, clock=reactor.seconds)
     sweeper = Sweeper(reactor, router, catalog, store, INTERVAL)
     run(store.start, 5)
-    run(catalog.start)
+    run(catalog.start, upgrade=True)
     queue, _ = run(router.ensure, "project", "jobs")
     sweeper.start()
     yield Swept(store, catalog, router, queue)

@@ -1,4 +1,4 @@
-"""The catalog on a real SQLite file."""
+"""What the catalog does in a file that can be locked, killed over and moved away, which SQLite's can."""
 
 from __future__ import annotations
 
@@ -19,10 +19,9 @@ from sqlalchemy import event
 from twisted.internet.defer import CancelledError, Deferred
 
 from storage.base import Queue
-from storage.catalog import sql
 from storage.catalog.engine import sqlite_url
+from storage.catalog.schema import SchemaError
 from storage.catalog.sql import SQLCatalog
-from storage.catalog.tables import WrongSchema
 from storage.errors import CatalogUnavailable
 from tests.support.reactor import eventually, reactor, run
 
@@ -42,7 +41,7 @@ def make_catalog(file: Path) -> Iterator[MakeCatalog]:
 
     def make(**options: Any) -> SQLCatalog:
         catalog = SQLCatalog(reactor, sqlite_url(file), **options)
-        run(catalog.start)
+        run(catalog.start, upgrade=True)
         made.append(catalog)
         return catalog
 
@@ -97,184 +96,24 @@ def start_hanging_call(catalog: SQLCatalog, taken: threading.Event) -> Deferred[
     return deferred
 
 
-# Queues
-
-
-def test_a_queue_is_created_once_and_found(catalog: SQLCatalog) -> None:
-    metadata = {"_default_message_ttl": 300, "wörter": ["\N{GRINNING FACE}", None, 1.5, 2**63], "o": {"": {}}}
-    queue, created = run(catalog.create_queue, "p", "q", metadata)
-    assert created
-    assert (queue.project, queue.name, queue.metadata, queue.serial) == ("p", "q", metadata, 0)
-    assert 0 <= queue.incarnation < 2**62
-    assert run(catalog.get_queue, "p", "q") == queue
-    assert run(catalog.create_queue, "p", "q", {"other": 1}) == (queue, False)
-
-
-def test_what_does_not_exist_is_none(catalog: SQLCatalog) -> None:
-    create(catalog, "p", "q")
-    assert run(catalog.get_queue, "p", "other") is None
-    assert run(catalog.get_queue, "other", "q") is None
-
-
-NAMES = [
-    "q",
-    "Q",
-    "q ",
-    " q",
-    "q.",
-    "q..",
-    "é",
-    "e",
-    "e\N{COMBINING ACUTE ACCENT}",
-    "ß",
-    "ss",
-    "a\0",
-    "a",
-    "q\n",
-]
-
-
-def test_names_are_compared_and_ordered_byte_by_byte(catalog: SQLCatalog) -> None:
-    incarnations = {create(catalog, "p", name).incarnation for name in NAMES}
-    assert len(incarnations) == len(NAMES)
-    listed = run(catalog.list_queues, "p", "", 100)
-    assert [queue.name for queue in listed] == sorted(NAMES, key=lambda name: name.encode())
-    for name in NAMES:
-        found = run(catalog.get_queue, "p", name)
-        assert found is not None
-        assert found.name == name
-
-
-def test_projects_and_names_are_not_glued_together(catalog: SQLCatalog) -> None:
-    create(catalog, "a", "b.c")
-    create(catalog, "a.b", "c")
-    create(catalog, "A", "b.c")
-    assert [queue.name for queue in run(catalog.list_queues, "a.b", "", 10)] == ["c"]
-
-
-def test_paging_visits_every_queue_once(catalog: SQLCatalog) -> None:
-    names = [f"queue-{number}" for number in range(25)]
-    for name in names:
-        create(catalog, "p", name)
-    create(catalog, "another", "queue-0")
-    seen: list[str] = []
-    while page := run(catalog.list_queues, "p", seen[-1] if seen else "", 10):
-        assert len(page) <= 10
-        seen += [queue.name for queue in page]
-    assert seen == sorted(names)
-
-
-def test_housekeeping_visits_the_queues_of_all_projects_once(catalog: SQLCatalog) -> None:
-    created = [create(catalog, f"p{number % 3}", f"q{number}") for number in range(11)]
-    seen: list[Queue] = []
-    while page := run(catalog.all_queues, seen[-1].incarnation if seen else -1, 4):
-        seen += page
-    assert seen == sorted(created, key=lambda queue: queue.incarnation)
-
-
-def test_an_update_counts_only_against_what_was_read(catalog: SQLCatalog) -> None:
-    read = create(catalog, "p", "q", {"a": 1})
-    assert run(catalog.update_queue, read, {"a": 2})
-    assert not run(catalog.update_queue, read, {"a": 3})
-    now = run(catalog.get_queue, "p", "q")
-    assert now is not None
-    assert (now.metadata, now.serial, now.incarnation) == ({"a": 2}, 1, read.incarnation)
-    assert run(catalog.update_queue, now, {"a": 1})
-    # The metadata are those that `read` had, but they have changed twice since.
-    assert not run(catalog.update_queue, read, {"a": 4})
-
-
-def test_of_simultaneous_updates_none_is_lost(make_catalog: MakeCatalog) -> None:
-    catalogs = [make_catalog() for _ in range(4)]
-    create(catalogs[0], "p", "q", {"count": 0})
-
-    def count(catalog: SQLCatalog) -> None:
-        while True:
-            queue = run(catalog.get_queue, "p", "q")
-            assert queue is not None
-            if run(catalog.update_queue, queue, {"count": queue.metadata["count"] + 1}):
-                return
-
-    with concurrent.futures.ThreadPoolExecutor(16) as threads:
-        list(threads.map(count, catalogs * 4))
-    found = run(catalogs[0].get_queue, "p", "q")
-    assert found is not None
-    assert found.metadata == {"count": 16}
-
-
-def test_deleting_an_old_incarnation_leaves_the_new_one(catalog: SQLCatalog) -> None:
-    old = create(catalog, "p", "q")
-    run(catalog.delete_queue, old)
-    assert run(catalog.get_queue, "p", "q") is None
-    new = create(catalog, "p", "q")
-    assert new.incarnation != old.incarnation
-    run(catalog.delete_queue, old)
-    assert not run(catalog.update_queue, old, {"a": 1})
-    assert run(catalog.get_queue, "p", "q") == new
-
-
-@pytest.mark.parametrize("value", [float("nan"), b"bytes"])
-def test_metadata_that_are_no_json_are_a_mistake_of_the_caller(catalog: SQLCatalog, value: object) -> None:
-    with pytest.raises((TypeError, ValueError)):
-        run(catalog.create_queue, "p", "q", {"a": value})
-    assert run(catalog.get_queue, "p", "q") is None
-
-
 # Races of creators
-
-
-def test_sixteen_creators_agree_on_one_queue(make_catalog: MakeCatalog) -> None:
-    # Each catalog has a thread and connections of its own, as other gateways would.
-    catalogs = [make_catalog() for _ in range(4)]
-    with concurrent.futures.ThreadPoolExecutor(16) as threads:
-        for number in range(10):
-            name = f"q{number}"
-            answers = list(threads.map(lambda c: run(c.create_queue, "p", name, {}), catalogs * 4))  # noqa: B023  # done within the round
-            assert len({queue.incarnation for queue, _ in answers}) == 1
-            assert [created for _, created in answers].count(True) == 1
-
-
-def test_coroutines_of_one_catalog_agree_on_one_queue(catalog: SQLCatalog) -> None:
-    async def race() -> list[tuple[Queue, bool]]:
-        started = [Deferred.fromCoroutine(catalog.create_queue("p", "q", {"n": n})) for n in range(16)]
-        return [await deferred for deferred in started]
-
-    answers = run(race)
-    assert [created for _, created in answers] == [True] + [False] * 15
-    assert {queue.metadata["n"] for queue, _ in answers} == {0}
 
 
 def test_a_creator_that_comes_second_gets_the_first_ones_queue(file: Path, catalog: SQLCatalog) -> None:
     writing = threading.Event()
 
     def watch(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        if statement.startswith("INSERT"):
+        if statement == "BEGIN IMMEDIATE":
             writing.set()
 
     event.listen(catalog._engine, "before_cursor_execute", watch)
     with locked(file) as other, concurrent.futures.ThreadPoolExecutor(1) as threads:
-        other.execute("INSERT INTO queues VALUES (7, 'p', 'q', '{\"first\":1}', 0, 0)")
+        other.execute("INSERT INTO queues VALUES (7, 'p', 'q', '{\"first\":1}', 0, 0, 'default')")
         answer = threads.submit(run, catalog.create_queue, "p", "q", {"second": 1})
         # It has looked, found nothing, and waits for the lock.
         assert writing.wait(10)
         other.execute("COMMIT")
         assert answer.result() == (Queue("p", "q", 7, {"first": 1}), False)
-
-
-def test_an_incarnation_that_is_taken_is_drawn_again(
-    catalog: SQLCatalog, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    taken = create(catalog, "p", "q").incarnation
-    numbers = iter([taken, taken, 5])
-    monkeypatch.setattr(sql, "new_incarnation", lambda: next(numbers))
-    assert create(catalog, "p", "r").incarnation == 5
-
-
-def test_creating_does_not_go_on_for_ever(catalog: SQLCatalog, monkeypatch: pytest.MonkeyPatch) -> None:
-    taken = create(catalog, "p", "q").incarnation
-    monkeypatch.setattr(sql, "new_incarnation", lambda: taken)
-    with pytest.raises(CatalogUnavailable, match="created and deleted by others"):
-        run(catalog.create_queue, "p", "r", {})
 
 
 # Durability
@@ -287,7 +126,7 @@ from storage.catalog.sql import SQLCatalog
 
 async def main():
     catalog = SQLCatalog(reactor, sys.argv[1])
-    await catalog.start()
+    await catalog.start(upgrade=True)
     for number in range(1000000):
         queue, _ = await catalog.create_queue("p", f"q{number}", {"number": number})
         print(queue.incarnation, flush=True)
@@ -333,7 +172,7 @@ def test_a_locked_database_is_unavailable_until_it_is_free(file: Path, make_cata
         with pytest.raises(CatalogUnavailable):
             run(catalog.create_queue, "p", "r", {})
         # Readers do not wait for a writer.
-        run(eventually, lambda: catalog._threads.working == [])
+        run(eventually, lambda: catalog._threads.idle)
         assert run(catalog.get_queue, "p", "q") == queue
     create(catalog, "p", "r")
 
@@ -361,7 +200,7 @@ def test_a_statement_has_a_deadline(make_catalog: MakeCatalog) -> None:
     catalog = make_catalog(timeout=0.1)
     with hanging(catalog), pytest.raises(CatalogUnavailable, match="in time"):
         run(catalog.ping)
-    run(eventually, lambda: catalog._threads.working == [])
+    run(eventually, lambda: catalog._threads.idle)
     run(catalog.ping)
 
 
@@ -371,7 +210,7 @@ def test_what_was_given_up_before_its_turn_is_not_done(make_catalog: MakeCatalog
         start_hanging_call(catalog, taken)
         with pytest.raises(CatalogUnavailable):
             run(catalog.create_queue, "p", "q", {})
-    run(eventually, lambda: catalog._threads.working == [])
+    run(eventually, lambda: catalog._threads.idle)
     assert run(catalog.get_queue, "p", "q") is None
 
 
@@ -421,7 +260,7 @@ def test_it_waits_for_a_database_at_the_start(file: Path, mode: str) -> None:
     with locked(file):
         catalog = SQLCatalog(reactor, sqlite_url(file), timeout=0.1)
         event.listen(catalog._engine, "do_connect", attempt)
-        started = run(lambda: [Deferred.fromCoroutine(catalog.start(patience=60))])[0]
+        started = run(lambda: [Deferred.fromCoroutine(catalog.start(patience=60, upgrade=True))])[0]
         run(eventually, lambda: len(attempts) > 2)
     run(lambda: started)
     create(catalog, "p", "q")
@@ -443,7 +282,7 @@ def test_tables_of_another_version_are_refused_and_left_alone(make_catalog: Make
     run(make_catalog().stop)
     with sqlite3.connect(file) as other:
         other.execute("UPDATE alembic_version SET version_num = '9999'")
-    with pytest.raises(WrongSchema, match="9999"):
+    with pytest.raises(SchemaError, match="9999"):
         make_catalog()
     with sqlite3.connect(file) as other:
         assert other.execute("SELECT version_num FROM alembic_version").fetchall() == [("9999",)]
@@ -464,7 +303,7 @@ def test_stopping_lets_what_waits_be_done(make_catalog: MakeCatalog) -> None:
 
 def test_stopping_does_not_wait_for_a_database_that_hangs(make_catalog: MakeCatalog) -> None:
     catalog = make_catalog(timeout=0.2)
-    thread = catalog._threads.threads[0]
+    thread = catalog._threads._pool.threads[0]
     with hanging(catalog) as taken:
         start_hanging_call(catalog, taken)
         run(catalog.stop, timeout=5)
