@@ -31,7 +31,7 @@ class Rounds:
     def once(self, script: Script, *arguments: Argument) -> Any:
         """The answer of one call, AGAIN included."""
         key = head_key(self._jobs.queue)
-        return run(self._jobs.store.client.execute, "EVAL", script.source, 1, key, STOPPED, *arguments)
+        return run(self._jobs.store.client.execute, key, "EVAL", script.source, 1, key, STOPPED, *arguments)
 
     def until_done(self, script: Script, *arguments: Argument) -> int:
         calls = 1
