@@ -80,9 +80,7 @@ class Cluster:
         target_client.execute_command("CLUSTER", "SETSLOT", slot, "IMPORTING", node_id(source))
         source_client.execute_command("CLUSTER", "SETSLOT", slot, "MIGRATING", node_id(target))
         while keys := source_client.execute_command("CLUSTER", "GETKEYSINSLOT", slot, 1):
-            source_client.execute_command(
-                "MIGRATE", "127.0.0.1", target.tcp_port, "", 0, 5000, "KEYS", *keys
-            )
+            source_client.execute_command("MIGRATE", "127.0.0.1", target.tcp_port, "", 0, 5000, "KEYS", *keys)
             time.sleep(pause)
         for server in (target, source, *self.servers):
             server.client().execute_command("CLUSTER", "SETSLOT", slot, "NODE", node_id(target))
@@ -93,10 +91,12 @@ class Cluster:
         client.execute_command("CLUSTER", "MIGRATESLOTS", "SLOTSRANGE", slot, slot, "NODE", node_id(target))
 
         def is_done() -> bool:
-            (latest, *_) = client.execute_command("CLUSTER", "GETSLOTMIGRATIONS")
-            told = latest if isinstance(latest, dict) else dict(zip(latest[::2], latest[1::2], strict=True))
-            assert told[b"state"] not in (b"failed", b"cancelled"), told
-            return bool(told[b"state"] == b"success")
+            states = []
+            for told in client.execute_command("CLUSTER", "GETSLOTMIGRATIONS"):
+                facts = told if isinstance(told, dict) else dict(zip(told[::2], told[1::2], strict=True))
+                states.append(facts[b"state"])
+            assert not {b"failed", b"cancelled"} & set(states), states
+            return set(states) == {b"success"}
 
         wait_until(is_done)
 
@@ -238,9 +238,8 @@ class Service:
 def _knows_all(sentinel: Server) -> bool:
     told = sentinel.client().execute_command("SENTINEL", "MASTER", SERVICE)
     facts = told if isinstance(told, dict) else dict(zip(told[::2], told[1::2], strict=True))
-    return (
-        facts[b"num-other-sentinels"] == b"2" and facts[b"num-slaves"] == b"1" and facts[b"flags"] == b"master"
-    )
+    known = facts[b"num-other-sentinels"], facts[b"num-slaves"], facts[b"flags"]
+    return known == (b"2", b"1", b"master")
 
 
 @contextlib.contextmanager
