@@ -201,10 +201,9 @@ class Link(Generic[Connection]):
             raise StoreUnavailable(f"There is no connection to the message store.{self.why}")
         return self.connection
 
-    async def attempted(self, timeout: float) -> Connection:
-        """The same, but StoreUnavailable at once if there is none and an attempt has failed already."""
-        await self._changed.until(lambda: self.connection is not None or self._tried, timeout)
-        return self.now()
+    async def attempted(self, timeout: float) -> None:
+        """Wait until an attempt to connect has ended, in whatever way, `timeout` seconds at the most."""
+        await self._changed.until(lambda: self._tried, timeout)
 
     def now(self) -> Connection:
         """The connection if there is one; else StoreUnavailable."""

@@ -99,13 +99,14 @@ class SentinelPrimary(Target):
         ]
         found = [answer for answer in answers if isinstance(answer, tuple)]
         if not found:
-            raise StoreUnavailable(f"No sentinel names the primary. {answers[0]}")
+            raise StoreUnavailable(f"No sentinel names the primary: {answers[0]}")
         return max(found)[1]
 
     async def _ask_one(self, sentinel: ServerClient) -> tuple[int, Node] | Unavailable:
         """The epoch of a sentinel's configuration, and the primary in it."""
         try:
             await sentinel.link.attempted(ASK_TIMEOUT)
+            await sentinel.connected(0)
             reply = await sentinel.execute(b"", "SENTINEL", "MASTER", self._address.service)
         except Unavailable as error:
             return error

@@ -126,6 +126,7 @@ class SlotMap:
         client.start()
         try:
             await client.link.attempted(ASK_TIMEOUT)
+            await client.connected(0)
             ranges: Sequence[Any] = await client.execute(b"", "CLUSTER", "SLOTS")
         finally:
             await client.stop()

@@ -25,10 +25,12 @@ def broadcast(
     every: int,
     fault: Callable[[], None],
     heal: Callable[[], None] | None = None,
+    failover: bool = False,
 ) -> int:
     """Post to subscribers of both forms, with a fault every so many posts; returns how many were stored.
 
-    All must have heard exactly what the queue holds, in its order.
+    All must have heard exactly what the queue holds, in its order. With a `failover` they may have heard
+    more: what was not acknowledged and is lost, and a delayed message again if the end of its delay is lost.
     """
     with ExitStack() as open_clients:
         # Several post at a time, so that something is posted at every moment of a connection's life.
@@ -58,14 +60,24 @@ def broadcast(
         held = _wait_message(poster, last)
         assert set(acknowledged) <= set(held)
         for subscriber in subscribers:
-            heard = [told["body"]["n"] for told in subscriber.wait_notifications(len(held), timeout=30)]
-            assert heard == held
+            if failover:
+                while _heard(subscriber)[-1:] != [-1]:
+                    subscriber.wait_notifications(len(subscriber.notifications) + 1, timeout=30)
+                latest = dict.fromkeys(number for number in reversed(_heard(subscriber)) if number in held)
+                assert list(latest)[::-1] == held
+                continue
+            subscriber.wait_notifications(len(held), timeout=30)
+            assert _heard(subscriber) == held
         # What would be told twice would be told before what is posted now.
         _post_last(poster)
-        for subscriber in subscribers:
+        for subscriber in subscribers if not failover else []:
             subscriber.wait_notifications(len(held) + 1)
-            assert [told["body"]["n"] for told in subscriber.notifications[len(held) :]] == [-1]
+            assert _heard(subscriber)[len(held) :] == [-1]
         return len(acknowledged)
+
+
+def _heard(subscriber: Client) -> list[int]:
+    return [told["body"]["n"] for told in subscriber.notifications]
 
 
 def _message(number: int) -> dict[str, Any]:

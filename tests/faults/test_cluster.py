@@ -23,6 +23,11 @@ from tests.support.topologies import DURABLE, Cluster, start_cluster
 CLIENTS = 4
 
 
+REDIS_LONG = ["valkey", pytest.param("redis7", marks=pytest.mark.long)]
+VALKEY_LONG = [pytest.param("valkey", marks=pytest.mark.long), "redis7"]
+"""One product in the short run, both in the long one."""
+
+
 @pytest.fixture(params=["valkey", "redis7"])
 def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cluster]:
     """A cluster of the test's own, of each product, that keeps what it acknowledged."""
@@ -60,11 +65,22 @@ class Mover:
     def _next(self) -> tuple[Server, Server]:
         servers = self._cluster.servers
         if self._at is None:
-            heads = [(server, key) for server in servers for key in server.client().keys("zg:*:head")]
-            ((self._at, key),) = heads
+            ((self._at, key),) = [(server, key) for server in servers for key in heads(server)]
             self._slot = key_slot(key)
         source, self._at = self._at, servers[(servers.index(self._at) + 1) % len(servers)]
         return source, self._at
+
+
+def heads(server: Server) -> set[bytes]:
+    """The head keys of the queues on a server."""
+    found: list[bytes] = server.client().execute_command("KEYS", "zg:*:head")
+    return set(found)
+
+
+def wait_posted(workers: list[Worker], more: int) -> None:
+    """Wait until the workers have posted so many more messages."""
+    goal = sum(worker.posted for worker in workers) + more
+    wait_until(lambda: sum(worker.posted for worker in workers) >= goal, timeout=30)
 
 
 def work(gateway: Gateway, fault: Callable[[], None], rounds: int) -> list[Worker]:
@@ -72,11 +88,9 @@ def work(gateway: Gateway, fault: Callable[[], None], rounds: int) -> list[Worke
     ledger = Ledger()
     workers = [Worker(gateway.url, f"client{n}", ledger, seed=n) for n in range(CLIENTS)]
     for _ in range(rounds):
-        goal = sum(worker.posted for worker in workers) + 60
-        wait_until(lambda goal=goal: sum(worker.posted for worker in workers) >= goal, timeout=30)
+        wait_posted(workers, 60)
         fault()
-    goal = sum(worker.posted for worker in workers) + 60
-    wait_until(lambda: sum(worker.posted for worker in workers) >= goal, timeout=30)
+    wait_posted(workers, 60)
     for worker in workers:
         worker.end()
     with Client(gateway.url, project=PROJECT) as client:
@@ -84,11 +98,13 @@ def work(gateway: Gateway, fault: Callable[[], None], rounds: int) -> list[Worke
     return workers
 
 
+@pytest.mark.parametrize("cluster", VALKEY_LONG, indirect=True)
 def test_a_slot_moves_key_by_key_while_clients_work(gateway: Gateway, cluster: Cluster) -> None:
     workers = work(gateway, Mover(cluster).move, rounds=6)
     assert [worker.unavailable for worker in workers] == [0] * CLIENTS
 
 
+@pytest.mark.parametrize("cluster", VALKEY_LONG, indirect=True)
 def test_subscribers_follow_a_slot(gateway: Gateway, cluster: Cluster) -> None:
     assert broadcast(gateway, 300, every=50, fault=Mover(cluster).move) == 300
 
@@ -99,11 +115,13 @@ def test_a_slot_moves_at_once_while_clients_work(gateway: Gateway, cluster: Clus
     assert [worker.unavailable for worker in workers] == [0] * CLIENTS
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("cluster", ["valkey"], indirect=True)
 def test_subscribers_follow_a_slot_that_moves_at_once(gateway: Gateway, cluster: Cluster) -> None:
     assert broadcast(gateway, 300, every=50, fault=Mover(cluster).move_at_once) == 300
 
 
+@pytest.mark.parametrize("cluster", REDIS_LONG, indirect=True)
 def test_a_node_that_is_down_takes_only_its_own_queues_with_it(gateway: Gateway, cluster: Cluster) -> None:
     with Client(gateway.url, project="one") as client:
         homes: dict[Server, list[str]] = {server: [] for server in cluster.servers}
@@ -111,8 +129,8 @@ def test_a_node_that_is_down_takes_only_its_own_queues_with_it(gateway: Gateway,
         number = 0
         while not all(homes.values()):
             post(client, f"queue-{number}", "before")
-            (home,) = (server for server in homes if set(server.client().keys("zg:*:head")) - known)
-            known.update(key for server in homes for key in server.client().keys("zg:*:head"))
+            (home,) = (server for server in homes if heads(server) - known)
+            known |= heads(home)
             homes[home].append(f"queue-{number}")
             number += 1
         dead, *alive = homes
@@ -132,6 +150,7 @@ def test_a_node_that_is_down_takes_only_its_own_queues_with_it(gateway: Gateway,
             assert told == ["before", "after" if server is dead else "meanwhile"]
 
 
+@pytest.mark.long
 def test_all_nodes_restart(gateway: Gateway, cluster: Cluster) -> None:
     def fault() -> None:
         for server in cluster.servers:
@@ -142,7 +161,7 @@ def test_all_nodes_restart(gateway: Gateway, cluster: Cluster) -> None:
     assert broadcast(gateway, 120, every=60, fault=fault) > 0
 
 
-@pytest.mark.parametrize("how", ["killed", "replaced"])
+@pytest.mark.parametrize("how", ["killed", pytest.param("replaced", marks=pytest.mark.long)])
 def test_a_replica_takes_over(tmp_path: Path, how: str) -> None:
     with ExitStack() as running:
         cluster = running.enter_context(
@@ -154,7 +173,7 @@ def test_a_replica_takes_over(tmp_path: Path, how: str) -> None:
         with Client(gateway.url, project=PROJECT) as client:
             post(client, QUEUE, "first")
             done(client.request("message_delete_many", {"queue_name": QUEUE, "pop": 1}), 200)
-        (home,) = (server for server in cluster.servers if server.client().keys("zg:*:head"))
+        (home,) = (server for server in cluster.servers if heads(server))
         heir = cluster.replicas[cluster.servers.index(home)]
 
         def fault() -> None:

@@ -34,12 +34,15 @@ from tests.support.servers import Server, free_port
 Start = Callable[..., Server]
 """start_valkey or start_redis."""
 
-NODE_TIMEOUT = 500
-"""Milliseconds after which nodes and sentinels count a server as dead."""
+NODE_TIMEOUT = 800
+"""Milliseconds after which the nodes of a cluster count one as dead."""
+
+DOWN_AFTER = 1500
+"""Milliseconds after which a sentinel counts a server as dead."""
 
 SERVICE = "zaqar"
 
-DURABLE = {"appendonly": "yes", "appendfsync": "everysec"}
+DURABLE: dict[str, Any] = {"appendonly": "yes", "appendfsync": "everysec"}
 """What a server keeps over a restart."""
 
 
@@ -53,7 +56,7 @@ class Cluster:
         """Behind each primary its own, in the same order."""
         self.url = "redis+cluster://" + ",".join(f"127.0.0.1:{server.tcp_port}" for server in servers)
 
-    def client(self) -> redis.RedisCluster[bytes]:
+    def client(self) -> redis.RedisCluster:
         """A redis-py client of the whole cluster."""
         port = self.servers[0].tcp_port
         assert port is not None
@@ -177,7 +180,7 @@ class _Sentinel(Server):
         self._file.write_text(
             f"port {self.tcp_port}\nbind 127.0.0.1\nunixsocket {self.socket_path}\ndir {folder}\n"
             f"sentinel monitor {SERVICE} 127.0.0.1 {primary.tcp_port} 2\n"
-            f"sentinel down-after-milliseconds {SERVICE} {NODE_TIMEOUT}\n"
+            f"sentinel down-after-milliseconds {SERVICE} {DOWN_AFTER}\n"
             f"sentinel failover-timeout {SERVICE} 3000\n"
         )
 
@@ -229,7 +232,14 @@ class Service:
 
     def wait_whole(self) -> None:
         """Wait until the replica follows the primary, and every sentinel knows that."""
-        wait_until(lambda: is_synced(self.replica) and all(map(_knows_all, self.sentinels)), timeout=30)
+
+        def is_whole() -> bool:
+            # A server that changes its role closes its connections.
+            with contextlib.suppress(redis.ConnectionError):
+                return is_synced(self.replica) and all(map(_knows_all, self.sentinels))
+            return False
+
+        wait_until(is_whole, timeout=60, interval=0.05)
 
     def _ask(self, *command: str) -> Any:
         return self.sentinels[0].client().execute_command("SENTINEL", *command)

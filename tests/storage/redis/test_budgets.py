@@ -12,7 +12,8 @@ import pytest
 from storage.base import DeadLetter, Queue
 from storage.errors import StoreBusy
 from storage.redis import scripts
-from storage.redis.runner import Argument, head_key
+from storage.redis.client import Argument
+from storage.redis.runner import head_key
 from storage.redis.scripts import Script
 from storage.redis.store import RedisStore
 from tests.support.reactor import run
