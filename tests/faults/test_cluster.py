@@ -12,7 +12,7 @@ from storage.redis.slots import key_slot
 from tests.faults.audit import check
 from tests.faults.broadcast import broadcast
 from tests.faults.load import PROJECT, QUEUE, Ledger, Worker, all_messages
-from tests.faults.ready import get, wait_ready
+from tests.faults.ready import get, readiness, wait_ready
 from tests.support.client import Client
 from tests.support.expect import done, post
 from tests.support.gateway import Gateway, start_gateway
@@ -142,6 +142,7 @@ def test_a_node_that_is_down_takes_only_its_own_queues_with_it(gateway: Gateway,
             post(client, homes[server][0], "meanwhile")
         # The others' queues can be served, so the gateway is to be sent requests.
         assert get(gateway, "/readyz")[0] == 200
+        assert readiness(gateway)["store"]["persistence"] == "unknown"
         dead.restart()
         after = {"queue_name": queue, "messages": [{"body": "after"}]}
         wait_until(lambda: client.request("message_post", after).status == 201)

@@ -118,7 +118,7 @@ def cluster_info(server: Server) -> dict[str, str]:
 
 @contextlib.contextmanager
 def start_cluster(
-    path: Path, start: Start, nodes: int = 3, replicas: int = 0, **config: str
+    path: Path, start: Start, *, nodes: int = 3, replicas: int = 0, **config: Any
 ) -> Iterator[Cluster]:
     """Start a cluster. A node that is down takes only its own slots with it.
 
@@ -253,7 +253,7 @@ def _knows_all(sentinel: Server) -> bool:
 
 
 @contextlib.contextmanager
-def start_service(path: Path, start: Start, **config: str) -> Iterator[Service]:
+def start_service(path: Path, start: Start, **config: Any) -> Iterator[Service]:
     """Start a primary, its replica and three sentinels, and wait until each knows the others.
 
     :param path: a folder for their folders; made if missing.
