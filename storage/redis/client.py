@@ -43,8 +43,8 @@ class StoreClient(ABC):
     def primaries(self) -> Sequence[ServerClient]:
         """The servers that take writes."""
 
-    async def execute(self, key: bytes, *command: Argument) -> Reply:
-        """The answer alone."""
+    async def execute(self, *command: Argument, key: bytes = b"") -> Reply:
+        """The answer alone. A command without a key goes to any server."""
         return (await self.send(key, *command))[0]
 
 

@@ -19,10 +19,10 @@ class LayoutError(Exception):
 
 async def check_layout(client: StoreClient) -> None:
     """Write the layout into an empty store, or see that it is ours. Raises LayoutError if it is not."""
-    found = await client.execute(_LAYOUT_KEY, "GET", _LAYOUT_KEY)
+    found = await client.execute("GET", _LAYOUT_KEY, key=_LAYOUT_KEY)
     if found is None:  # else nothing is written: a node must be able to start on a store that is full
-        await client.execute(_LAYOUT_KEY, "SETNX", _LAYOUT_KEY, LAYOUT)
-        found = await client.execute(_LAYOUT_KEY, "GET", _LAYOUT_KEY)
+        await client.execute("SETNX", _LAYOUT_KEY, LAYOUT, key=_LAYOUT_KEY)
+        found = await client.execute("GET", _LAYOUT_KEY, key=_LAYOUT_KEY)
     if found != b"%d" % LAYOUT:
         raise LayoutError(
             f"The message store holds data of layout {found.decode(errors='replace')}; "
@@ -72,7 +72,7 @@ def _worst(what: str, said: list[str]) -> str:
 async def _look_at(server: ServerClient) -> Durability:
     text = b""
     for section in ("server", "replication", "persistence"):
-        text += await server.execute(b"", "INFO", section)
+        text += await server.execute("INFO", section)
     facts = dict(line.split(":", 1) for line in text.decode().splitlines() if ":" in line)
     if facts.get("loading", "0") != "0":  # it answers INFO all the same
         raise StoreUnavailable("The message store is still loading its data.", code="store_loading")
@@ -91,7 +91,7 @@ async def _look_at(server: ServerClient) -> Durability:
 async def _setting(server: ServerClient, name: str) -> str:
     """One setting, `unknown` where the server does not tell (managed servers forbid CONFIG)."""
     try:
-        reply = await server.execute(b"", "CONFIG", "GET", name)
+        reply = await server.execute("CONFIG", "GET", name)
     except StoreUnavailable:
         raise
     except StoreFailed:

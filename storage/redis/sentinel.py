@@ -107,7 +107,7 @@ class SentinelPrimary(Target):
         try:
             await sentinel.link.attempted(ASK_TIMEOUT)
             await sentinel.connected(0)
-            reply = await sentinel.execute(b"", "SENTINEL", "MASTER", self._address.service)
+            reply = await sentinel.execute("SENTINEL", "MASTER", self._address.service)
         except Unavailable as error:
             return error
         told = dict(zip(reply[::2], reply[1::2], strict=True))

@@ -127,7 +127,7 @@ class SlotMap:
         try:
             await client.link.attempted(ASK_TIMEOUT)
             await client.connected(0)
-            ranges: Sequence[Any] = await client.execute(b"", "CLUSTER", "SLOTS")
+            ranges: Sequence[Any] = await client.execute("CLUSTER", "SLOTS")
         finally:
             await client.stop()
         if not ranges:

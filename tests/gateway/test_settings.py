@@ -307,9 +307,7 @@ def test_mask_url(url: str, masked: str) -> None:
 
 def test_a_refused_store_says_why() -> None:
     message = refused({"redis_url": "redis+sentinel://:hunter2@a,b"}, {})
-    assert (
-        "(from command line --redis-url): The service's name is missing: redis+sentinel://host:port," in message
-    )
+    assert "(from command line --redis-url): The service's name is missing: redis+sentinel://" in message
     assert "hunter2" not in message
 
 
