@@ -14,7 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+
+from storage.redis import address
 
 _TRUTH = {
     "true": True,
@@ -155,18 +156,7 @@ def _folder(text: str) -> Path:
 
 
 def _redis_url(text: str) -> str:
-    parts = urlsplit(text)  # itself a ValueError for an impossible IPv6 address
-    if parts.scheme in ("redis", "rediss"):
-        # `.port` checks the port as it is read.
-        good = (
-            bool(parts.hostname)
-            and parts.port != 0
-            and re.fullmatch(r"/?|/[0-9]{1,5}", parts.path) is not None
-        )
-    else:
-        good = parts.scheme == "unix" and len(parts.path) > 1
-    if not good or re.search(r"[\x00-\x20]", text):
-        raise ValueError(text)
+    address.parse(text)
     return text
 
 
@@ -221,7 +211,7 @@ class Settings:
     )
     redis_url: str | None = _setting(
         None,
-        _text("URL", "redis://, rediss:// or unix://, e.g. redis://:password@host:6379/0", _redis_url),
+        _text("URL", address.FORMS, _redis_url),
         "Redis 7 or Valkey 8 and later that keeps the messages; empty is the embedded one",
         default_text="an embedded Valkey in data_dir",
         optional=True,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.settings import SETTINGS, Setting, Settings, SettingsError, is_loopback
+from storage.redis.address import AddressError
 
 _PREFIX = "ZAQAR_GATEWAY_"
 _CONFIG_VARIABLE = _PREFIX + "CONFIG"
@@ -110,12 +111,14 @@ def _from_command_line(given: Mapping[str, Any]) -> Iterator[tuple[str, Any, str
 def _parsed(setting: Setting, value: Any, source: str, *, toml: bool = False, hint: str = "") -> Any:
     try:
         return setting.parse(value, toml=toml)
-    except ValueError:
+    except ValueError as error:
+        # Of other errors the text may be the value itself.
+        why = f": {error}" if isinstance(error, AddressError) else ""
         text = isinstance(value, str)
         shown = "***" if setting.secret and not text else _toml_value(setting.shown(value) if text else value)
         allowed = f"allowed: {setting.kind.allowed}{hint}"
         raise SettingsError(
-            f"{setting.name}: {_short(shown)} is not allowed (from {source}); {allowed}"
+            f"{setting.name}: {_short(shown)} is not allowed (from {source}){why.rstrip('.')}; {allowed}"
         ) from None
 
 

@@ -6,7 +6,7 @@ commands of one turn of the reactor share one write, and the server handles them
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any
 
@@ -18,6 +18,8 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
 
 from storage.errors import OutcomeUnknown, StoreBusy, StoreUnavailable
+from storage.redis.refusals import Moved, refusal
+from storage.redis.slots import key_slot
 
 MAX_WAITING = 20_000
 """Commands without an answer, at the most; more are refused with StoreBusy."""
@@ -42,13 +44,16 @@ class StoreConnection(Protocol):
         self._flush: IDelayedCall | None = None
         self._watch: IDelayedCall | None = None
         self._open = False
-        self.on_made: Callable[[], None] = _nothing
         self.on_closed: Callable[[], None] = _nothing
 
     def connectionMade(self) -> None:
         self._open = True
         self._watch = self._clock.callLater(self._timeout / 4, self._check_oldest)
-        self.on_made()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody waits for an answer."""
+        return not self._waiting
 
     def send(self, *command: bytes | str | int) -> Deferred[Reply]:
         """Send a command at the end of the reactor's turn.
@@ -90,6 +95,10 @@ class StoreConnection(Protocol):
 
     def abort(self) -> None:
         """Close at once, without waiting for what was written."""
+        self._open = False
+        if self._flush is not None:  # what was not written yet never will be
+            self._flush.cancel()
+            self._flush = None
         assert self.transport is not None
         self.transport.abortConnection()  # type: ignore[attr-defined]  # ITransport lacks it, TCP, Unix and TLS have it
 
@@ -112,7 +121,10 @@ class StoreConnection(Protocol):
 
 
 class EventConnection(Protocol):
-    """A connection that listens to sharded channels (SSUBSCRIBE)."""
+    """A connection that listens to sharded channels (SSUBSCRIBE).
+
+    `on_moved` is told a slot of which the server does not announce channels (any more): it is another node's.
+    """
 
     def __init__(
         self,
@@ -120,21 +132,27 @@ class EventConnection(Protocol):
         timeout: float,
         on_event: Callable[[bytes, bytes], None],
         on_listening: Callable[[bytes], None],
+        on_moved: Callable[[int], None],
     ) -> None:
         self._clock = clock
         self._timeout = timeout
         self._reader = hiredis.Reader()
         self._on_event = on_event
         self._on_listening = on_listening
+        self._on_moved = on_moved
+        self._leaving: Counter[bytes] = Counter()
         self._answered = True
         self._watch: IDelayedCall | None = None
         self._greeting: Deferred[Reply] | None = None
-        self.on_made: Callable[[], None] = _nothing
         self.on_closed: Callable[[], None] = _nothing
 
     def connectionMade(self) -> None:
         self._watch = self._clock.callLater(self._timeout, self._ping)
-        self.on_made()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody waits for an answer."""
+        return self._greeting is None
 
     def send(self, *command: bytes | str | int) -> Deferred[Reply]:
         """Send a command of the greeting (AUTH, SELECT); fires with its answer. One at a time."""
@@ -149,6 +167,7 @@ class EventConnection(Protocol):
 
     def leave(self, channel: bytes) -> None:
         """Listen no longer."""
+        self._leaving[channel] += 1
         self._write(b"SUNSUBSCRIBE", channel)
 
     def _write(self, *command: bytes | str | int) -> None:
@@ -169,12 +188,25 @@ class EventConnection(Protocol):
             self._on_event(reply[1], reply[2])
         elif isinstance(reply, list) and reply[0] == b"ssubscribe":
             self._on_listening(reply[1])
+        elif isinstance(reply, list) and reply[0] == b"sunsubscribe":
+            self._left(reply[1])
         elif self._greeting is not None:
             answer, self._greeting = self._greeting, None
             answer.callback(reply)
         elif isinstance(reply, hiredis.ReplyError):
-            # A channel was refused: what cannot be listened to must not look as if it were.
-            self.abort()
+            error = refusal(reply)
+            if isinstance(error, Moved):
+                for channel in [each for each in self._leaving if key_slot(each) == error.slot]:
+                    del self._leaving[channel]  # there was nothing to leave
+                self._on_moved(error.slot)
+            else:  # a channel was refused: what cannot be listened to must not look as if it were
+                self.abort()
+
+    def _left(self, channel: bytes) -> None:
+        if self._leaving[channel] > 1:
+            self._leaving[channel] -= 1
+        elif self._leaving.pop(channel, 0) == 0:  # nobody asked for it: the slot has moved away
+            self._on_moved(key_slot(channel))
 
     def _ping(self) -> None:
         self._watch = self._clock.callLater(self._timeout, self._ping)

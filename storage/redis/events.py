@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import Any
 
 from storage.base import Event, Queue
-from storage.redis.client import EventClient
 from storage.redis.records import unpack_event
 from storage.redis.runner import channel
+from storage.redis.topology import event_client
 
 
 class RedisEvents:
@@ -29,7 +29,7 @@ class RedisEvents:
         self._incarnations: dict[bytes, int] = {}
         self._on_event = on_event
         self._on_listening = on_listening
-        self._client = EventClient(reactor, url, timeout, self._told, self._heard)
+        self._client = event_client(reactor, url, timeout, self._told, self._heard)
 
     def start(self) -> None:
         """Begin to connect, and to reconnect whenever the connection breaks."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from protocol.errors import Unavailable
 from storage.base import Durability
 from storage.errors import StoreFailed, StoreUnavailable
-from storage.redis.client import StoreClient
+from storage.redis.client import ServerClient, StoreClient
 
 LAYOUT = 1
 """The layout of keys and records (lua/common.lua). Versions of the gateway next to each other share one."""
 
-_LAYOUT_KEY = "zg:layout"
+_LAYOUT_KEY = b"zg:layout"
 
 
 class LayoutError(Exception):
@@ -18,10 +19,10 @@ class LayoutError(Exception):
 
 async def check_layout(client: StoreClient) -> None:
     """Write the layout into an empty store, or see that it is ours. Raises LayoutError if it is not."""
-    found = await client.execute("GET", _LAYOUT_KEY)
+    found = await client.execute("GET", _LAYOUT_KEY, key=_LAYOUT_KEY)
     if found is None:  # else nothing is written: a node must be able to start on a store that is full
-        await client.execute("SETNX", _LAYOUT_KEY, LAYOUT)
-        found = await client.execute("GET", _LAYOUT_KEY)
+        await client.execute("SETNX", _LAYOUT_KEY, LAYOUT, key=_LAYOUT_KEY)
+        found = await client.execute("GET", _LAYOUT_KEY, key=_LAYOUT_KEY)
     if found != b"%d" % LAYOUT:
         raise LayoutError(
             f"The message store holds data of layout {found.decode(errors='replace')}; "
@@ -29,32 +30,70 @@ async def check_layout(client: StoreClient) -> None:
         )
 
 
-async def _setting(client: StoreClient, name: str) -> str:
+_WORSE = {
+    "persistence": ("always", "everysec", "unknown", "no", "off"),
+    "eviction": ("noeviction", "unknown"),
+    "role": ("primary", "unknown", "replica"),
+}
+"""What may be said of a server, the worst last; what is not named is worse still."""
+
+
+async def look_at_durability(client: StoreClient) -> Durability:
+    """Ask every primary for its version, role, persistence and memory policy; the worst of each counts.
+
+    One that does not answer beside others that do is unknown: their queues go on without it.
+    """
+    seen: list[Durability] = []
+    failure: Unavailable = StoreUnavailable("There is no connection to the message store.")
+    primaries = client.primaries()
+    for server in primaries:
+        try:
+            seen.append(await _look_at(server))
+        except Unavailable as error:
+            failure = error
+    if not seen:
+        raise failure
+    versions = ", ".join(sorted({each.server for each in seen}))
+    if len(seen) < len(primaries):
+        seen.append(Durability("unknown", "unknown", "unknown", "unknown"))
+    return Durability(
+        versions,
+        _worst("persistence", [each.persistence for each in seen]),
+        _worst("eviction", [each.eviction for each in seen]),
+        _worst("role", [each.role for each in seen]),
+    )
+
+
+def _worst(what: str, said: list[str]) -> str:
+    order = _WORSE[what]
+    return max(said, key=lambda each: order.index(each) if each in order else len(order))
+
+
+async def _look_at(server: ServerClient) -> Durability:
+    text = b""
+    for section in ("server", "replication", "persistence"):
+        text += await server.execute("INFO", section)
+    facts = dict(line.split(":", 1) for line in text.decode().splitlines() if ":" in line)
+    if facts.get("loading", "0") != "0":  # it answers INFO all the same
+        raise StoreUnavailable("The message store is still loading its data.", code="store_loading")
+    if "valkey_version" in facts:
+        version = f"valkey {facts['valkey_version']}"
+    else:
+        version = f"redis {facts.get('redis_version', 'unknown')}"
+    role = {"master": "primary", "slave": "replica"}.get(facts.get("role", ""), "unknown")
+    appendonly = await _setting(server, "appendonly")
+    persistence = await _setting(server, "appendfsync") if appendonly == "yes" else "off"
+    if appendonly == "unknown":
+        persistence = "unknown"
+    return Durability(version, persistence, await _setting(server, "maxmemory-policy"), role)
+
+
+async def _setting(server: ServerClient, name: str) -> str:
     """One setting, `unknown` where the server does not tell (managed servers forbid CONFIG)."""
     try:
-        reply = await client.execute("CONFIG", "GET", name)
+        reply = await server.execute("CONFIG", "GET", name)
     except StoreUnavailable:
         raise
     except StoreFailed:
         return "unknown"
     return reply[1].decode() if reply else "unknown"
-
-
-async def look_at_durability(client: StoreClient) -> Durability:
-    """Ask the server for its version, role, persistence and memory policy."""
-    text: bytes = await client.execute("INFO", "server")
-    text += await client.execute("INFO", "replication")
-    text += await client.execute("INFO", "persistence")
-    facts = dict(line.split(":", 1) for line in text.decode().splitlines() if ":" in line)
-    if facts.get("loading", "0") != "0":  # it answers INFO all the same
-        raise StoreUnavailable("The message store is still loading its data.", code="store_loading")
-    if "valkey_version" in facts:
-        server = f"valkey {facts['valkey_version']}"
-    else:
-        server = f"redis {facts.get('redis_version', 'unknown')}"
-    role = {"master": "primary", "slave": "replica"}.get(facts.get("role", ""), "unknown")
-    appendonly = await _setting(client, "appendonly")
-    persistence = await _setting(client, "appendfsync") if appendonly == "yes" else "off"
-    if appendonly == "unknown":
-        persistence = "unknown"
-    return Durability(server, persistence, await _setting(client, "maxmemory-policy"), role)

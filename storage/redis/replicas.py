@@ -2,61 +2,60 @@
 
 from __future__ import annotations
 
+import hiredis
 from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
 
 from protocol.errors import Unavailable
 from storage.errors import OutcomeUnknown, TooFewReplicas
-from storage.redis.client import StoreClient
+from storage.redis.connection import StoreConnection
 
 
 class Replicas:
     """Lets writes be answered when `count` replicas have them.
 
-    WAIT holds up its connection until the replicas have all that was written on it, so one is under way at a
-    time, and those who come meanwhile share the next. `timeout`: seconds for each.
+    WAIT counts what was written on its own connection, and on that one only: a new connection, maybe to
+    another primary, would say yes to everything. It holds up its connection until the replicas have it, so
+    one is under way at a time, and those who come meanwhile share the next. `timeout`: seconds for each.
     """
 
-    def __init__(self, client: StoreClient, count: int, timeout: float) -> None:
-        self._client = client
+    def __init__(self, count: int, timeout: float) -> None:
         self._count = count
         self._timeout = timeout
-        self._next: list[tuple[int, Deferred[None]]] = []
-        self._asking = False
+        self._next: dict[StoreConnection, list[Deferred[None]]] = {}
+        """Who waits for the next WAIT, by connection; only connections with one under way are in here."""
 
-    async def have_it(self, connection: int) -> None:
-        """Wait until enough replicas have what was written on the connection of this number.
+    async def have_it(self, connection: StoreConnection) -> None:
+        """Wait until enough replicas have what was written on the connection.
 
-        Raises TooFewReplicas, or OutcomeUnknown if that connection broke: a later one knows nothing of it.
+        Raises TooFewReplicas, or OutcomeUnknown if the connection broke, or its server became a replica.
         """
         waiting: Deferred[None] = Deferred()
-        self._next.append((connection, waiting))
-        if not self._asking:
-            self._asking = True
-            Deferred.fromCoroutine(self._ask())
+        asking = connection in self._next
+        self._next.setdefault(connection, []).append(waiting)
+        if not asking:
+            Deferred.fromCoroutine(self._ask(connection))
         await waiting
 
-    async def _ask(self) -> None:
-        while self._next:
-            waiting, self._next = self._next, []
-            asked, outcome = self._client.connection_number, await self._outcome()
-            for connection, each in waiting:
-                each.callback(outcome if connection == asked else Failure(_unknown()))
-        self._asking = False
+    async def _ask(self, connection: StoreConnection) -> None:
+        while waiting := self._next[connection]:
+            self._next[connection] = []
+            outcome = await self._wait(connection)
+            for each in waiting:
+                if outcome is None:
+                    each.callback(None)
+                else:
+                    each.errback(outcome)
+        del self._next[connection]
 
-    async def _outcome(self) -> Failure | None:
+    async def _wait(self, connection: StoreConnection) -> TooFewReplicas | OutcomeUnknown | None:
         try:
-            have = await self._client.execute("WAIT", self._count, int(self._timeout * 1000))
+            have = await connection.send("WAIT", self._count, int(self._timeout * 1000))
         except Unavailable:
-            return Failure(_unknown())
-        except Exception:  # noqa: BLE001  # whatever else it is, those who wait are told
-            return Failure()
-        if have >= self._count:
-            return None
-        return Failure(
-            TooFewReplicas(f"Written, but {have} of {self._count} replicas have it: a failover may lose it.")
-        )
-
-
-def _unknown() -> OutcomeUnknown:
-    return OutcomeUnknown("Written, but the connection broke before the replicas were heard.")
+            have = None
+        if have is None or isinstance(have, hiredis.ReplyError):
+            return OutcomeUnknown("Written, but the connection broke before the replicas were heard.")
+        if have < self._count:
+            return TooFewReplicas(
+                f"Written, but {have} of {self._count} replicas have it: a failover may lose it."
+            )
+        return None

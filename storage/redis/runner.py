@@ -7,20 +7,29 @@ from typing import Any
 from protocol.errors import Unavailable
 from storage.base import Queue
 from storage.errors import OutcomeUnknown, StoreBusy
-from storage.redis.client import ScriptUnknown, StoreClient
-from storage.redis.connection import Reply
+from storage.redis.client import Argument, StoreClient
+from storage.redis.connection import Reply, StoreConnection
+from storage.redis.refusals import ScriptUnknown
 from storage.redis.replicas import Replicas
 from storage.redis.scripts import Script
 
 RECONNECT_PATIENCE = 2.0
 """Seconds that a repeatable command waits for a new connection when its own broke."""
 
-Argument = bytes | str | int
-
 
 def head_key(queue: Queue) -> bytes:
     """The key that all keys of a queue are derived from. Its hash tag keeps them in one slot."""
     return b"zg:{%016x}:head" % queue.incarnation
+
+
+def absent_key(queue: Queue) -> bytes:
+    """A key of the queue's slot that never exists, named with every script.
+
+    While a slot of a cluster moves key by key, the server would run a script on what is already, or still,
+    there, and end it in the middle at the first key that is not. Of the keys that a script names one is then
+    missing: it is refused as a whole (TRYAGAIN, ASK) until the slot has moved.
+    """
+    return b"zg:{%016x}:absent" % queue.incarnation
 
 
 def channel(queue: Queue) -> bytes:
@@ -63,9 +72,8 @@ class ScriptRunner:
         while True:
             try:
                 if unknown is not None:
-                    await client.connected(RECONNECT_PATIENCE)
-                connection = client.connection_number
-                reply = await self._evaluate(client, script, queue, arguments)
+                    await client.connected(RECONNECT_PATIENCE, head_key(queue))
+                reply, connection = await self._evaluate(client, script, queue, arguments)
             except OutcomeUnknown as error:
                 if not repeatable or unknown is not None or self._reactor.seconds() > deadline:
                     raise
@@ -84,9 +92,10 @@ class ScriptRunner:
 
     async def _evaluate(
         self, client: StoreClient, script: Script, queue: Queue, arguments: tuple[Argument, ...]
-    ) -> Reply:
-        key = head_key(queue)
+    ) -> tuple[Reply, StoreConnection]:
+        head = head_key(queue)
+        rest = (2, head, absent_key(queue), self.clock_offset, *arguments)
         try:
-            return await client.execute("EVALSHA", script.sha, 1, key, self.clock_offset, *arguments)
+            return await client.send(head, "EVALSHA", script.sha, *rest)
         except ScriptUnknown:
-            return await client.execute("EVAL", script.source, 1, key, self.clock_offset, *arguments)
+            return await client.send(head, "EVAL", script.source, *rest)

@@ -30,11 +30,11 @@ from storage.base import (
 )
 from storage.errors import StoreBusy, StoreLoading
 from storage.redis import records, scripts
-from storage.redis.client import StoreClient
 from storage.redis.connection import Reply
 from storage.redis.health import check_layout, look_at_durability
 from storage.redis.replicas import Replicas
 from storage.redis.runner import ScriptRunner
+from storage.redis.topology import store_client
 
 LOOK_AT = 1000
 """Messages that one call of a filtered list looks at, at the most."""
@@ -51,7 +51,7 @@ _SECOND = 1_000_000
 
 
 class RedisStore:
-    """Messages, claims and subscriptions on one Redis or Valkey server.
+    """Messages, claims and subscriptions on one Redis or Valkey server, a Sentinel service or a Cluster.
 
     An answer takes `timeout` seconds at the most; writes are answered when `min_replicas` replicas have them.
     """
@@ -59,12 +59,12 @@ class RedisStore:
     def __init__(self, reactor: Any, url: str, timeout: float, min_replicas: int = 0) -> None:
         self._reactor = reactor
         self._timeout = timeout
-        self.client = StoreClient(reactor, url, timeout)
+        self.client = store_client(reactor, url, timeout)
         self._writer, replicas = self.client, None
         if min_replicas:
             # A connection of their own for writes: one that waits for replicas holds up no reader.
-            self._writer = StoreClient(reactor, url, timeout)
-            replicas = Replicas(self._writer, min_replicas, timeout / 4)
+            self._writer = store_client(reactor, url, timeout)
+            replicas = Replicas(min_replicas, timeout / 4)
         self.scripts = ScriptRunner(reactor, self.client, timeout, self._writer, replicas)
 
     async def start(self, patience: float) -> None:

@@ -1,7 +1,7 @@
 """Clients that post, claim and delete at random, and a ledger of what the gateway has promised them.
 
-A reply that came is a promise. A request without a reply, or one whose reply is `outcome_unknown`, was done
-or not: the ledger then allows both. What any other 503 told was not done.
+A reply that came is a promise. A request without a reply, or one whose reply leaves that open (`UNSURE`), was
+done or not: the ledger then allows both. What any other 503 told was not done.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ from tests.support.client import Client, Reply
 
 QUEUE = "jobs"
 PROJECT = "load"
+UNSURE = ("outcome_unknown", "too_few_replicas")
+"""Codes of 503 that leave open whether it was done, or will last."""
+
 CLAIM_TTL = 43_200
 """Seconds: no claim ends by itself in a test."""
 
@@ -110,7 +113,7 @@ class Worker(threading.Thread):
                 ledger.unknown.difference_update(bodies)
                 ledger.acknowledged.update(zip(bodies, reply.body["message_ids"], strict=True))
                 self.posted += 1
-            elif reply.body["code"] != "outcome_unknown":
+            elif reply.body["code"] not in UNSURE:
                 ledger.unknown.difference_update(bodies)
                 ledger.refused.update(bodies)
 
@@ -139,7 +142,7 @@ class Worker(threading.Thread):
                     ledger.perhaps_deleted.discard(body)
                     ledger.deleted.add(body)
                     del ledger.claims[claim_id][message_id]
-                elif reply.body["code"] != "outcome_unknown":
+                elif reply.body["code"] not in UNSURE:
                     ledger.perhaps_deleted.discard(body)
         if self._random.random() < 0.7:
             with ledger.lock:
@@ -149,7 +152,7 @@ class Worker(threading.Thread):
             with ledger.lock:
                 if self._was_done(reply, 204):
                     ledger.perhaps_released.discard(claim_id)
-                elif reply.body["code"] != "outcome_unknown":
+                elif reply.body["code"] not in UNSURE:
                     ledger.perhaps_released.discard(claim_id)
                     ledger.claimed(claim_id, kept)
 

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.faults.load import all_messages
-from tests.support.client import Client
-from tests.support.expect import done
+from tests.faults.broadcast import broadcast
 from tests.support.gateway import Gateway, start_gateway
 from tests.support.proxy import Proxy
 from tests.support.reactor import wait_until
 from tests.support.servers import Server, start_redis, start_valkey
-
-QUEUE = "news"
-POSTERS = 4
-PAD = "x" * 6000
-"""Too large to be told with its announcement."""
 
 
 @pytest.fixture(params=["valkey", "redis7"])
@@ -52,7 +43,7 @@ def test_event_connection_killed(gateway: Gateway, store: Server) -> None:
         wait_until(lambda: admin.client_kill_filter(_type="pubsub") > 0)
 
     # The other connection lives: every post is acknowledged.
-    assert _broadcast(gateway, 400, every=20, fault=fault) == 400
+    assert broadcast(gateway, 400, every=20, fault=fault) == 400
 
 
 def test_both_connections_cut(gateway: Gateway, proxy: Proxy) -> None:
@@ -60,13 +51,13 @@ def test_both_connections_cut(gateway: Gateway, proxy: Proxy) -> None:
         wait_until(lambda: proxy.connections >= 2)
         proxy.break_connections()
 
-    assert _broadcast(gateway, 400, every=40, fault=fault) > 0
+    assert broadcast(gateway, 400, every=40, fault=fault) > 0
 
 
 def test_event_connection_stalled(store: Server, proxy: Proxy, tmp_path: Path) -> None:
     """A connection that only looks alive is found out by its pings, and replaced."""
     with start_gateway(tmp_path / "data", "--redis-url", proxy.url, "--request-timeout", "0.5") as gateway:
-        assert _broadcast(gateway, 60, every=30, fault=proxy.stall, heal=proxy.heal) > 0
+        assert broadcast(gateway, 60, every=30, fault=proxy.stall, heal=proxy.heal) > 0
 
 
 def test_store_killed_and_restarted(gateway: Gateway, store: Server) -> None:
@@ -74,94 +65,4 @@ def test_store_killed_and_restarted(gateway: Gateway, store: Server) -> None:
         store.kill()
         store.restart()
 
-    assert _broadcast(gateway, 300, every=75, fault=fault) > 0
-
-
-def _broadcast(
-    gateway: Gateway,
-    count: int,
-    *,
-    every: int,
-    fault: Callable[[], None],
-    heal: Callable[[], None] | None = None,
-) -> int:
-    """Post to subscribers of both forms, with a fault every so many posts; returns how many were stored.
-
-    All must have heard exactly what the queue holds, in its order.
-    """
-    with ExitStack() as open_clients:
-        # Several post at a time, so that something is posted at every moment of a connection's life.
-        posters = [open_clients.enter_context(Client(gateway.url, project="one")) for _ in range(POSTERS)]
-        poster = posters[0]
-        subscribers = [
-            open_clients.enter_context(Client(gateway.url, project="one", form=form))
-            for form in ("json", "msgpack", "json")
-        ]
-        for subscriber in subscribers:
-            done(subscriber.request("subscription_create", {"queue_name": QUEUE}), 201)
-        acknowledged = []
-        for number in range(count):
-            posters[number % POSTERS].send(
-                "message_post", {"queue_name": QUEUE, "messages": [_message(number)]}
-            )
-            if number >= POSTERS - 1:
-                acknowledged += _acknowledged(posters[(number + 1) % POSTERS])
-            if number % every == every // 2:
-                fault()
-            elif heal is not None and number % every == every // 2 + 1:
-                heal()
-        for number in range(count, count + POSTERS - 1):
-            acknowledged += _acknowledged(posters[(number + 1) % POSTERS])
-        # Its delay is the last to end: then all that was posted is in the queue.
-        last = _post_last(poster, delay=1)
-        held = _wait_message(poster, last)
-        assert set(acknowledged) <= set(held)
-        for subscriber in subscribers:
-            heard = [told["body"]["n"] for told in subscriber.wait_notifications(len(held), timeout=30)]
-            assert heard == held
-        # What would be told twice would be told before what is posted now.
-        _post_last(poster)
-        for subscriber in subscribers:
-            subscriber.wait_notifications(len(held) + 1)
-            assert [told["body"]["n"] for told in subscriber.notifications[len(held) :]] == [-1]
-        return len(acknowledged)
-
-
-def _message(number: int) -> dict[str, Any]:
-    message: dict[str, Any] = {"body": {"n": number, "pad": PAD if number % 7 == 0 else ""}}
-    if number % 50 == 20:
-        message["delay"] = 1
-    return message
-
-
-def _acknowledged(poster: Client) -> list[int]:
-    """What the next reply says is stored: one number, or none."""
-    reply = poster.receive_reply()
-    assert reply.status in (201, 503), reply.document
-    return [reply.request["body"]["messages"][0]["body"]["n"]] if reply.status == 201 else []
-
-
-def _post_last(poster: Client, delay: int = 0) -> str:
-    """Post one more message when the store takes it again; its id."""
-    message = {"body": {"n": -1, "pad": ""}, "delay": delay}
-    replies = []
-
-    def posted() -> bool:
-        replies.append(poster.request("message_post", {"queue_name": QUEUE, "messages": [message]}))
-        return replies[-1].status == 201
-
-    wait_until(posted, timeout=20, interval=0.05)
-    message_id: str = replies[-1].body["message_ids"][0]
-    return message_id
-
-
-def _wait_message(client: Client, message_id: str) -> list[int]:
-    """Wait until a message is visible; the numbers of all that are."""
-    messages: list[dict[str, Any]] = []
-
-    def visible() -> bool:
-        messages[:] = all_messages(client, QUEUE)
-        return any(message["id"] == message_id for message in messages)
-
-    wait_until(visible, interval=0.1)
-    return [message["body"]["n"] for message in messages]
+    assert broadcast(gateway, 300, every=75, fault=fault) > 0

@@ -119,6 +119,8 @@ def test_boolean_texts(text: str) -> None:
         ("redis_url", "redis://:pa@ss@host", "redis://:pa@ss@host"),
         ("redis_url", "rediss://user:password@[::1]:6380/2?x=1", "rediss://user:password@[::1]:6380/2?x=1"),
         ("redis_url", "unix:///run/redis.sock?db=1", "unix:///run/redis.sock?db=1"),
+        ("redis_url", "redis+sentinel://:pw@a,b:26380/one/1", "redis+sentinel://:pw@a,b:26380/one/1"),
+        ("redis_url", "redis+cluster://u:pw@a:6379,b:6379", "redis+cluster://u:pw@a:6379,b:6379"),
         ("catalog_url", "mysql+pymysql://u:p@host/zaqar", "mysql+pymysql://u:p@host/zaqar"),
         ("catalog_url", "sqlite:////var/catalog.db", "sqlite:////var/catalog.db"),
         ("port", "0", 0),
@@ -160,6 +162,9 @@ def test_good_values(name: str, value: str, parsed: object) -> None:
         ("redis_url", "redis://[::1", "redis://"),
         ("redis_url", "redis://host /", "redis://"),
         ("redis_url", "unix://", "redis://"),
+        ("redis_url", "redis://a,b", "redis://"),
+        ("redis_url", "redis+sentinel://a,b", "redis://"),
+        ("redis_url", "redis+cluster://a/1", "redis://"),
         ("catalog_url", "oracle://host", "a SQLAlchemy URL of sqlite, mysql"),
         ("catalog_url", "zaqar.db", "a SQLAlchemy URL"),
     ],
@@ -287,6 +292,8 @@ def test_min_replicas_are_for_a_store_that_has_some() -> None:
         ("redis://:hunter2@host:6379/0", "redis://:***@host:6379/0"),
         ("rediss://user:hunter2@host", "rediss://user:***@host"),
         ("redis://user@host", "redis://user@host"),
+        ("redis+sentinel://u:hunter2@a:1,b:2/one/0", "redis+sentinel://u:***@a:1,b:2/one/0"),
+        ("redis+cluster://:hunter2@a:1,b:2", "redis+cluster://:***@a:1,b:2"),
         ("mysql+pymysql://u:hun@ter/2:@host/db?charset=utf8", "mysql+pymysql://u:***@host/db?charset=utf8"),
         ("unix:///run/redis.sock?db=1&password=hunter2", "unix:///run/redis.sock?db=1&password=***"),
         ("mysql://host/db?ssl_key_Password=hunter2&x=1", "mysql://host/db?ssl_key_Password=***&x=1"),
@@ -296,6 +303,12 @@ def test_min_replicas_are_for_a_store_that_has_some() -> None:
 )
 def test_mask_url(url: str, masked: str) -> None:
     assert mask_url(url) == masked
+
+
+def test_a_refused_store_says_why() -> None:
+    message = refused({"redis_url": "redis+sentinel://:hunter2@a,b"}, {})
+    assert "(from command line --redis-url): The service's name is missing: redis+sentinel://" in message
+    assert "hunter2" not in message
 
 
 def test_refused_secrets_are_masked() -> None:

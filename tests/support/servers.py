@@ -47,7 +47,7 @@ class Server:
         self.url = f"unix://{self.socket_path}"
         self.tcp_port = tcp_port
         self.tcp_url = None if tcp_port is None else f"redis://127.0.0.1:{tcp_port}"
-        self._binary = binary
+        self.binary = binary
         self._config = config
         self._process: subprocess.Popen[bytes] | None = None
         self._clients: list[redis.Redis] = []
@@ -122,7 +122,7 @@ class Server:
             **self._config,
         }
         arguments = [argument for key, value in config.items() for argument in (f"--{key}", value)]
-        return [str(self._binary), *arguments]
+        return [str(self.binary), *arguments]
 
     def _wait_ready(self) -> None:
         client = redis.Redis.from_url(self.url)
@@ -139,7 +139,7 @@ class Server:
                         self.kill()
                     self._process = None
                     _running.discard(self)
-                    raise AssertionError(f"{self._binary.name} did not start:\n{self.log_path.read_text()}")
+                    raise AssertionError(f"{self.binary.name} did not start:\n{self.log_path.read_text()}")
                 time.sleep(0.01)
         finally:
             client.close()

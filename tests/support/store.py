@@ -134,7 +134,7 @@ class LiveQueue:
         self.move_to(self.now + int(seconds * SECOND) + microseconds)
 
     def _ask(self, *command: bytes | str | int) -> Any:
-        return run(self.store.client.execute, *command)
+        return run(self.store.client.execute, *command, key=head_key(self.queue))
 
     # Messages
 

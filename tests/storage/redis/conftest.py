@@ -1,4 +1,4 @@
-"""A store on each of the two servers, and a queue on it whose time stands still."""
+"""A store on each kind of server, and a queue on it whose time stands still."""
 
 from __future__ import annotations
 
@@ -7,14 +7,44 @@ from collections.abc import Iterator
 import pytest
 
 from storage.redis.store import RedisStore
-from tests.support.servers import Server
-from tests.support.store import LiveQueue, connected
+from tests.support.servers import Server, start_redis, start_valkey
+from tests.support.store import LiveQueue, connected_to
+from tests.support.topologies import Cluster, Service, start_cluster, start_service
+
+
+@pytest.fixture(scope="session")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A Redis with a replica and sentinels for the whole session, with nothing on disk."""
+    with start_service(tmp_path_factory.mktemp("service"), start_redis) as service:
+        yield service
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A Valkey cluster for the whole session, with nothing on disk."""
+    with start_cluster(tmp_path_factory.mktemp("cluster"), start_valkey) as cluster:
+        yield cluster
+
+
+@pytest.fixture(
+    params=[
+        "valkey",
+        "redis7",
+        pytest.param("service", marks=pytest.mark.long),
+        pytest.param("cluster", marks=pytest.mark.long),
+    ]
+)
+def store_server(request: pytest.FixtureRequest) -> Server | Service | Cluster:
+    """Each kind of store in turn, empty. The short run has test_topologies.py for the last two."""
+    server: Server | Service | Cluster = request.getfixturevalue(request.param)
+    server.client().flushall()
+    return server
 
 
 @pytest.fixture
-def store(store_server: Server) -> Iterator[RedisStore]:
-    """A started store on an empty server: Valkey and Redis in turn."""
-    with connected(store_server) as started:
+def store(store_server: Server | Service | Cluster) -> Iterator[RedisStore]:
+    """A started store on it."""
+    with connected_to(store_server.url) as started:
         yield started
 
 

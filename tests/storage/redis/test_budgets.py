@@ -12,7 +12,8 @@ import pytest
 from storage.base import DeadLetter, Queue
 from storage.errors import StoreBusy
 from storage.redis import scripts
-from storage.redis.runner import Argument, head_key
+from storage.redis.client import Argument
+from storage.redis.runner import head_key
 from storage.redis.scripts import Script
 from storage.redis.store import RedisStore
 from tests.support.reactor import run
@@ -31,7 +32,8 @@ class Rounds:
     def once(self, script: Script, *arguments: Argument) -> Any:
         """The answer of one call, AGAIN included."""
         key = head_key(self._jobs.queue)
-        return run(self._jobs.store.client.execute, "EVAL", script.source, 1, key, STOPPED, *arguments)
+        call = ("EVAL", script.source, 1, key, STOPPED, *arguments)
+        return run(lambda: self._jobs.store.client.execute(*call, key=key))
 
     def until_done(self, script: Script, *arguments: Argument) -> int:
         calls = 1

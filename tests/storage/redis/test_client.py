@@ -1,4 +1,4 @@
-"""Where a server is, and how it is greeted: URLs, passwords, databases, TLS."""
+"""How a server is reached and greeted: passwords, databases, TLS."""
 
 from __future__ import annotations
 
@@ -13,41 +13,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import TCP4ClientEndpoint, UNIXClientEndpoint
 
 from protocol.errors import Unavailable
 from storage.errors import StoreUnavailable
-from storage.redis.client import Address, StoreClient
 from storage.redis.store import RedisStore
+from storage.redis.topology import store_client
 from tests.support.reactor import reactor, run, wait_until
 from tests.support.servers import Server, free_port, start_redis, start_valkey
 from tests.support.store import LiveQueue, connected_to
-
-
-@pytest.mark.parametrize(
-    ("url", "kind", "greeting"),
-    [
-        ("redis://", TCP4ClientEndpoint, []),
-        ("redis://127.0.0.1:7000", TCP4ClientEndpoint, []),
-        ("redis://:pass@host/3", TCP4ClientEndpoint, [("AUTH", "default", "pass"), ("SELECT", 3)]),
-        ("redis://user:p%40ss@host", TCP4ClientEndpoint, [("AUTH", "user", "p@ss")]),
-        ("unix:///run/store.sock", UNIXClientEndpoint, []),
-        (
-            "unix://user:pass@/run/store.sock?db=2",
-            UNIXClientEndpoint,
-            [("AUTH", "user", "pass"), ("SELECT", 2)],
-        ),
-    ],
-)
-def test_addresses(url: str, kind: type, greeting: list[tuple[str | int, ...]]) -> None:
-    address = Address(url, reactor)
-    assert type(address.endpoint) is kind
-    assert address.greeting == greeting
-
-
-def test_an_address_that_is_none() -> None:
-    with pytest.raises(ValueError, match="scheme"):
-        Address("http://host", reactor)
 
 
 def test_a_password_and_a_database(tmp_path: Path) -> None:
@@ -79,7 +52,7 @@ def test_a_server_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_stopping_ends_those_who_wait_for_a_connection(tmp_path: Path) -> None:
-    client = StoreClient(reactor, f"unix://{tmp_path}/nothing.sock", 5)
+    client = store_client(reactor, f"unix://{tmp_path}/nothing.sock", 5)
 
     async def wait_and_stop() -> None:
         client.start()
@@ -92,7 +65,7 @@ def test_stopping_ends_those_who_wait_for_a_connection(tmp_path: Path) -> None:
 
 
 def test_it_connects_as_soon_as_the_server_is_there(tmp_path: Path) -> None:
-    client = StoreClient(reactor, f"unix://{tmp_path}/store/store.sock", 5)
+    client = store_client(reactor, f"unix://{tmp_path}/store/store.sock", 5)
     run(client.start)
     with start_valkey(tmp_path / "store"):
         run(client.connected, 10)

@@ -16,16 +16,23 @@ from twisted.internet.defer import Deferred, DeferredList, gatherResults
 
 from storage.errors import OutcomeUnknown, StoreBusy, StoreUnavailable
 from storage.redis import connection as module
-from storage.redis.client import EventClient, StoreClient
+from storage.redis.client import ServerClient
 from storage.redis.connection import StoreConnection
+from storage.redis.link import Link
 from storage.redis.store import RedisStore
+from storage.redis.topology import event_client, store_client
 from tests.support.reactor import eventually, reactor, run, wait_until
 from tests.support.servers import Server, start_valkey
 from tests.support.store import connected, connected_to
 
 
+def link_of(store: RedisStore) -> Link[StoreConnection]:
+    assert isinstance(store.client, ServerClient)
+    return store.client.link
+
+
 def connection_of(store: RedisStore) -> StoreConnection:
-    connection = store.client._service.connection
+    connection = link_of(store).connection
     assert connection is not None
     return connection
 
@@ -121,7 +128,7 @@ def test_a_command_without_an_answer_breaks_the_connection(tmp_path: Path) -> No
         with pytest.raises(OutcomeUnknown):
             run(connection.send, "PING")
         os.kill(server.pid, signal.SIGCONT)
-        wait_until(lambda: store.client._service.connection not in (None, connection))
+        wait_until(lambda: link_of(store).connection not in (None, connection))
         assert run(store.client.execute, "PING") == b"PONG"
 
 
@@ -174,7 +181,7 @@ def impostor(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Imposto
 
 
 def test_what_is_no_redis_is_hung_up_on(impostor: Impostor) -> None:
-    client = StoreClient(reactor, impostor.url, 1)
+    client = store_client(reactor, impostor.url, 1)
     run(client.start)
     wait_until(lambda: impostor.connections > 1)
     run(client.stop)
@@ -185,7 +192,7 @@ def test_what_is_no_redis_is_hung_up_on(impostor: Impostor) -> None:
 def test_events_of_what_is_no_redis_are_not_listened_to(impostor: Impostor, user: str) -> None:
     heard: list[bytes] = []
     url = impostor.url.replace("unix://", f"unix://{user}")
-    client = EventClient(reactor, url, 1, lambda channel, event: None, heard.append)
+    client = event_client(reactor, url, 1, lambda channel, event: None, heard.append)
     run(client.start)
     run(client.listen, b"channel")
     wait_until(lambda: impostor.connections > 1)

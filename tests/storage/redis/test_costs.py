@@ -67,6 +67,7 @@ def test_what_stands_in_front_costs_nothing(valkey: Server, front: str) -> None:
             assert commands(valkey, partial(action, long)) == commands(valkey, partial(action, short))
 
 
+@pytest.mark.parametrize("store_server", list(MEMORY_LIMITS), indirect=True)
 def test_a_message_takes_little_memory(request: pytest.FixtureRequest, store_server: Server) -> None:
     kind = request.node.callspec.params["store_server"]
     with connected(store_server, timeout=60) as store:

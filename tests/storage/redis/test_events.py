@@ -11,6 +11,7 @@ import pytest
 
 from schemas import limits
 from storage.base import Announced, DeadLetter, Due, Ended, Event
+from storage.redis.client import ServerEvents
 from storage.redis.events import RedisEvents
 from tests.support.reactor import reactor, run, wait_until
 from tests.support.servers import Server, start_valkey
@@ -204,8 +205,10 @@ def test_a_server_that_stalls_is_given_up(tmp_path: Path) -> None:
             wait_until(lambda: pings.info("commandstats").get("cmdstat_ping", {}).get("calls", 0) >= 3)
             assert len(ear.listening) == 1
             os.kill(server.pid, signal.SIGSTOP)
-            connection = ear._events._client._service.connection
-            wait_until(lambda: ear._events._client._service.connection is not connection)
+            client = ear._events._client
+            assert isinstance(client, ServerEvents)
+            connection = client.link.connection
+            wait_until(lambda: client.link.connection is not connection)
             os.kill(server.pid, signal.SIGCONT)
             wait_until(lambda: len(ear.listening) > 1)
             jobs.post("heard")

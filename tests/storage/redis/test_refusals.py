@@ -21,7 +21,7 @@ from storage.errors import (
     StoreReadOnly,
     StoreUnavailable,
 )
-from storage.redis.client import refusal
+from storage.redis.refusals import refusal
 from storage.redis.store import RedisStore
 from tests.support.reactor import run, wait_until
 from tests.support.servers import Server, start_redis, start_valkey

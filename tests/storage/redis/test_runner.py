@@ -16,6 +16,7 @@ import redis
 from storage.base import NewMessage, Queue, Start
 from storage.errors import OutcomeUnknown, StoreUnavailable
 from storage.redis import runner
+from storage.redis.client import ServerClient
 from storage.redis.store import RedisStore
 from tests.support.proxy import Proxy
 from tests.support.reactor import run, wait_until
@@ -199,7 +200,9 @@ def test_it_recovers_when_the_server_is_back(tmp_path: Path) -> None:
         jobs = LiveQueue(store)
         jobs.post("kept")
         server.kill()
-        wait_until(lambda: store.client._service.connection is None)
+        client = store.client
+        assert isinstance(client, ServerClient)
+        wait_until(lambda: client.link.connection is None)
         with pytest.raises(StoreUnavailable):
             jobs.counts()
         server.restart()
