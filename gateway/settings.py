@@ -7,44 +7,29 @@ fields; `gateway.settings_sources` reads the sources and puts them in order.
 from __future__ import annotations
 
 import ipaddress
-import math
-import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from gateway.setting_kinds import (
+    Kind,
+    boolean,
+    check_catalog_url,
+    check_folder,
+    check_host,
+    check_redis_url,
+    choice,
+    integer,
+    seconds,
+    text,
+)
 from storage.redis import address
-
-_TRUTH = {
-    "true": True,
-    "yes": True,
-    "on": True,
-    "1": True,
-    "false": False,
-    "no": False,
-    "off": False,
-    "0": False,
-}
 
 
 class SettingsError(ValueError):
     """Something that was set cannot be used. The message says in one line what, and what is allowed."""
-
-
-@dataclass(frozen=True)
-class Kind:
-    """A type of value.
-
-    `from_text` takes what the command line and the environment give, `from_toml` what `tomllib` gives. Both
-    raise `ValueError` for what is not `allowed`. `metavar` stands for a value in the help.
-    """
-
-    metavar: str
-    allowed: str
-    from_text: Callable[[str], Any]
-    from_toml: Callable[[Any], Any]
 
 
 @dataclass(frozen=True)
@@ -80,92 +65,6 @@ class Setting:
         return mask_url(str(value)) if self.secret else str(value)
 
 
-def _only(kind: type, check: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    def from_toml(value: object) -> Any:
-        # bool is an int in Python, and not in TOML.
-        if type(value) is not kind:
-            raise ValueError(value)
-        return check(value)
-
-    return from_toml
-
-
-def _text(metavar: str, allowed: str, check: Callable[[str], Any]) -> Kind:
-    return Kind(metavar, allowed, check, _only(str, check))
-
-
-def _choice(*choices: str) -> Kind:
-    def check(text: str) -> str:
-        if text not in choices:
-            raise ValueError(text)
-        return text
-
-    return _text("{" + ",".join(choices) + "}", ", ".join(choices[:-1]) + " or " + choices[-1], check)
-
-
-def _integer(low: int, high: int) -> Kind:
-    def check(value: int) -> int:
-        if not low <= value <= high:
-            raise ValueError(value)
-        return value
-
-    def from_text(text: str) -> int:
-        if not re.fullmatch(r"[0-9]{1,18}", text):
-            raise ValueError(text)
-        return check(int(text))
-
-    return Kind("N", f"an integer from {low} to {high}", from_text, _only(int, check))
-
-
-def _seconds(low: float, high: float) -> Kind:
-    def check(value: float) -> float:
-        if not math.isfinite(value) or not low <= value <= high:
-            raise ValueError(value)
-        return float(value)
-
-    def from_text(text: str) -> float:
-        if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
-            raise ValueError(text)
-        return check(float(text))
-
-    def from_toml(value: object) -> float:
-        return check(value) if type(value) is float else _only(int, check)(value)
-
-    return Kind("SECONDS", f"seconds from {low:g} to {high:g}", from_text, from_toml)
-
-
-def _boolean() -> Kind:
-    def from_text(text: str) -> bool:
-        if text.lower() not in _TRUTH:
-            raise ValueError(text)
-        return _TRUTH[text.lower()]
-
-    return Kind("BOOLEAN", "true or false", from_text, _only(bool, lambda value: value))
-
-
-def _host(text: str) -> str:
-    if not re.fullmatch(r"[0-9A-Za-z_.:%-]{1,253}", text):
-        raise ValueError(text)
-    return text
-
-
-def _folder(text: str) -> Path:
-    if not text or "\0" in text:
-        raise ValueError(text)
-    return Path(os.path.abspath(os.path.expanduser(text)))
-
-
-def _redis_url(text: str) -> str:
-    address.parse(text)
-    return text
-
-
-def _catalog_url(text: str) -> str:
-    if not re.match(r"(sqlite|mysql|mariadb|postgresql)(\+[a-z0-9_]+)?://", text) or "\n" in text:
-        raise ValueError(text)
-    return text
-
-
 def _setting(
     default: Any,
     kind: Kind,
@@ -196,22 +95,22 @@ class Settings:
 
     host: str = _setting(
         "127.0.0.1",
-        _text("HOST", "an IP address or a host name", _host),
+        text("HOST", "an IP address or a host name", check_host),
         "address to listen on; :: and 0.0.0.0 are all",
     )
-    port: int = _setting(9000, _integer(0, 65535), "port to listen on; 0 takes any free one")
+    port: int = _setting(9000, integer(0, 65535), "port to listen on; 0 takes any free one")
     allow_anonymous: bool = _setting(
-        False, _boolean(), "listen beyond loopback although nobody has to authenticate"
+        False, boolean(), "listen beyond loopback although nobody has to authenticate"
     )
     data_dir: Path = _setting(  # noqa: RUF009  # it makes a field
         MISSING,
-        _text("FOLDER", "a folder", _folder),
+        text("FOLDER", "a folder", check_folder),
         "folder of the embedded store and of the SQLite catalog",
         default_text="$XDG_DATA_HOME/zaqar-gateway or ~/.local/share/zaqar-gateway",
     )
     redis_url: str | None = _setting(
         None,
-        _text("URL", address.FORMS, _redis_url),
+        text("URL", address.FORMS, check_redis_url),
         "Redis 7 or Valkey 8 and later that keeps the messages; empty is the embedded one",
         default_text="an embedded Valkey in data_dir",
         optional=True,
@@ -219,10 +118,10 @@ class Settings:
     )
     catalog_url: str | None = _setting(
         None,
-        _text(
+        text(
             "URL",
             "a SQLAlchemy URL of sqlite, mysql, mariadb or postgresql, e.g. mysql+pymysql://user:password@host/zaqar",
-            _catalog_url,
+            check_catalog_url,
         ),
         "database of the catalog; empty is SQLite",
         default_text="a SQLite file in data_dir",
@@ -231,44 +130,44 @@ class Settings:
     )
     fsync: str = _setting(
         "always",
-        _choice("always", "everysec"),
+        choice("always", "everysec"),
         "when the embedded store syncs to disk: before it answers, or once a second",
     )
     min_replicas: int = _setting(
-        0, _integer(0, 100), "replicas of redis_url that must have a write before it is answered"
+        0, integer(0, 100), "replicas of redis_url that must have a write before it is answered"
     )
     log_level: str = _setting(
-        "info", _choice("debug", "info", "warning", "error"), "the least serious events that are logged"
+        "info", choice("debug", "info", "warning", "error"), "the least serious events that are logged"
     )
     log_format: str = _setting(
         "auto",
-        _choice("auto", "human", "json"),
+        choice("auto", "human", "json"),
         "form of the log; auto is human on a terminal and json elsewhere",
     )
     max_frame_bytes: int = _setting(
-        1_048_576, _integer(1024, 67_108_864), "largest WebSocket message that is taken, bytes"
+        1_048_576, integer(1024, 67_108_864), "largest WebSocket message that is taken, bytes"
     )
     max_requests_in_flight: int = _setting(
-        64, _integer(1, 4096), "requests of one socket that may wait; beyond, the socket is not read"
+        64, integer(1, 4096), "requests of one socket that may wait; beyond, the socket is not read"
     )
-    max_messages_per_post: int = _setting(1000, _integer(1, 1000), "messages one post may hold")
+    max_messages_per_post: int = _setting(1000, integer(1, 1000), "messages one post may hold")
     handshake_timeout: float = _setting(
-        10.0, _seconds(0.1, 300), "seconds a client has for the WebSocket handshake"
+        10.0, seconds(0.1, 300), "seconds a client has for the WebSocket handshake"
     )
-    request_timeout: float = _setting(10.0, _seconds(0.1, 300), "seconds the store has for one request")
+    request_timeout: float = _setting(10.0, seconds(0.1, 300), "seconds the store has for one request")
     shutdown_timeout: float = _setting(
-        4.0, _seconds(0.1, 300), "seconds that requests in flight have at shutdown"
+        4.0, seconds(0.1, 300), "seconds that requests in flight have at shutdown"
     )
     sweep_interval: float = _setting(
-        5.0, _seconds(0.1, 3600), "seconds between two sweeps of what has expired"
+        5.0, seconds(0.1, 3600), "seconds between two sweeps of what has expired"
     )
-    enable_checksum: bool = _setting(False, _boolean(), "store and show a checksum of each message body")
+    enable_checksum: bool = _setting(False, boolean(), "store and show a checksum of each message body")
     message_delete_with_claim_id: bool = _setting(
-        False, _boolean(), "deleting a claimed message needs its claim id"
+        False, boolean(), "deleting a claimed message needs its claim id"
     )
     notification_host: str | None = _setting(
         None,
-        _text("HOST", "an IP address or a host name", _host),
+        text("HOST", "an IP address or a host name", check_host),
         "host name that subscribers are told",
         default_text="the value of host",
         optional=True,
