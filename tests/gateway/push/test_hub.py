@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.threads import deferToThread
 
 from gateway.push import hub as hub_module
 from gateway.push.hub import Hub
@@ -17,7 +19,7 @@ from storage.errors import OutcomeUnknown, StaleQueue, StoreUnavailable
 from storage.redis.events import RedisEvents
 from storage.redis.store import RedisStore
 from tests.support.reactor import eventually, reactor, run
-from tests.support.servers import Server
+from tests.support.servers import Server, start_valkey
 from tests.support.store import ALICE, SECOND, new_queue, text
 
 
@@ -46,12 +48,14 @@ class Node:
     def __init__(self, server: Server) -> None:
         self.store = RedisStore(reactor, server.url, 5)
         self.pushed = 0
+        self.deaf = False
         self.events = RedisEvents(reactor, server.url, 5, self._told, self._listening)
         self.hub = Hub(reactor, self.store, self.events, self._count)
         self.queue = new_queue()
 
     def _told(self, incarnation: int, event: Event) -> None:
-        self.hub.told(incarnation, event)
+        if not self.deaf:
+            self.hub.told(incarnation, event)
 
     def _listening(self, incarnation: int) -> None:
         self.hub.listening(incarnation)
@@ -257,8 +261,10 @@ def test_without_announcements_nobody_can_subscribe(node: Node, monkeypatch: pyt
     run(scenario)
 
 
-def test_a_store_that_is_away_ends_no_feed(node: Node) -> None:
+def test_a_store_that_is_away_ends_no_feed(tmp_path: Path) -> None:
     socket = Socket()
+    server = start_valkey(tmp_path / "store", appendonly="yes", appendfsync="always")
+    node = Node(server)
 
     async def scenario() -> None:
         await node.subscribe(socket)
@@ -266,14 +272,17 @@ def test_a_store_that_is_away_ends_no_feed(node: Node) -> None:
         await node.post(1, 2, 3)
         feed = node.hub._feeds[node.queue.incarnation]
         await eventually(lambda: bool(feed._behind))
-        await node.store.stop()
+        server.kill()
         socket.willing = True
         node.hub.writable(socket)
         await eventually(lambda: bool(feed._timers))  # it tries again later
-        node.store.client.start()
+        await deferToThread(server.restart)
         await eventually(lambda: socket.numbers == [1, 2, 3])
 
-    run(scenario)
+    with server:
+        run(node.start)
+        run(scenario)
+        run(node.stop)
 
 
 @pytest.mark.parametrize("purge_first", [True, False])
@@ -330,14 +339,15 @@ def test_a_subscription_whose_answer_was_lost_can_be_made_again(node: Node) -> N
     run(scenario)
 
 
-def test_a_purge_that_was_not_heard_is_found_out(node: Node, valkey: Server) -> None:
+def test_a_purge_that_was_not_heard_is_found_out(node: Node) -> None:
     socket, other = Socket(), Socket()
 
     async def scenario() -> None:
         await node.subscribe(socket)
-        await node.events.stop()
+        node.deaf = True
         await node.store.purge(node.queue, messages=False, subscriptions=True)
-        node.events.start()
+        await node.store.client.execute("CLIENT", "KILL", "TYPE", "pubsub")
+        node.deaf = False
         await eventually(lambda: not node.hub._feeds)
         await node.subscribe(other)
         await node.post(1)
