@@ -115,3 +115,8 @@ def test_options_have_to_be_tellable_in_both_forms() -> None:
     options = msgspec.msgpack.decode(msgpack.packb({"a": msgpack.Timestamp(1)}), type=dict[str, Raw])
     with pytest.raises(BadRequest, match=r"options: .*extension"):
         read_options(options, Form.MSGPACK)
+
+
+def test_options_have_a_limit() -> None:
+    with pytest.raises(BadRequest, match="at most 65536"):
+        read_options({"text": Raw(b'"%b"' % (b"x" * 65_536))}, Form.JSON)
