@@ -45,14 +45,15 @@ class ClusterClient(StoreClient):
         self._stopped = False
 
     def start(self) -> None:
+        self._stopped = False
         self._map.start()
 
     async def stop(self) -> None:
         self._stopped = True
         self._map.stop()
         self._changed.fire()
-        for server in list(self._servers.values()):
-            await server.stop()
+        while self._servers:
+            await self._servers.popitem()[1].stop()
 
     async def connected(self, timeout: float, key: bytes | None = None) -> None:
         def is_connected() -> bool:

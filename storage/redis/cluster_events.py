@@ -44,8 +44,9 @@ class ClusterEvents(EventClient):
 
     async def stop(self) -> None:
         self._map.stop()
-        for server in list(self._servers.values()):
-            await server.stop()
+        self._places = dict.fromkeys(self._places)
+        while self._servers:
+            await self._servers.popitem()[1].stop()
 
     def listen(self, channel: bytes) -> None:
         if channel not in self._places:

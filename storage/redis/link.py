@@ -160,20 +160,23 @@ class Link(Generic[Connection]):
 
     def start(self) -> None:
         """Begin to connect, and to reconnect whenever the connection breaks."""
+        self._stopped = self._tried = False
         self._target.start(self.drop)
         self._keeping = Deferred.fromCoroutine(self._keep())
 
     async def stop(self) -> None:
         """Close the connection for good. What is under way on it fails."""
         self._stopped = True
+        cut = None
         if self.connection is not None and self.connection.transport is not None:
             self.connection.transport.loseConnection()
             cut = self._reactor.callLater(CLOSE_TIMEOUT, self.connection.abort)
-            await self._keeping  # type: ignore[misc]  # it was started, or there were no connection
-            if cut.active():
-                cut.cancel()
         elif self._step is not None:
             self._step.cancel()
+        if self._keeping is not None:
+            await self._keeping
+        if cut is not None and cut.active():
+            cut.cancel()
         self._changed.fire()
         await self._target.stop()
 

@@ -60,6 +60,7 @@ class SlotMap:
 
     def start(self) -> None:
         """Read the map, and keep it up to date."""
+        self._stopped = False
         self._read_in(0)
 
     def stop(self) -> None:

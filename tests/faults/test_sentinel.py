@@ -85,7 +85,7 @@ def test_what_was_acknowledged_survives_a_failover(gateway: Gateway, service: Se
     assert readiness(gateway)["store"]["role"] == "primary"
 
 
-@pytest.mark.parametrize("service", ["valkey", pytest.param("redis7", marks=pytest.mark.long)], indirect=True)
+@pytest.mark.long
 def test_subscribers_follow_the_primary(gateway: Gateway, service: Service) -> None:
     def fault() -> None:
         service.fail_over()

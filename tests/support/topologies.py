@@ -87,6 +87,7 @@ class Cluster:
             time.sleep(pause)
         for server in (target, source, *self.servers):
             server.client().execute_command("CLUSTER", "SETSLOT", slot, "NODE", node_id(target))
+        self._wait_agreed()
 
     def move_slot_at_once(self, slot: int, source: Server, target: Server) -> None:
         """Move a slot as a whole, which Valkey can since version 9."""
@@ -102,6 +103,18 @@ class Cluster:
             return set(states) == {b"success"}
 
         wait_until(is_done)
+        self._wait_agreed()
+
+    def _wait_agreed(self) -> None:
+        """Wait until all primaries have heard of the last change.
+
+        A node that takes a slot before gives its claim a number that another may have taken too, and then the
+        cluster may decide for the old owner, and throw away what has moved.
+        """
+        wait_until(
+            lambda: len({cluster_info(server)["cluster_current_epoch"] for server in self.servers}) == 1,
+            interval=0.002,
+        )
 
 
 def node_id(server: Server) -> str:

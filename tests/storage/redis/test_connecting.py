@@ -60,7 +60,7 @@ def test_a_cluster_node_that_is_alone_tells_no_map(tmp_path: Path, cluster: Clus
             LiveQueue(store).post("here")
 
 
-@pytest.mark.parametrize("kind", ["server", "service", "cluster"])
+@pytest.mark.parametrize("kind", ["server", "service", pytest.param("cluster", marks=pytest.mark.long)])
 def test_passwords(tmp_path: Path, kind: str) -> None:
     with ExitStack() as running:
         place: Server | Service | Cluster
@@ -86,7 +86,7 @@ def test_passwords(tmp_path: Path, kind: str) -> None:
             assert LiveQueue(store).post("in")
 
 
-@pytest.mark.parametrize("start", [start_valkey, start_redis])
+@pytest.mark.parametrize("start", [start_redis, pytest.param(start_valkey, marks=pytest.mark.long)])
 def test_a_slot_that_stays_on_its_way_is_refused_as_a_whole(
     tmp_path: Path, start: Callable[..., Server]
 ) -> None:
@@ -169,7 +169,7 @@ def posted(live: LiveQueue) -> bool:
         return False
 
 
-@pytest.mark.parametrize("start", [start_valkey, start_redis])
+@pytest.mark.parametrize("start", [start_redis, pytest.param(start_valkey, marks=pytest.mark.long)])
 def test_a_cluster_that_tells_no_hosts(tmp_path: Path, start: Callable[..., Server]) -> None:
     """Then a redirect and the map mean the host that was asked."""
     config: dict[str, Any] = {"cluster_preferred_endpoint_type": "unknown-endpoint"}

@@ -167,10 +167,17 @@ def test_a_map_that_is_old_is_found_out_by_listening_too(cluster: Cluster) -> No
     run(ears.events.stop)
 
 
-def test_what_a_store_that_is_stopped_is_asked(there: RedisStore) -> None:
+def test_stopped_and_started_again(there: RedisStore, ears: Ears) -> None:
     live = LiveQueue(there)
+    ears.listen(live.queue)
     run(there.stop)
+    run(ears.events.stop)
     with pytest.raises(StoreUnavailable):
         live.post("never")
     with pytest.raises(StoreUnavailable):
         run(there.client.connected, 0.1)
+    ears.listening.clear()
+    run(ears.events.start)
+    run(there.start, 5)
+    wait_until(lambda: live.queue.incarnation in ears.listening)
+    ears.wait_position(live.queue, live.post("again")[0])
