@@ -11,6 +11,20 @@ from tests.support.servers import Server, start_redis, start_valkey
 from tests.support.store import LiveQueue, connected_to
 from tests.support.topologies import Cluster, Service, start_cluster, start_service
 
+ABOUT_ONE_SERVER = {"test_connection.py", "test_health.py", "test_runner.py", "test_scripts.py"}
+"""What these look into, cut and forbid is one server; test_connecting.py and fault tests have the others."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out the servers that a test is not about."""
+
+    def is_wanted(item: pytest.Item) -> bool:
+        here = isinstance(item, pytest.Function) and hasattr(item, "callspec")
+        kind = item.callspec.params.get("store_server") if here else None  # type: ignore[attr-defined]  # just looked
+        return item.path.name not in ABOUT_ONE_SERVER or kind not in ("service", "cluster")
+
+    items[:] = filter(is_wanted, items)
+
 
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
