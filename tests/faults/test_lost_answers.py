@@ -25,13 +25,6 @@ def store(tmp_path: Path) -> Iterator[Server]:
 
 
 @pytest.fixture
-def proxy(store: Server, tmp_path: Path) -> Iterator[Proxy]:
-    """What stands between the gateway and the store."""
-    with Proxy(store.socket_path, tmp_path / "proxy.sock") as proxy:
-        yield proxy
-
-
-@pytest.fixture
 def client(proxy: Proxy, tmp_path: Path) -> Iterator[Client]:
     """A client of a gateway that runs no scripts but those of its requests."""
     arguments = ("--redis-url", proxy.url, "--sweep-interval", "3600")

@@ -47,21 +47,6 @@ WRITES: Requests = [
 ]
 
 
-@pytest.fixture(params=["valkey", "redis7"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
-    """A server of the test's own, of each product."""
-    start = start_valkey if request.param == "valkey" else start_redis
-    with start(tmp_path / "store", appendonly="yes", appendfsync="always") as server:
-        yield server
-
-
-@pytest.fixture
-def proxy(store: Server, tmp_path: Path) -> Iterator[Proxy]:
-    """What stands between the gateway and the store."""
-    with Proxy(store.socket_path, tmp_path / "proxy.sock") as proxy:
-        yield proxy
-
-
 @pytest.fixture
 def gateway(proxy: Proxy, tmp_path: Path) -> Iterator[Gateway]:
     """A gateway whose store is behind the proxy."""
