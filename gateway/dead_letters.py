@@ -55,7 +55,7 @@ async def deliver_claimed(router: Router, store: MessageStore, source: Queue) ->
     """
     try:
         for _ in range(CLAIM_BATCHES):
-            if not await _deliver_batch(router, store, source):
+            if await _deliver_batch(router, store, source) < BATCH:
                 break
     except (RequestError, StaleQueue) as error:
         log.warning("dead_letters_wait", queue=source.name, reason=str(error))
