@@ -61,8 +61,8 @@ async def deliver_claimed(router: Router, store: MessageStore, source: Queue) ->
         log.warning("dead_letters_wait", queue=source.name, reason=str(error))
 
 
-async def _deliver_batch(router: Router, store: MessageStore, source: Queue) -> int:
-    waiting = await store.waiting_dead_letters(source, BATCH)
+async def _deliver_batch(router: Router, source_store: MessageStore, source: Queue) -> int:
+    waiting = await source_store.waiting_dead_letters(source, BATCH)
     by_target: dict[str, list[Waiting]] = {}
     for letter in waiting:
         by_target.setdefault(letter.queue_name, []).append(letter)
@@ -73,7 +73,8 @@ async def _deliver_batch(router: Router, store: MessageStore, source: Queue) -> 
             await _all(store.deliver_dead_letter(source, letter, target) for letter in letters)
             # If one of the two queues was removed just now, there is nothing left to forget.
             with suppress(StaleQueue):
-                await _all(store.forget_dead_letter(source, letter, target) for letter in letters)
+                await _all(source_store.forget_dead_letter(source, letter) for letter in letters)
+                await _all(store.dead_letter_arrived(source, letter, target) for letter in letters)
 
         await router.run(source.project, name, hand_over, create=True)
     return len(waiting)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import time
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -15,6 +14,7 @@ from twisted.internet.interfaces import IListeningPort
 
 from gateway import __version__, logs
 from gateway.actions.call import Node
+from gateway.catalog_watch import CatalogWatch
 from gateway.embedded.lock import DataFolderError, DataFolderLock
 from gateway.embedded.valkey import STOP_DEADLINE, EmbeddedValkey, EmbeddedValkeyError
 from gateway.http.hosts import ANY, LOOPBACK
@@ -23,6 +23,7 @@ from gateway.http.switch import SwitchFactory
 from gateway.metrics import Metrics
 from gateway.push.hub import Hub
 from gateway.settings import Settings, mask_url
+from gateway.store_opening import StoreOpener, UnfitStore
 from gateway.sweeper import Sweeper
 from gateway.websocket.protocol import SocketFactory
 from protocol.errors import RequestError
@@ -30,16 +31,18 @@ from storage.base import Event
 from storage.catalog.engine import sqlite_url
 from storage.catalog.schema import SchemaError
 from storage.catalog.sql import SQLCatalog
-from storage.redis.events import RedisEvents
+from storage.pools import DEFAULT_POOL
+from storage.redis.changes import CatalogChanges, QueueChanged
 from storage.redis.health import LayoutError
 from storage.redis.store import RedisStore
 from storage.router import Router
+from storage.stores import Stores
 
 STORE_PATIENCE = 10.0
 """Seconds to wait for the store at the start."""
 
-CACHE_AGE = 1.0
-"""Seconds that a route is trusted where other nodes may change the catalog."""
+COMPARE_INTERVAL = 10.0
+"""Seconds until what the node knows of the catalog is compared with it: what was not announced is seen."""
 
 CACHED_ROUTES = 100_000
 """Queues whose route and metadata a node keeps in memory."""
@@ -76,7 +79,15 @@ class Gateway:
         try:
             await self._start()
         except (
-            *(DataFolderError, EmbeddedValkeyError, LayoutError, SchemaError, RequestError, OSError),
+            *(
+                DataFolderError,
+                EmbeddedValkeyError,
+                LayoutError,
+                UnfitStore,
+                SchemaError,
+                RequestError,
+                OSError,
+            ),
             *(CannotListenError, ValueError),  # a port in use; a URL that only its library finds fault with
         ) as error:
             raise StartError(str(error)) from error
@@ -93,30 +104,49 @@ class Gateway:
         # A database of its own nobody else uses: it can be migrated at once.
         await catalog.start(upgrade=settings.catalog_url is None)
         self._at_stop(catalog.stop)
-        store = RedisStore(self._reactor, store_url, settings.request_timeout, settings.min_replicas)
-        self._at_stop(store.stop)
-        await store.start(STORE_PATIENCE)
-        await self._look_at_store(store)
 
         metrics = Metrics()
+        store, stores = await self._open_stores(catalog, store_url, lambda: hub)
+        changes = CatalogChanges(self._reactor, store.client, store_url, settings.request_timeout)
         router = Router(
             catalog,
-            store,
-            # Nobody else changes a catalog in a folder that is locked.
-            max_age=None if settings.catalog_url is None else CACHE_AGE,
+            stores,
             max_entries=CACHED_ROUTES,
             max_bytes=CACHED_BYTES,
-            clock=time.monotonic,
+            announce=lambda project, name: changes.tell(QueueChanged(project, name)),
         )
-        hub = self._make_hub(store, store_url, metrics)
-        sweeper = Sweeper(self._reactor, router, catalog, store, settings.sweep_interval)
+        hub = Hub(self._reactor, router, stores, metrics.pushed)
+        self._at_stop(hub.stop)
+        watch = CatalogWatch(self._reactor, router, stores, COMPARE_INTERVAL)
+        watch.start()
+        self._at_stop(watch.stop)
+        changes.start(watch.changed, watch.compare_soon)
+        self._at_stop(changes.stop)
+        sweeper = Sweeper(self._reactor, router, catalog, settings.sweep_interval)
         sweeper.start()
         self._at_stop(sweeper.stop)
 
         allowed = {ANY} if settings.allow_anonymous else LOOPBACK | {settings.host.lower()}
-        self.node = Node(settings, router, catalog, store, hub, metrics, "", allowed)
+        self.node = Node(settings, router, catalog, stores, hub, changes, metrics, "", allowed)
         self._listen(self.node)
         self._log_start(store_url)
+
+    async def _open_stores(
+        self, catalog: SQLCatalog, url: str, hub: Callable[[], Hub]
+    ) -> tuple[RedisStore, Stores]:
+        """Open the store that the gateway is started with, so that those of other pools can be opened too."""
+
+        def told(incarnation: int, event: Event) -> None:
+            hub().told(incarnation, event)
+
+        def listening(incarnation: int) -> None:
+            hub().listening(incarnation)
+
+        opener = StoreOpener(self._reactor, self._settings, told, listening)
+        store, opened = await opener.open(DEFAULT_POOL, url, STORE_PATIENCE)
+        stores = Stores(opened, catalog, opener.open_for_request)
+        self._at_stop(stores.stop)
+        return store, stores
 
     async def _start_valkey(self) -> str:
         valkey = EmbeddedValkey(self._settings.data_dir, self._settings.fsync, self._reactor)
@@ -128,38 +158,6 @@ class Gateway:
         settings = self._settings
         url = settings.catalog_url or sqlite_url(settings.data_dir / "catalog.sqlite")
         return SQLCatalog(self._reactor, url, timeout=settings.request_timeout)
-
-    async def _look_at_store(self, store: RedisStore) -> None:
-        """Refuse a store that throws messages away, warn of one that may lose them in a crash."""
-        seen = await store.durability()
-        log.info(
-            "store", server=seen.server, role=seen.role, persistence=seen.persistence, eviction=seen.eviction
-        )
-        if seen.eviction not in ("noeviction", "unknown"):
-            raise StartError(
-                f"the store's maxmemory-policy is {seen.eviction}: it would throw messages away when memory "
-                "is full; set it to noeviction"
-            )
-        if seen.persistence != "always":
-            log.warning(
-                "store_may_lose_messages",
-                persistence=seen.persistence,
-                remedy="appendonly yes and appendfsync always, unless a crash may cost the last seconds",
-            )
-
-    def _make_hub(self, store: RedisStore, url: str, metrics: Metrics) -> Hub:
-        def told(incarnation: int, event: Event) -> None:
-            hub.told(incarnation, event)
-
-        def listening(incarnation: int) -> None:
-            hub.listening(incarnation)
-
-        events = RedisEvents(self._reactor, url, self._settings.request_timeout, told, listening)
-        hub = Hub(self._reactor, store, events, metrics.pushed)
-        events.start()
-        self._at_stop(events.stop)
-        self._at_stop(hub.stop)
-        return hub
 
     def _listen(self, node: Node) -> None:
         settings = self._settings

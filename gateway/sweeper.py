@@ -14,7 +14,7 @@ from twisted.internet.task import LoopingCall
 from gateway.dead_letters import deliver
 from gateway.logs import get_logger
 from protocol.errors import RequestError
-from storage.base import Catalog, MessageStore, Queue
+from storage.base import Catalog, Queue
 from storage.errors import StaleQueue
 from storage.router import Router
 
@@ -30,12 +30,9 @@ log = get_logger(__name__)
 class Sweeper:
     """Sweeps up to PER_ROUND queues every `interval` seconds."""
 
-    def __init__(
-        self, reactor: Any, router: Router, catalog: Catalog, store: MessageStore, interval: float
-    ) -> None:
+    def __init__(self, reactor: Any, router: Router, catalog: Catalog, interval: float) -> None:
         self._router = router
         self._catalog = catalog
-        self._store = store
         self._interval = interval
         self._after = -1
         self._loop = LoopingCall(lambda: Deferred.fromCoroutine(self._round()))
@@ -81,9 +78,10 @@ class Sweeper:
 
     async def _put_in_order(self, queue: Queue) -> None:
         try:
-            swept = await self._store.sweep(queue)
+            store = await self._router.store_of(queue)
+            swept = await store.sweep(queue)
             if swept.waiting:
-                delivered = await deliver(self._router, self._store, queue)
+                delivered = await deliver(self._router, store, queue)
                 log.info("dead_letters_delivered", queue=queue.name, count=delivered)
         except StaleQueue:
             await self._router.complete(queue)  # a removal that a crash cut short, or one under way

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 
 class Authenticate(Struct, frozen=True):
@@ -43,9 +43,17 @@ class OperationStatus(Struct, frozen=True, kw_only=True):
     ref: str | None
 
 
+class PoolHealth(Struct, frozen=True, kw_only=True):
+    """Whether a pool's message store can be reached, and what was tried there."""
+
+    storage_reachable: bool
+    operation_status: dict[str, OperationStatus]
+
+
 class HealthReply(Struct, frozen=True, kw_only=True):
-    """What the node can reach, and what it tried."""
+    """What the node can reach, and what it tried. `pools` are those beside the default one."""
 
     storage_reachable: bool
     catalog_reachable: bool
     operation_status: dict[str, OperationStatus]
+    pools: dict[str, PoolHealth] | UnsetType = UNSET

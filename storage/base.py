@@ -9,7 +9,7 @@ only grows, so a message without delay has one number for both.
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
@@ -323,10 +323,13 @@ class MessageStore(Protocol):
         """The first dead letters in the outbox."""
 
     async def deliver_dead_letter(self, source: Queue, waiting: Waiting, target: Queue) -> None:
-        """Put a dead letter into its queue. Once, however often it is called."""
+        """Put a dead letter into its queue, which is in this store. Once, however often it is called."""
 
-    async def forget_dead_letter(self, source: Queue, waiting: Waiting, target: Queue) -> None:
+    async def forget_dead_letter(self, source: Queue, waiting: Waiting) -> None:
         """Take a delivered dead letter out of the outbox."""
+
+    async def dead_letter_arrived(self, source: Queue, waiting: Waiting, target: Queue) -> None:
+        """It has left the outbox: the target need not remember it much longer."""
 
     async def durability(self) -> Durability:
         """Look at the store's persistence and memory policy. Also proves that it answers."""
@@ -357,6 +360,9 @@ class Catalog(PoolCatalog, Protocol):
 
     async def all_queues(self, after: int, limit: int) -> list[Queue]:
         """Up to `limit` queues of all projects by incarnation, above `after`: for housekeeping."""
+
+    async def queue_versions(self, incarnations: Collection[int]) -> dict[int, tuple[int, str]]:
+        """The serials and pools of those queues that are there, by incarnation."""
 
     async def ping(self) -> None:
         """Prove that the catalog answers."""

@@ -1,7 +1,9 @@
 """`Router`: the way from a project and a queue's name to its incarnation, and from there to the store.
 
-Routes are cached, so SQL does not stand in a known queue's way. The store checks the incarnation in each
-script: a route that is old is found out there (`StaleQueue`), looked up again, and tried once more.
+Routes are cached, so SQL does not stand in a known queue's way. A node that changes a route announces it to
+the others, and each compares its routes with the catalog's now and then (`check`). The store checks the
+incarnation in each script: a route that is old all the same is found out there (`StaleQueue`), looked up
+again, and tried once more.
 """
 
 from __future__ import annotations
@@ -10,21 +12,24 @@ import json
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
-
-from twisted.internet.defer import Deferred
-from twisted.python.failure import Failure
 
 from protocol.names import is_queue_name
 from storage.base import Catalog, MessageStore, Queue
 from storage.errors import CatalogUnavailable, NoQueue, StaleQueue, StoreFailed
+from storage.shared_work import SharedWork
+from storage.stores import Stores
 
 T = TypeVar("T")
+Drain = Callable[[MessageStore, Queue], Awaitable[object]]
 _Key = tuple[str, str]
-_LookUp = list[Deferred[Queue | None]]
 
 _ROUTE_ATTEMPTS = 3
 """More are needed only if a queue is deleted that often while one call looks for it."""
+
+_CHECKED_AT_ONCE = 500
+"""Routes that are compared with the catalog by one statement."""
 
 _UPDATE_ATTEMPTS = 10
 """How often others may change a queue's metadata while one call changes them."""
@@ -36,40 +41,34 @@ _DRAIN_ATTEMPTS = 100
 class Router:
     """Finds queues, and runs operations on them.
 
-    :param max_age: seconds that a cached route is trusted; None: until `forget` (one owner of the catalog).
     :param max_entries: how many routes are kept, and
     :param max_bytes: how much encoded metadata with them; the least recently used go first.
-    :param clock: seconds, of any start, that never go back.
+    :param announce: tells the other nodes that a queue has changed: its project and its name. It never fails.
     """
 
     def __init__(
         self,
         catalog: Catalog,
-        store: MessageStore,
+        stores: Stores,
         *,
-        max_age: float | None,
         max_entries: int,
         max_bytes: int,
-        clock: Callable[[], float],
+        announce: Callable[[str, str], Awaitable[None]],
     ) -> None:
         self._catalog = catalog
-        self._store = store
-        self._max_age = max_age
+        self._stores = stores
         self._max_entries = max_entries
         self._max_bytes = max_bytes
-        self._clock = clock
-        self._routes: OrderedDict[_Key, tuple[Queue, float, int]] = OrderedDict()
+        self._announce = announce
+        self._routes: OrderedDict[_Key, tuple[Queue, int]] = OrderedDict()
         self._bytes = 0
-        self._look_ups: dict[_Key, _LookUp] = {}
+        self._look_ups: SharedWork[_Key, Queue | None] = SharedWork()
 
     def cached(self, project: str, name: str) -> Queue | None:
-        """The queue, if its route is cached and young enough."""
+        """The queue, if its route is cached."""
         key = (project, name)
         route = self._routes.get(key)
         if route is None:
-            return None
-        if self._max_age is not None and self._clock() - route[1] >= self._max_age:
-            self._drop(key)
             return None
         self._routes.move_to_end(key)
         return route[0]
@@ -78,7 +77,23 @@ class Router:
         """The queue has changed: ask the catalog when it is needed next."""
         self._drop((project, name))
         # What a look-up under way has read may be old. It is told to those who wait, but not kept.
-        self._look_ups.pop((project, name), None)
+        self._look_ups.forget((project, name))
+
+    async def check(self) -> None:
+        """Forget the routes that the catalog knows differently by now: their announcement was missed.
+
+        Raises CatalogUnavailable; the routes are kept then, since known queues go on without the catalog.
+        """
+        queues = [queue for queue, _ in self._routes.values()]
+        for start in range(0, len(queues), _CHECKED_AT_ONCE):
+            batch = queues[start : start + _CHECKED_AT_ONCE]
+            found = await self._catalog.queue_versions([queue.incarnation for queue in batch])
+            for queue in batch:
+                known = self._routes.get((queue.project, queue.name))
+                if known is None or known[0] is not queue:
+                    continue  # it was read anew meanwhile
+                if found.get(queue.incarnation) != (queue.serial, queue.pool):
+                    self.forget(queue.project, queue.name)
 
     async def find(self, project: str, name: str) -> Queue:
         """The queue.
@@ -90,10 +105,23 @@ class Router:
         if queue is not None:
             return queue
         if is_queue_name(name):
-            queue = await self._look_up((project, name))
+            look_up = partial(self._catalog.get_queue, project, name)
+            queue = await self._look_ups.join((project, name), look_up, self._found)
         if queue is None:
             raise NoQueue
         return queue
+
+    async def find_again(self, queue: Queue) -> Queue | None:
+        """Where a queue is that was not where its route says; None if it is gone. It is in the store then.
+
+        Raises what the catalog and the store raise.
+        """
+        self.forget(queue.project, queue.name)
+        try:
+            found = await self._find_in_store(queue.project, queue.name)
+        except NoQueue:
+            return None
+        return found if found.incarnation == queue.incarnation else None
 
     async def ensure(
         self, project: str, name: str, metadata: Mapping[str, Any] | None = None
@@ -129,17 +157,22 @@ class Router:
         if queue is None:
             queue = (await self.ensure(project, name))[0] if create else await self.find(project, name)
         try:
-            return await operation(self._store, queue)
+            return await operation(await self.store_of(queue), queue)
         except StaleQueue:
             self.forget(project, name)
         queue = (await self.ensure(project, name))[0] if create else await self._find_in_store(project, name)
         try:
-            return await operation(self._store, queue)
+            return await operation(await self.store_of(queue), queue)
         except StaleQueue as error:
             self.forget(project, name)
             raise _removed_meanwhile(name) from error
 
-    async def remove(self, project: str, name: str, drain: Callable[[Queue], Awaitable[object]]) -> None:
+    async def store_of(self, queue: Queue) -> MessageStore:
+        """The store that a queue is in. Raises StoreUnavailable, CatalogUnavailable."""
+        opened = self._stores.opened(queue.pool)
+        return (opened or await self._stores.open(queue.pool)).store
+
+    async def remove(self, project: str, name: str, drain: Drain) -> None:
         """Remove a queue with all that is in it. Nothing happens if there is none.
 
         The store goes first, and keeps a mark that the incarnation was removed: whoever meets that mark lets
@@ -148,14 +181,18 @@ class Router:
 
         :param drain: delivers the dead letters that wait in the queue's outbox.
         """
-        queue = await self._catalog.get_queue(project, name) if is_queue_name(name) else None
-        if queue is None:
-            self.forget(project, name)
-            return
-        if not await self._remove_from_store(queue, drain) and await self.complete(queue):
-            # The store never had it, but somebody may be about to create it there: the mark stops that.
-            await self._remove_from_store(queue, drain)
-        await self._let_go(queue)
+        for _ in range(_ROUTE_ATTEMPTS):
+            queue = await self._catalog.get_queue(project, name) if is_queue_name(name) else None
+            if queue is None:
+                self.forget(project, name)
+                return
+            if await self._remove_from_store(queue, drain):
+                await self._let_go(queue)
+                return
+            # The store never had it, but somebody may be about to create it there: once it is there, it can
+            # be removed. Or it is gone, or elsewhere: then the catalog says so now.
+            await self.complete(queue)
+        raise _removed_meanwhile(name)
 
     async def update(
         self, project: str, name: str, change: Callable[[Mapping[str, Any]], Mapping[str, Any]]
@@ -175,6 +212,7 @@ class Router:
                 updated = await self._catalog.update_queue(queue, metadata)
             finally:  # It may have been updated although the answer was lost.
                 self.forget(project, name)
+                await self._announce(project, name)
             if updated:
                 queue = replace(queue, metadata=metadata, serial=queue.serial + 1)
                 self._keep(queue)
@@ -187,19 +225,20 @@ class Router:
         False: the store has removed it, and now the catalog has too.
         """
         try:
-            await self._store.create(queue)
+            await (await self._stores.open_afresh(queue.pool)).store.create(queue)
         except StaleQueue:
             await self._let_go(queue)
             return False
         return True
 
-    async def _remove_from_store(self, queue: Queue, drain: Callable[[Queue], Awaitable[object]]) -> bool:
+    async def _remove_from_store(self, queue: Queue, drain: Drain) -> bool:
         """False: the store does not have it."""
+        store = await self.store_of(queue)
         try:
             for _ in range(_DRAIN_ATTEMPTS):
-                if await self._store.remove(queue):
+                if await store.remove(queue):
                     return True
-                await drain(queue)
+                await drain(store, queue)
         except StaleQueue:
             return False
         raise StoreFailed(f"The dead letters of queue {queue.name} could not be delivered. Try again.")
@@ -216,12 +255,13 @@ class Router:
             await self._catalog.delete_queue(queue)
         finally:  # It may have been deleted although the answer was lost.
             self.forget(queue.project, queue.name)
+            await self._announce(queue.project, queue.name)
 
     def _keep(self, queue: Queue) -> None:
         key = (queue.project, queue.name)
         self.forget(*key)
         size = len(json.dumps(queue.metadata))
-        self._routes[key] = (queue, self._clock(), size)
+        self._routes[key] = (queue, size)
         self._bytes += size
         while len(self._routes) > self._max_entries or self._bytes > self._max_bytes:
             self._drop(next(iter(self._routes)))
@@ -229,28 +269,11 @@ class Router:
     def _drop(self, key: _Key) -> None:
         route = self._routes.pop(key, None)
         if route is not None:
-            self._bytes -= route[2]
+            self._bytes -= route[1]
 
-    def _look_up(self, key: _Key) -> Deferred[Queue | None]:
-        """Ask the catalog. Those who ask for the same queue meanwhile get the same answer."""
-        answer: Deferred[Queue | None] = Deferred()
-        waiting = self._look_ups.get(key)
-        if waiting is not None:
-            waiting.append(answer)
-            return answer
-        waiting = self._look_ups[key] = [answer]
-
-        def tell(found: Queue | Failure | None) -> None:
-            if self._look_ups.get(key) is waiting:
-                del self._look_ups[key]
-                if isinstance(found, Queue):
-                    self._keep(found)
-            for each in waiting:
-                each.callback(found)
-
-        # Not awaited by any of them: one that is cancelled does not take the answer from the others.
-        Deferred.fromCoroutine(self._catalog.get_queue(*key)).addBoth(tell)
-        return answer
+    def _found(self, queue: Queue | None) -> None:
+        if queue is not None:
+            self._keep(queue)
 
 
 def _removed_meanwhile(name: str) -> StoreFailed:

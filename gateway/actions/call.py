@@ -15,8 +15,10 @@ from gateway.settings import Settings
 from protocol import envelope
 from protocol.codec import Form
 from protocol.envelope import Incoming
-from storage.base import Catalog, MessageStore
+from storage.base import Catalog
+from storage.redis.changes import CatalogChanges
 from storage.router import Router
+from storage.stores import Stores
 
 Answer = tuple[int, Any]
 """What an action returns: the status and the body of the reply."""
@@ -37,8 +39,9 @@ class Node:
     settings: Settings
     router: Router
     catalog: Catalog
-    store: MessageStore
+    stores: Stores
     hub: Hub
+    changes: CatalogChanges
     metrics: Metrics
     notification_url: str
     allowed_hosts: Collection[str]

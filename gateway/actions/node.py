@@ -7,15 +7,18 @@ from collections.abc import Awaitable, Callable
 from time import perf_counter
 from typing import Any
 
+from msgspec import UNSET
+
 from gateway.actions.call import Answer, Call
 from gateway.logs import get_logger
 from protocol.body import Body
 from protocol.codec import Form
 from protocol.errors import RequestError
-from schemas.node import AuthenticateReply, HealthReply, HomeDocReply, OperationStatus
+from schemas.node import AuthenticateReply, HealthReply, HomeDocReply, OperationStatus, PoolHealth
 from schemas.queues import EmptyReply
 from storage.base import MessageStore, NewMessage, Queue
 from storage.errors import StaleQueue
+from storage.pools import DEFAULT_POOL, Pool
 
 HOME = {
     "rel/queues": {"href-template": "/v2/queues{?marker,limit,detailed}"},
@@ -26,6 +29,9 @@ HOME = {
     "rel/subscriptions": {"href-template": "/v2/queues/{queue_name}/subscriptions{?marker,limit}"},
 }
 """What the service offers, by relation."""
+
+MAX_POOLS = 100
+"""Pools that a health check looks at."""
 
 HEALTH = 0
 """The incarnation of the queue that health checks work on: always the same, so that they leave one."""
@@ -44,17 +50,37 @@ async def get_home_doc(_: Call) -> Answer:
 
 
 async def ping_node(call: Call) -> Answer:
-    """The node answers, and so does its store: else 503."""
-    await call.node.store.durability()
+    """The node answers, and so does the store that it was started with: else 503."""
+    await call.node.stores.default.store.durability()
     return 204, EmptyReply()
 
 
 async def check_node_health(call: Call) -> Answer:
-    """Ask the store and the catalog, and go through a queue's life on a queue that nobody else sees."""
-    catalog = (await _try("catalog", call.node.catalog.ping)).succeeded
-    storage = (await _try("storage", call.node.store.durability)).succeeded
-    operations = await _go_through(call.node.store) if storage else {}
-    return 200, HealthReply(storage_reachable=storage, catalog_reachable=catalog, operation_status=operations)
+    """Ask every pool's store and the catalog, and go through a queue's life on one that nobody else sees."""
+    pools: list[Pool] = []
+
+    async def read_pools() -> None:
+        pools.extend(await call.node.catalog.list_pools("", MAX_POOLS))
+
+    catalog = (await _try("catalog", read_pools)).succeeded
+    default = await _look_at_pool(call, DEFAULT_POOL)
+    others = {pool.name: await _look_at_pool(call, pool.name) for pool in pools if pool.name != DEFAULT_POOL}
+    return 200, HealthReply(
+        storage_reachable=default.storage_reachable,
+        catalog_reachable=catalog,
+        operation_status=default.operation_status,
+        pools=others or UNSET,
+    )
+
+
+async def _look_at_pool(call: Call, name: str) -> PoolHealth:
+    async def reach() -> None:
+        await (await call.node.stores.open(name)).store.durability()
+
+    reachable = (await _try("storage", reach)).succeeded
+    opened = call.node.stores.opened(name)
+    operations = await _go_through(opened.store) if reachable and opened is not None else {}
+    return PoolHealth(storage_reachable=reachable, operation_status=operations)
 
 
 async def _go_through(store: MessageStore) -> dict[str, OperationStatus]:

@@ -63,8 +63,8 @@ async def queue_delete(call: Call) -> Answer:
     """Remove a queue with all that is in it; nothing happens if it is missing."""
     name = call.body.queue_name
 
-    async def drain(queue: Queue) -> None:
-        await deliver(call.router, call.node.store, queue)
+    async def drain(store: MessageStore, queue: Queue) -> None:
+        await deliver(call.router, store, queue)
 
     await call.router.remove(call.project, name, drain)
     return 204, f"Queue {name} removed."

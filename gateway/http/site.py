@@ -141,7 +141,7 @@ class _Ready(_Page):
         found: dict[str, Any] = {}
         ready = not self._node.draining
         try:
-            seen = await self._node.store.durability()
+            seen = await self._node.stores.default.store.durability()
             found["store"] = {
                 "status": "ok",
                 "server": seen.server,

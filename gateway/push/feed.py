@@ -7,7 +7,7 @@ socket is slow: they fall behind, cost nothing meanwhile, and read from the queu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,8 +20,9 @@ from gateway.push.subscriber import Subscriber
 from protocol.body import Form
 from protocol.envelope import notification
 from protocol.errors import RequestError
-from storage.base import Announced, Due, Ended, Event, Message, MessageStore, Queue, Start
+from storage.base import Announced, Due, Ended, Event, Message, Queue, Start
 from storage.errors import StaleQueue
+from storage.stores import OpenStore
 
 PAGE = 100
 """Messages read from the queue at a time."""
@@ -40,22 +41,25 @@ log = get_logger(__name__)
 class Feed:
     """One queue's subscribers on this node.
 
-    `on_pushed` is told how many notifications were sent, `on_removed` which subscription has ended.
+    `on_pushed` is told how many notifications were sent, `on_removed` which subscription has ended; `find`
+    is asked where the queue is when it is not where it was.
     """
 
     def __init__(
         self,
         reactor: Any,
-        store: MessageStore,
         queue: Queue,
+        opened: OpenStore,
         on_pushed: Callable[[int], None],
         on_removed: Callable[[Feed, Subscriber], None],
+        find: Callable[[Feed], Awaitable[tuple[Queue, OpenStore] | None]],
     ) -> None:
         self._reactor = reactor
-        self._store = store
         self.queue = queue
+        self._opened = opened
         self._on_pushed = on_pushed
         self._on_removed = on_removed
+        self._find = find
         self.subscribers: dict[int, Subscriber] = {}
         self._subscribing = 0
         self._ended: set[int] = set()
@@ -66,8 +70,10 @@ class Feed:
         self._reading = False
         self._read_again = False
         self._closed = False
+        self._looking = False
         self._timers: dict[str | int, IDelayedCall] = {}
         self._ready: list[Deferred[Failure | None]] = []
+        opened.events.listen(queue)
 
     # Life
 
@@ -92,15 +98,25 @@ class Feed:
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
+        self._opened.events.leave(self.queue)
+
+    def move(self, queue: Queue, opened: OpenStore) -> None:
+        """The queue is here now, in another pool than before; its positions are the same."""
+        if opened is not self._opened:
+            self._opened.events.leave(self.queue)
+            self.queue, self._opened = queue, opened
+            opened.events.listen(queue)
 
     def listening(self) -> None:
         """The node listens (again): whatever was announced before was missed."""
         self._spawn("position", self._find_position)
         if self.subscribers:
             self._spawn("subscribers", self._check_subscribers)
+        for sequence in list(self._behind):
+            self.resume(self.subscribers[sequence])
 
     async def _find_position(self) -> None:
-        swept = await self._store.sweep(self.queue)
+        swept = await self._opened.store.sweep(self.queue)
         if self._position is None:
             self._position = swept.visible
             self._tell_ready(None)
@@ -110,7 +126,7 @@ class Feed:
 
     async def _check_subscribers(self) -> None:
         for sequence in list(self.subscribers):
-            if await self._store.get_subscription(self.queue, sequence) is None:
+            if await self._opened.store.get_subscription(self.queue, sequence) is None:
                 self.remove(sequence)
 
     def _tell_ready(self, outcome: Failure | None) -> None:
@@ -156,7 +172,7 @@ class Feed:
             self._after("due", max(seconds, 0.001), self._wake)
 
     async def _wake(self) -> None:
-        self._wake_in((await self._store.sweep(self.queue)).due_in)
+        self._wake_in((await self._opened.store.sweep(self.queue)).due_in)
 
     # Reading what was missed
 
@@ -175,7 +191,7 @@ class Feed:
             while self._read_again and not self._closed:
                 self._read_again = False
                 target = self._target
-                page = await self._store.list_messages(
+                page = await self._opened.store.list_messages(
                     self.queue, Start(self._position), PAGE, include_claimed=True
                 )
                 if page.messages:
@@ -256,7 +272,7 @@ class Feed:
             while subscriber.sequence in self._behind and not self._closed:
                 assert self._position is not None
                 target = self._position
-                page = await self._store.list_messages(
+                page = await self._opened.store.list_messages(
                     self.queue, Start(subscriber.position), size, include_claimed=True
                 )
                 for message in page.messages:
@@ -274,6 +290,24 @@ class Feed:
         finally:
             subscriber.reading = False
 
+    # Where the queue is
+
+    def _look_for_queue(self) -> None:
+        if not self._looking:
+            self._looking = True
+            self._spawn("find", self._follow)
+
+    async def _follow(self) -> None:
+        found = await self._find(self)
+        self._looking = False
+        if found is None:  # gone, and its subscriptions with it
+            self._tell_ready(Failure(StaleQueue()))
+            self.told(Ended(None, max(self.subscribers, default=0)))
+        elif found[1] is self._opened:  # it was gone for a moment, and subscriptions may be
+            self.listening()
+        else:
+            self.move(*found)
+
     # Tasks
 
     def _spawn(self, role: str | int, task: Task) -> None:
@@ -281,9 +315,8 @@ class Feed:
             Deferred.fromCoroutine(task()).addErrback(self._failed, role, task)
 
     def _failed(self, failure: Failure, role: str | int, task: Task) -> None:
-        if failure.check(StaleQueue):  # the queue is gone: so are its subscriptions
-            self._tell_ready(failure)
-            self.told(Ended(None, max(self.subscribers, default=0)))
+        if failure.check(StaleQueue):  # the queue is gone, or elsewhere
+            self._look_for_queue()
             return
         if not failure.check(RequestError):
             log.error("push_failed", queue=self.queue.name, failure=failure.getTraceback())

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol
+from functools import partial
+from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList, TimeoutError
 
@@ -13,7 +14,9 @@ from gateway.push.subscriber import Sink, Subscriber
 from protocol.body import Form
 from protocol.errors import RequestError
 from storage.base import Event, MessageStore, Queue
-from storage.errors import OutcomeUnknown, StaleQueue, StoreUnavailable, TooFewReplicas
+from storage.errors import NoQueue, OutcomeUnknown, StoreUnavailable, TooFewReplicas
+from storage.router import Router
+from storage.stores import OpenStore, Stores
 
 READY = 5.0
 """Seconds until a new feed has to know where its queue stands."""
@@ -21,25 +24,15 @@ READY = 5.0
 log = get_logger(__name__)
 
 
-class Announcements(Protocol):
-    """Where the store's announcements come from."""
-
-    def listen(self, queue: Queue) -> None:
-        """Hear of a queue from now on."""
-
-    def leave(self, queue: Queue) -> None:
-        """Hear of a queue no more."""
-
-
 class Hub:
     """Feeds by queue, subscriptions by socket. `on_pushed` is told how many notifications were sent."""
 
     def __init__(
-        self, reactor: Any, store: MessageStore, events: Announcements, on_pushed: Callable[[int], None]
+        self, reactor: Any, router: Router, stores: Stores, on_pushed: Callable[[int], None]
     ) -> None:
         self._reactor = reactor
-        self._store = store
-        self._events = events
+        self._router = router
+        self._stores = stores
         self._on_pushed = on_pushed
         self._feeds: dict[int, Feed] = {}
         self._sinks: dict[Sink, dict[int, Feed]] = {}
@@ -64,11 +57,13 @@ class Hub:
 
         Raises what the store raises, StoreUnavailable if the store's announcements cannot be heard.
         """
+        opened = await self._stores.open(queue.pool)
         feed = self._feeds.get(queue.incarnation)
         if feed is None:
-            feed = Feed(self._reactor, self._store, queue, self._on_pushed, self._removed)
+            feed = Feed(self._reactor, queue, opened, self._on_pushed, self._removed, self._find)
             self._feeds[queue.incarnation] = feed
-            self._events.listen(queue)
+        else:
+            feed.move(queue, opened)  # if the route has changed, and the feed has not heard of it yet
         try:
             with feed.subscribing():
                 try:
@@ -77,7 +72,7 @@ class Hub:
                     raise StoreUnavailable(
                         "The message store does not announce messages at the moment."
                     ) from None
-                sequence = await self._make(queue, subscriber, ttl, options)
+                sequence = await self._make(opened.store, queue, subscriber, ttl, options)
                 if sequence is not None and feed.add(Subscriber(sink, sequence, form)):
                     self._sinks.setdefault(sink, {})[sequence] = feed
         finally:
@@ -86,13 +81,20 @@ class Hub:
             self.closed(sink)
         return sequence
 
-    async def _make(self, queue: Queue, subscriber: str, ttl: int, options: Mapping[str, Any]) -> int | None:
+    async def _make(
+        self, store: MessageStore, queue: Queue, subscriber: str, ttl: int, options: Mapping[str, Any]
+    ) -> int | None:
         try:
-            return await self._store.subscribe(queue, subscriber, ttl, options, confirmed=False)
+            return await store.subscribe(queue, subscriber, ttl, options, confirmed=False)
         except (OutcomeUnknown, TooFewReplicas):
             # It may stand in the store, where the client's next try would find it and be refused.
-            await self._end(queue, self._store.unsubscribe_subscriber(queue, subscriber))
+            await self._end(queue, lambda store, queue: store.unsubscribe_subscriber(queue, subscriber))
             raise
+
+    async def _find(self, feed: Feed) -> tuple[Queue, OpenStore] | None:
+        """Where a feed's queue is now; None if it is gone. Raises what the catalog and the store raise."""
+        queue = await self._router.find_again(feed.queue)
+        return None if queue is None else (queue, await self._stores.open(queue.pool))
 
     def writable(self, sink: Sink) -> None:
         """A slow socket takes more."""
@@ -105,18 +107,22 @@ class Hub:
         """A socket has closed: its subscriptions end (protocol.md section 4)."""
         for sequence, feed in self._sinks.pop(sink, {}).items():
             feed.remove(sequence)
-            ended = self._end(feed.queue, self._store.unsubscribe(feed.queue, sequence))
-            ending: Deferred[None] = Deferred.fromCoroutine(ended)
+            end = partial(_unsubscribe, sequence=sequence)
+            ending: Deferred[None] = Deferred.fromCoroutine(self._end(feed.queue, end))
             self._ending.add(ending)
             ending.addBoth(self._ended, ending)
 
     def _ended(self, _: object, ending: Deferred[None]) -> None:
         self._ending.discard(ending)
 
-    async def _end(self, queue: Queue, end: Awaitable[None]) -> None:
+    async def _end(self, queue: Queue, end: Callable[[MessageStore, Queue], Awaitable[None]]) -> None:
+        async def end_here(store: MessageStore, found: Queue) -> None:
+            if found.incarnation == queue.incarnation:
+                await end(store, found)
+
         try:
-            await end
-        except StaleQueue:
+            await self._router.run(queue.project, queue.name, end_here)
+        except NoQueue:
             pass  # the queue went first, and its subscriptions with it
         except RequestError as error:
             # Its ttl ends it later; until then it is listed, and pushes to nobody.
@@ -130,7 +136,6 @@ class Hub:
         if not feed.used and self._feeds.get(feed.queue.incarnation) is feed:
             del self._feeds[feed.queue.incarnation]
             feed.close()
-            self._events.leave(feed.queue)
 
     async def stop(self) -> None:
         """End all that is under way. The sockets are closed by now."""
@@ -138,3 +143,7 @@ class Hub:
         for feed in list(self._feeds.values()):
             feed.close()
         self._feeds.clear()
+
+
+async def _unsubscribe(store: MessageStore, queue: Queue, sequence: int) -> None:
+    await store.unsubscribe(queue, sequence)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from oslo_db.exception import DBDuplicateEntry, DBReferenceError
@@ -71,6 +71,15 @@ def fetch(
     """Up to `limit` queues for which all conditions hold, in order."""
     statement = select(queues).where(*conditions).order_by(order).limit(limit)
     return transactions.read(lambda connection: [_queue(row) for row in connection.execute(statement)])
+
+
+def versions(transactions: Transactions, incarnations: Collection[int]) -> dict[int, tuple[int, str]]:
+    """The serial and the pool of each that is there, by incarnation."""
+    columns = select(queues.c.incarnation, queues.c.serial, queues.c.pool)
+    statement = columns.where(queues.c.incarnation.in_(incarnations))
+    return transactions.read(
+        lambda connection: {row.incarnation: (row.serial, row.pool) for row in connection.execute(statement)}
+    )
 
 
 def _insert(transactions: Transactions, queue: Queue, text: str) -> None:

@@ -137,6 +137,10 @@ class SQLCatalog:
             lambda transactions: queues.fetch(transactions, key > after, order=key, limit=limit)
         )
 
+    async def queue_versions(self, incarnations: Collection[int]) -> dict[int, tuple[int, str]]:
+        """The serials and pools of those queues that are there, by incarnation."""
+        return await self._run(lambda transactions: queues.versions(transactions, incarnations))
+
     async def create_pool(self, pool: Pool) -> None:
         """Add a pool. NameTaken; UnknownFlavor if it is to belong to one that does not exist."""
         await self._run(lambda transactions: pools.create(transactions, pool))

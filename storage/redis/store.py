@@ -303,8 +303,10 @@ class RedisStore:
             scripts.DELIVER, target, message_id, lives, waiting.expires, record, repeatable=True
         )
 
-    async def forget_dead_letter(self, source: Queue, waiting: Waiting, target: Queue) -> None:
+    async def forget_dead_letter(self, source: Queue, waiting: Waiting) -> None:
         await self.scripts.run(scripts.OUTBOX_FORGET, source, waiting.entry, repeatable=True)
+
+    async def dead_letter_arrived(self, source: Queue, waiting: Waiting, target: Queue) -> None:
         message_id = _id_bytes(waiting.sequence, source)
         await self.scripts.run(scripts.ARRIVED, target, message_id, repeatable=True)
 

@@ -57,7 +57,7 @@ def time_machine(tmp_path: Path, valkey: Server) -> Iterator[TimeMachine]:
     try:
         run(gateway.start)
         assert gateway.node is not None
-        store = gateway.node.store
+        store = gateway.node.stores.default.store
         assert isinstance(store, RedisStore)
         yield TimeMachine(gateway.url, store)
     finally:

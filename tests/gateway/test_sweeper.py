@@ -17,6 +17,7 @@ from storage.redis.runner import head_key
 from storage.redis.store import RedisStore
 from storage.router import Router
 from tests.support.reactor import eventually, reactor, run
+from tests.support.routing import new_router
 from tests.support.servers import Server
 from tests.support.store import ALICE, SECOND, new_claim, text
 
@@ -55,8 +56,8 @@ class Swept:
 def swept(tmp_path: Path, valkey: Server) -> Iterator[Swept]:
     store = RedisStore(reactor, valkey.url, 5)
     catalog = BrokenCatalog(reactor, sqlite_url(tmp_path / "catalog.sqlite"))
-    router = Router(catalog, store, max_age=None, max_entries=100, max_bytes=1_000_000, clock=reactor.seconds)
-    sweeper = Sweeper(reactor, router, catalog, store, INTERVAL)
+    router = new_router(catalog, store)
+    sweeper = Sweeper(reactor, router, catalog, INTERVAL)
     run(store.start, 5)
     run(catalog.start, upgrade=True)
     queue, _ = run(router.ensure, "project", "jobs")

@@ -253,7 +253,8 @@ class StoreMachine(RuleBasedStateMachine):
                 run(live.store.deliver_dead_letter, live.queue, letter, self.dead_queue.queue)
                 self.dead.deliver(expected, Origin("jobs", live.message_id(moved.sequence)))
             if forget:
-                run(live.store.forget_dead_letter, live.queue, letter, self.dead_queue.queue)
+                run(live.store.forget_dead_letter, live.queue, letter)
+                run(live.store.dead_letter_arrived, live.queue, letter, self.dead_queue.queue)
                 self.jobs.stats()
                 self.dead.stats()
         if forget:

@@ -10,6 +10,7 @@ import pytest
 from twisted.internet.defer import CancelledError, Deferred
 
 from protocol.body import Body, Form
+from storage import router as router_module
 from storage.base import DeadLetter, MessageStore, NewMessage, Queue, Stats
 from storage.catalog.engine import sqlite_url
 from storage.catalog.sql import SQLCatalog
@@ -18,6 +19,7 @@ from storage.pools import DEFAULT_POOL
 from storage.redis.store import RedisStore
 from storage.router import Router
 from tests.support.reactor import eventually, reactor, run
+from tests.support.routing import new_router
 from tests.support.servers import Server
 
 CLIENT = bytes(16)
@@ -46,13 +48,6 @@ class WatchedCatalog(SQLCatalog):
         return answer
 
 
-class Clock:
-    now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
 @pytest.fixture
 def catalog(tmp_path: Path) -> Iterator[WatchedCatalog]:
     catalog = WatchedCatalog(reactor, sqlite_url(tmp_path / "catalog.sqlite"))
@@ -70,19 +65,14 @@ def store(valkey: Server) -> Iterator[RedisStore]:
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def router(catalog: SQLCatalog, store: RedisStore) -> Router:
+    return new_router(catalog, store)
 
 
 @pytest.fixture
-def router(catalog: SQLCatalog, store: RedisStore, clock: Clock) -> Router:
-    return Router(catalog, store, max_age=None, max_entries=100, max_bytes=1_000_000, clock=clock)
-
-
-@pytest.fixture
-def other_node(catalog: SQLCatalog, store: RedisStore, clock: Clock) -> Router:
+def other_node(catalog: SQLCatalog, store: RedisStore) -> Router:
     """A router with a cache of its own on the same catalog and store."""
-    return Router(catalog, store, max_age=None, max_entries=100, max_bytes=1_000_000, clock=clock)
+    return new_router(catalog, store)
 
 
 async def free(store: MessageStore, queue: Queue) -> int:
@@ -96,7 +86,7 @@ async def post(store: MessageStore, queue: Queue) -> int:
     return queue.incarnation
 
 
-async def no_dead_letters(_queue: Queue) -> None:
+async def no_dead_letters(_store: MessageStore, _queue: Queue) -> None:
     raise AssertionError("there are none")
 
 
@@ -196,23 +186,62 @@ def test_a_known_queue_is_served_while_sql_is_down(router: Router, catalog: Watc
 # The cache
 
 
-def test_a_route_is_trusted_for_its_time(
-    catalog: WatchedCatalog, store: RedisStore, clock: Clock, other_node: Router
-) -> None:
-    router = Router(catalog, store, max_age=10.0, max_entries=100, max_bytes=1_000_000, clock=clock)
+def test_a_route_that_others_changed_is_found_out_by_comparing(router: Router, other_node: Router) -> None:
     queue = ensure(router)
-    clock.now += 9.9
-    assert router.cached("p", "q") == queue
+    same = ensure(router, "same")
     run(other_node.update, "p", "q", lambda _: {"a": 1})
-    clock.now += 0.1
+    assert router.cached("p", "q") == queue
+    run(router.check)
     assert router.cached("p", "q") is None
+    assert router.cached("p", "same") == same
     assert run(router.find, "p", "q").metadata == {"a": 1}
 
 
-def test_the_route_that_was_not_used_longest_goes_first(
-    catalog: WatchedCatalog, store: RedisStore, clock: Clock
+def test_a_removed_queue_is_found_out_by_comparing(router: Router, other_node: Router) -> None:
+    ensure(router)
+    run(other_node.remove, "p", "q", no_dead_letters)
+    run(router.check)
+    assert router.cached("p", "q") is None
+
+
+def test_many_routes_are_compared_in_slices(
+    catalog: WatchedCatalog, store: RedisStore, other_node: Router, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    router = Router(catalog, store, max_age=None, max_entries=2, max_bytes=1_000_000, clock=clock)
+    monkeypatch.setattr(router_module, "_CHECKED_AT_ONCE", 3)
+    router = new_router(catalog, store)
+    names = [f"q{number}" for number in range(10)]
+    for name in names:
+        ensure(router, name)
+    run(other_node.update, "p", "q9", lambda _: {"a": 1})
+    run(router.check)
+    assert [name for name in names if router.cached("p", name) is None] == ["q9"]
+
+
+def test_routes_are_kept_when_the_catalog_cannot_be_asked(router: Router, catalog: WatchedCatalog) -> None:
+    queue = ensure(router)
+    run(catalog.stop)
+    with pytest.raises(CatalogUnavailable):
+        run(router.check)
+    assert router.cached("p", "q") == queue
+
+
+def test_every_change_is_announced(catalog: WatchedCatalog, store: RedisStore) -> None:
+    told = []
+
+    async def announce(project: str, name: str) -> None:
+        told.append((project, name))
+
+    router = new_router(catalog, store, announce=announce)
+    ensure(router)
+    assert told == []
+    run(router.update, "p", "q", lambda _: {"a": 1})
+    assert told == [("p", "q")]
+    run(router.remove, "p", "q", no_dead_letters)
+    assert told == [("p", "q")] * 2
+
+
+def test_the_route_that_was_not_used_longest_goes_first(catalog: WatchedCatalog, store: RedisStore) -> None:
+    router = new_router(catalog, store, max_entries=2)
     ensure(router, "a")
     ensure(router, "b")
     assert router.cached("p", "a")
@@ -440,10 +469,10 @@ def test_dead_letters_leave_before_the_queue_is_removed(router: Router, store: R
     queue, target = ensure(router), ensure(router, "dead")
     give_dead_letters(store, queue)
 
-    async def drain(source: Queue) -> None:
+    async def drain(store: MessageStore, source: Queue) -> None:
         for waiting in await store.waiting_dead_letters(source, 10):
             await store.deliver_dead_letter(source, waiting, target)
-            await store.forget_dead_letter(source, waiting, target)
+            await store.forget_dead_letter(source, waiting)
 
     run(router.remove, "p", "q", drain)
     assert run(router.run, "p", "dead", free) == 1
@@ -455,7 +484,7 @@ def test_dead_letters_that_stay_stop_the_removal(router: Router, store: RedisSto
     queue = ensure(router)
     give_dead_letters(store, queue)
 
-    async def drain(_: Queue) -> None:
+    async def drain(_store: MessageStore, _queue: Queue) -> None:
         pass
 
     with pytest.raises(StoreFailed, match="dead letters"):
@@ -530,10 +559,8 @@ def test_an_update_without_an_answer_is_not_hidden_by_the_cache(
     assert run(router.find, "p", "q").metadata == {"a": 1}
 
 
-def test_large_metadata_take_the_place_of_others(
-    catalog: WatchedCatalog, store: RedisStore, clock: Clock
-) -> None:
-    router = Router(catalog, store, max_age=None, max_entries=100, max_bytes=2500, clock=clock)
+def test_large_metadata_take_the_place_of_others(catalog: WatchedCatalog, store: RedisStore) -> None:
+    router = new_router(catalog, store, max_bytes=2500)
     for name in ("one", "two", "three"):
         run(router.ensure, "p", name, {"text": "x" * 1000})
     assert router.cached("p", "one") is None

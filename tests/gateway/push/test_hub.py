@@ -15,10 +15,13 @@ from gateway.push import hub as hub_module
 from gateway.push.hub import Hub
 from protocol.body import Form
 from storage.base import Event, NewMessage, Queue
+from storage.catalog.engine import sqlite_url
+from storage.catalog.sql import SQLCatalog
 from storage.errors import OutcomeUnknown, StaleQueue, StoreUnavailable
 from storage.redis.events import RedisEvents
 from storage.redis.store import RedisStore
 from tests.support.reactor import eventually, reactor, run
+from tests.support.routing import new_router, only
 from tests.support.servers import Server, start_valkey
 from tests.support.store import ALICE, SECOND, new_queue, text
 
@@ -45,13 +48,15 @@ class Socket:
 class Node:
     """A hub on a real store, and one queue."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: Server, folder: Path) -> None:
         self.store = RedisStore(reactor, server.url, 5)
+        self.catalog = SQLCatalog(reactor, sqlite_url(folder / "catalog.sqlite"))
         self.pushed = 0
         self.deaf = False
         self.events = RedisEvents(reactor, server.url, 5, self._told, self._listening)
-        self.hub = Hub(reactor, self.store, self.events, self._count)
-        self.queue = new_queue()
+        stores = only(self.store, self.catalog, self.events)
+        self.router = new_router(self.catalog, stores)
+        self.hub = Hub(reactor, self.router, stores, self._count)
 
     def _told(self, incarnation: int, event: Event) -> None:
         if not self.deaf:
@@ -64,14 +69,19 @@ class Node:
         self.pushed += pushed
 
     async def start(self) -> None:
+        await self.catalog.start(upgrade=True)
         await self.store.start(5)
-        await self.store.create(self.queue)
+        self.queue = await self.new_queue("jobs")
         self.events.start()
 
     async def stop(self) -> None:
         await self.hub.stop()
         await self.events.stop()
         await self.store.stop()
+        await self.catalog.stop()
+
+    async def new_queue(self, name: str) -> Queue:
+        return (await self.router.ensure("project", name))[0]
 
     async def subscribe(self, socket: Socket, queue: Queue | None = None, ttl: int = 3600) -> int | None:
         return await self.hub.subscribe(
@@ -85,8 +95,8 @@ class Node:
 
 
 @pytest.fixture
-def node(valkey: Server) -> Iterator[Node]:
-    node = Node(valkey)
+def node(valkey: Server, tmp_path: Path) -> Iterator[Node]:
+    node = Node(valkey, tmp_path)
     run(node.start)
     yield node
     run(node.stop)
@@ -192,8 +202,7 @@ def test_a_subscription_that_ended_gets_nothing_more(node: Node, end: str) -> No
             await store.purge(queue, messages=False, subscriptions=True)
         elif end == "remove":
             await store.remove(queue)
-            node.queue = new_queue()
-            await store.create(node.queue)
+            node.queue = await node.new_queue("other")
         elif end == "expiry":
             store.scripts.clock_offset = 61 * SECOND
         else:
@@ -264,7 +273,7 @@ def test_without_announcements_nobody_can_subscribe(node: Node, monkeypatch: pyt
 def test_a_store_that_is_away_ends_no_feed(tmp_path: Path) -> None:
     socket = Socket()
     server = start_valkey(tmp_path / "store", appendonly="yes", appendfsync="always")
-    node = Node(server)
+    node = Node(server, tmp_path)
 
     async def scenario() -> None:
         await node.subscribe(socket)

@@ -33,7 +33,8 @@ def deliver(jobs: LiveQueue, letter: Waiting, dead: LiveQueue) -> None:
 
 
 def forget(jobs: LiveQueue, letter: Waiting, dead: LiveQueue) -> None:
-    run(jobs.store.forget_dead_letter, jobs.queue, letter, dead.queue)
+    run(jobs.store.forget_dead_letter, jobs.queue, letter)
+    run(jobs.store.dead_letter_arrived, jobs.queue, letter, dead.queue)
 
 
 def killed(jobs: LiveQueue, rule: DeadLetter) -> Waiting:
@@ -154,7 +155,8 @@ def test_it_is_delivered_once_however_often_and_by_whom(
         async def node(by: RedisStore) -> None:
             for letter in letters:
                 await by.deliver_dead_letter(jobs.queue, letter, dead.queue)
-                await by.forget_dead_letter(jobs.queue, letter, dead.queue)
+                await by.forget_dead_letter(jobs.queue, letter)
+                await by.dead_letter_arrived(jobs.queue, letter, dead.queue)
 
         def at_once() -> Deferred[list[None]]:
             return gatherResults([Deferred.fromCoroutine(node(by)) for by in (jobs.store, other) * 2])

@@ -39,7 +39,8 @@ CALLS: dict[str, Callable[[RedisStore, Queue], Awaitable[Any]]] = {
     "unsubscribe": lambda s, q: s.unsubscribe(q, 1),
     "waiting_dead_letters": lambda s, q: s.waiting_dead_letters(q, 1),
     "deliver_dead_letter": lambda s, q: s.deliver_dead_letter(q, LETTER, q),
-    "forget_dead_letter": lambda s, q: s.forget_dead_letter(q, LETTER, q),
+    "forget_dead_letter": lambda s, q: s.forget_dead_letter(q, LETTER),
+    "dead_letter_arrived": lambda s, q: s.dead_letter_arrived(q, LETTER, q),
 }
 """Every method that works on a queue, but `create`."""
 
@@ -109,7 +110,7 @@ def test_a_queue_with_dead_letters_is_not_removed(jobs: LiveQueue, store_server:
     target = LiveQueue(jobs.store, "dead")
     (letter,) = run(jobs.store.waiting_dead_letters, jobs.queue, 10)
     run(jobs.store.deliver_dead_letter, jobs.queue, letter, target.queue)
-    run(jobs.store.forget_dead_letter, jobs.queue, letter, target.queue)
+    run(jobs.store.forget_dead_letter, jobs.queue, letter)
     assert run(jobs.store.remove, jobs.queue) is True
     assert jobs.keys(store_server.client()) == {"head"}
     assert target.bodies() == ["dies"]

@@ -52,7 +52,8 @@ def everything(store: RedisStore) -> list[LiveQueue]:
     jobs.claim(limit=20, dead_letter=DeadLetter(0, "dead", None))
     (letter, *_) = run(store.waiting_dead_letters, jobs.queue, 10)
     run(store.deliver_dead_letter, jobs.queue, letter, dead.queue)
-    run(store.forget_dead_letter, jobs.queue, letter, dead.queue)
+    run(store.forget_dead_letter, jobs.queue, letter)
+    run(store.dead_letter_arrived, jobs.queue, letter, dead.queue)
     for name in ("http://here", "http://there"):
         number = run(store.subscribe, jobs.queue, name, 60, {}, confirmed=True)
         assert number is not None

@@ -99,7 +99,8 @@ def test_dead_letters_go_to_a_queue_in_another_slot(there: RedisStore) -> None:
         (waiting,) = run(there.waiting_dead_letters, jobs.queue, 10)
         for _ in range(2):
             run(there.deliver_dead_letter, jobs.queue, waiting, dead.queue)
-        run(there.forget_dead_letter, jobs.queue, waiting, dead.queue)
+        run(there.forget_dead_letter, jobs.queue, waiting)
+        run(there.dead_letter_arrived, jobs.queue, waiting, dead.queue)
         assert dead.bodies() == ["bad"]
         assert run(there.waiting_dead_letters, jobs.queue, 10) == []
 
