@@ -114,7 +114,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--calls", type=int, default=1000)
-    parser.add_argument("--catalog-url", help="a database whose schema is there (zaqar-gateway catalog upgrade)")
+    parser.add_argument(
+        "--catalog-url", help="a database whose schema is there (zaqar-gateway catalog upgrade)"
+    )
     parser.add_argument("--redis-url")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
