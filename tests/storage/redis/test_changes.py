@@ -48,7 +48,7 @@ def nodes(store_server: Server) -> Iterator[list[Node]]:
 
 
 def test_all_but_the_one_that_tells_hear_of_it(nodes: list[Node]) -> None:
-    told = [QueueChanged("p", "q"), PoolsChanged(), QueueChanged("pröjekt", "a.b")]
+    told: list[Change] = [QueueChanged("p", "q"), PoolsChanged(), QueueChanged("pröjekt", "a.b")]
 
     async def scenario() -> None:
         for change in told:
