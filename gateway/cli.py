@@ -68,7 +68,7 @@ def _catalog(settings: Settings, given: Mapping[str, Any]) -> int:
     from gateway.catalog_command import CatalogCommandError, run  # noqa: PLC0415
 
     try:
-        return run(settings, given["step"], given.get("revision"))
+        return run(settings, given["step"], given.get("revision"), given.get("source"))
     except CatalogCommandError as error:
         sys.stderr.write(_error_line(str(error)))
         return 1
@@ -106,6 +106,14 @@ def _parser() -> _Parser:
     ):
         step = _add_command(steps, name, about)
         step.add_argument("--revision", metavar="REVISION", help=f"where to go; default: {default}")
+    step = _add_command(steps, "copy", "copy another catalog into this one, which has to be empty")
+    step.add_argument(
+        "--from",
+        dest="source",
+        metavar="SOURCE",
+        required=True,
+        help="the data folder of a gateway that does not run, or the URL of a database",
+    )
     return parser
 
 

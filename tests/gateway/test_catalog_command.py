@@ -9,6 +9,7 @@ import pytest
 
 from gateway.cli import main
 from gateway.embedded.lock import DataFolderLock
+from tests.support.client import Client
 from tests.support.databases import DatabaseServer
 from tests.support.gateway import start_gateway
 
@@ -112,3 +113,26 @@ def test_serve_migrates_only_its_own_catalog(
         assert command(capsys, "upgrade", "--catalog-url", url)[0] == 0
         with start_gateway(tmp_path, "--catalog-url", url) as gateway:
             assert gateway.events[-1]["event"] == "listening"
+
+
+def test_the_embedded_catalog_is_copied_to_a_server(
+    database_server: DatabaseServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "data"
+    with start_gateway(folder) as gateway, Client(gateway.url, project="p") as client:
+        assert client.request("queue_create", {"queue_name": "q", "metadata": {"a": 1}}).status == 201
+        with database_server.database() as url:
+            assert command(capsys, "upgrade", "--catalog-url", url)[0] == 0
+            code, _, err = command(capsys, "copy", "--from", str(folder), "--catalog-url", url)
+            assert (code, "another gateway" in err) == (1, True)
+    with database_server.database() as url:
+        assert command(capsys, "upgrade", "--catalog-url", url)[0] == 0
+        copied = command(capsys, "copy", "--from", str(folder), "--catalog-url", url)
+        assert copied == (0, "copied: 1 queue\n", "")
+        with (
+            start_gateway(folder, "--catalog-url", url) as gateway,
+            Client(gateway.url, project="p") as client,
+        ):
+            assert client.request("queue_get", {"queue_name": "q"}).body == {"a": 1}
+        code, _, err = command(capsys, "copy", "--from", str(tmp_path), "--catalog-url", url)
+        assert (code, "no catalog.sqlite" in err) == (1, True)
