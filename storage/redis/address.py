@@ -6,7 +6,7 @@ import enum
 import re
 from dataclasses import dataclass, field
 from typing import NamedTuple
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, quote, unquote
 
 FORMS = (
     "redis://, rediss:// or unix://, e.g. redis://:password@host:6379/0; "
@@ -69,6 +69,28 @@ class Address:
     def login(self) -> list[tuple[str, ...]]:
         """The AUTH command, if there is a password."""
         return [] if self.password is None else [("AUTH", self.user or "default", self.password)]
+
+
+def masked(url: str) -> str:
+    """The URL as people may see it: made anew of what it says, without the password.
+
+    A user without a password is of no use, so it may well be one, and is hidden too. Only `***` for what is
+    no URL.
+    """
+    try:
+        address = parse(url)
+    except AddressError:
+        return "***"
+    login = ""
+    if address.password is not None:
+        login = f"{quote(address.user)}:***@"
+    elif address.user:
+        login = "***@"
+    scheme, database = url.partition("://")[0], f"/{address.database}" if address.database else ""
+    if address.path:
+        return f"{scheme}://{login}{quote(address.path)}" + database.replace("/", "?db=")
+    service = f"/{quote(address.service)}" if address.service else ""
+    return f"{scheme}://{login}{','.join(map(str, address.nodes))}{service}{database}"
 
 
 def parse(url: str) -> Address:
