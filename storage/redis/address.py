@@ -102,6 +102,8 @@ def parse(url: str) -> Address:
     if re.search(r"[\x00-\x20]", url):
         raise AddressError("It holds a space or a control character: write it as %20, %0A and so on.")
     rest, _, query = rest.partition("?")
+    if "@" in query:  # who forgot to write a ? of the password as %3F would find parts of it taken for a host
+        raise AddressError("A ? in a user name or a password is written as %3F, an @ behind a ? as %40.")
     options = dict(parse_qsl(query))
     place, slash, path = rest.partition("/")
     if "@" in path and "@" not in place and scheme != "unix":

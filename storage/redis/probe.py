@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred, TimeoutError
 
 from protocol.errors import Unavailable
 from storage.base import Durability
-from storage.errors import PoolUnusable
+from storage.errors import PoolUnusable, StoreUnavailable
 from storage.redis.address import Kind, masked, parse
 from storage.redis.client import StoreClient
 from storage.redis.health import LayoutError, check_layout, look_at_durability
@@ -68,9 +68,11 @@ async def _connect(client: StoreClient) -> None:
     """Connect to every primary that there is. Raises StoreUnavailable if the attempt fails for all."""
     if not client.primaries():  # of a cluster, which has to be asked for them
         await client.connected(CONNECT_TIMEOUT)
-    for server in client.primaries():
-        await server.link.attempted(CONNECT_TIMEOUT)
-    await client.connected(0)
+    links = [server.link for server in client.primaries()]
+    for link in links:
+        await link.attempted(CONNECT_TIMEOUT)
+    if all(link.connection is None for link in links):
+        raise StoreUnavailable(links[0].why.strip() or f"no answer came within {CONNECT_TIMEOUT:g} seconds")
 
 
 async def _is_in_cluster(client: StoreClient) -> bool:
