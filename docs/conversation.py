@@ -4,10 +4,11 @@ A file is one conversation on one socket. Each step has the frame that is sent, 
 notifications behind it, as they were recorded. Played again, the same must come, but for what is another in
 every run: ids, markers, times, ages, durations, the project and the gateway's address.
 
-    python -m docs.conversation ws://127.0.0.1:9000/
+    python -m docs.conversation ws://127.0.0.1:9000/ 127.0.0.1:6380
 
-plays them all and records them anew. In a step without a reply, which is new, "$name.path" stands for what
-the step `name` was answered: "$post.message_ids.0". Its `notifications` say, by nulls, how many to wait for.
+plays them all and records them anew, on a gateway without further pools, and with a second store whose
+password is `secret`. In a step without a reply, which is new, "$name.path" stands for what the step `name`
+was answered: "$post.message_ids.0". Its `notifications` say, by nulls, how many to wait for.
 """
 
 from __future__ import annotations
@@ -33,6 +34,9 @@ TIMEOUT = 15.0
 
 ADDRESS = "127.0.0.1:9000"
 """The gateway's address in all examples."""
+
+STORE = "redis-2.example.org:6379"
+"""The address of a second store in the examples that name one."""
 
 _VARYING = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|\b[0-9]{16}\b")
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
@@ -74,11 +78,14 @@ class Conversation:
         """The step of this name."""
         return next(step for step in self.steps if step["name"] == name)
 
-    def play(self, url: str) -> list[dict[str, Any]]:
-        """The same steps as they go now, with project and address as in the examples."""
+    def play(self, url: str, store: str = STORE) -> list[dict[str, Any]]:
+        """The same steps as they go now, with project and addresses as in the examples.
+
+        :param store: host and port of a second store, with the password `secret`.
+        """
         recorded, live = Names(), Names()
         played: list[dict[str, Any]] = []
-        with Socket(url) as socket:
+        with Socket(url, store) as socket:
             for step in self.steps:
                 recorded.same(step["send"])
                 new = step.get("reply") is None
@@ -93,9 +100,9 @@ class Conversation:
                     names.same([what.get("reply"), what.get("notifications")])
         return played
 
-    def record(self, url: str) -> None:
+    def record(self, url: str, store: str = STORE) -> None:
         """Play it, and keep what came."""
-        text = json.dumps(self.play(url), indent=2, ensure_ascii=False)
+        text = json.dumps(self.play(url, store), indent=2, ensure_ascii=False)
         self.path.write_text(text + "\n", encoding="utf-8")
 
 
@@ -105,11 +112,10 @@ def conversations() -> list[Conversation]:
 
 
 class Socket:
-    """A socket that speaks for a project of its own, which shows as that of the examples."""
+    """A socket that speaks for a project of its own. That and the addresses show as in the examples."""
 
-    def __init__(self, url: str) -> None:
-        self._project = uuid.uuid4().hex
-        self._address = urlsplit(url).netloc
+    def __init__(self, url: str, store: str) -> None:
+        self._shown = {PROJECT: uuid.uuid4().hex, ADDRESS: urlsplit(url).netloc, STORE: store}
         self._closing = ExitStack()
         opened = connect(url, open_timeout=TIMEOUT, close_timeout=TIMEOUT, proxy=None)
         self._socket: ClientConnection = self._closing.enter_context(opened)
@@ -117,12 +123,16 @@ class Socket:
     def exchange(self, frame: Any, count: int) -> list[Any]:
         """Send a frame (text as it is) and read so many."""
         text = frame if isinstance(frame, str) else json.dumps(frame)
-        self._socket.send(text.replace(PROJECT, self._project).replace(ADDRESS, self._address))
+        for shown, real in self._shown.items():
+            text = text.replace(shown, real)
+        self._socket.send(text)
         return [json.loads(self._read()) for _ in range(count)]
 
     def _read(self) -> str:
         text = str(self._socket.recv(timeout=TIMEOUT))
-        return text.replace(self._project, PROJECT).replace(self._address, ADDRESS)
+        for shown, real in self._shown.items():
+            text = text.replace(real, shown)
+        return text
 
     def __enter__(self) -> Self:
         return self
@@ -164,9 +174,9 @@ def _resolve(value: Any, played: list[dict[str, Any]]) -> Any:
 
 
 def main() -> None:
-    """Record all conversations anew from the gateway at the address given."""
+    """Record all conversations anew from the gateway at the address given, and the second store."""
     for conversation in conversations():
-        conversation.record(sys.argv[1])
+        conversation.record(*sys.argv[1:])
 
 
 if __name__ == "__main__":

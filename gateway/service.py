@@ -127,7 +127,7 @@ class Gateway:
         self._at_stop(sweeper.stop)
 
         allowed = {ANY} if settings.allow_anonymous else LOOPBACK | {settings.host.lower()}
-        self.node = Node(settings, router, catalog, stores, hub, changes, metrics, "", allowed)
+        self.node = Node(self._reactor, settings, router, catalog, stores, hub, changes, metrics, "", allowed)
         self._listen(self.node)
         self._log_start(store_url)
 

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from gateway.setting_kinds import (
     Kind,
@@ -182,13 +183,21 @@ SETTINGS: Mapping[str, Setting] = {
 
 def mask_url(url: str) -> str:
     """The URL with its passwords as `***`; only `***` if it is none, so that a mistyped one tells nothing."""
-    match = re.fullmatch(r"([a-z0-9+]+://)(?:([^:@/]*)(:.*)?@)?([^@]*)", url, re.DOTALL)
+    # With a ? before the last @ it is not clear where the password ends.
+    match = re.fullmatch(r"([a-z0-9+]+://)(?:([^:@/?]*)(:[^?]*)?@)?([^@]*)", url)
     if match is None:
         return "***"
     scheme, user, password, rest = match.groups()
-    rest = re.sub(r"([?&][^=&]*(?:pass|secret|token|key)[^=&]*=)[^&]*", r"\1***", rest, flags=re.IGNORECASE)
+    rest = re.sub(r"([?&])([^=&]*)=([^&]*)", _masked_option, rest)
     login = "" if user is None else user + (":***" if password else "") + "@"
     return scheme + login + rest
+
+
+def _masked_option(match: re.Match[str]) -> str:
+    separator, key, value = match.groups()
+    if re.search("pass|secret|token|key", unquote(key), re.IGNORECASE):
+        value = "***"
+    return f"{separator}{key}={value}"
 
 
 def is_loopback(host: str) -> bool:

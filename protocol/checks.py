@@ -11,9 +11,11 @@ from msgspec import UNSET
 
 from protocol.errors import BadRequest
 from protocol.incoming import Incoming
-from protocol.names import check_project, check_queue_name
+from protocol.names import check_name, check_project
 from protocol.registry import Bound
+from schemas.flavors import FlavorCreate
 from schemas.messages import MessageDeleteMany
+from schemas.pools import PoolUpdate
 from schemas.queues import RESOURCE_TYPES, QueuePurge
 from schemas.subscriptions import SubscriptionUpdate
 
@@ -26,8 +28,8 @@ def check(incoming: Incoming) -> None:
     check_project(headers.project_id)
     if action.needs_client_uuid:
         client_id(incoming)
-    if action.names_new_queue:
-        check_queue_name(body.queue_name)
+    if action.new_name:
+        check_name(getattr(body, action.new_name), action.new_name.removesuffix("_name"))
     for bound in action.bounds:
         check_bound(bound, body)
     further = _FURTHER.get(action.name)
@@ -85,10 +87,22 @@ def _check_subscription_update(body: SubscriptionUpdate) -> None:
         raise BadRequest("Give at least one of subscriber, ttl and options.")
 
 
+def _check_pool_update(body: PoolUpdate) -> None:
+    if body.uri is body.weight is body.flavor is body.options is UNSET:
+        raise BadRequest("Give at least one of uri, weight, flavor and options.")
+
+
+def _check_flavor_create(body: FlavorCreate) -> None:
+    if body.pool_list is UNSET and body.pool_name is UNSET:
+        raise BadRequest("Give pool_list, or pool_name for a flavor of one pool.")
+
+
 _FURTHER: Final[Mapping[str, Callable[[Any], None]]] = MappingProxyType(
     {
         "message_delete_many": _check_delete_many,
         "queue_purge": _check_purge,
         "subscription_update": _check_subscription_update,
+        "pool_update": _check_pool_update,
+        "flavor_create": _check_flavor_create,
     }
 )

@@ -10,7 +10,7 @@ from protocol.checks import check, client_id
 from protocol.codec import CODECS, Form
 from protocol.diagnosis import diagnose
 from protocol.errors import SchemaViolation
-from protocol.incoming import Incoming, without_secrets
+from protocol.incoming import Incoming, without_fields, without_secrets
 from protocol.registry import ACTIONS
 from schemas.envelope import Echo, Reply, ReplyHeaders
 from schemas.events import Notification
@@ -63,9 +63,12 @@ def reply(incoming: Incoming, status: int, body: object) -> bytes:
     `body` is a string, a dict or one of the reply types of `schemas`.
     """
     codec = CODECS[incoming.form]
+    shown = incoming.raw_body or codec.empty_object
+    if incoming.action is not None and incoming.action.secrets:
+        shown = without_fields(shown, incoming.action.secrets, codec)
     echo = Echo(
         action=incoming.echo_action,
-        body=incoming.raw_body or codec.empty_object,
+        body=shown,
         headers=incoming.echo_headers or codec.empty_object,
     )
     return codec.encode(Reply(request=echo, body=body, headers=ReplyHeaders(status)))

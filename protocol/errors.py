@@ -9,6 +9,7 @@
     │   └── SchemaViolation           a field is missing or has the wrong type
     ├── NotAuthenticated        403   nobody, or somebody else, is speaking
     ├── Forbidden               403   the message is held by somebody's claim
+    │   └── AdminOnly                 only administrators may, and here nobody is known to be one
     ├── NotFound                404
     ├── Conflict                409
     └── Unavailable             503   a store did not do it; the storage package refines this
@@ -100,6 +101,12 @@ class Forbidden(RequestError):
 
     status = 403
     code = "forbidden"
+
+
+class AdminOnly(Forbidden):
+    """Only administrators may do this."""
+
+    code = "admin_only"
 
 
 class NotFound(RequestError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,6 +49,16 @@ def without_secrets(headers: Raw, codec: Codec) -> Raw:
         # Not an object with text keys. Rather no echo than one with a secret.
         return codec.empty_object
     return Raw(codec.encode({key: value for key, value in members.items() if not is_secret(key)}))
+
+
+def without_fields(body: Raw, fields: Collection[str], codec: Codec) -> Raw:
+    """An encoded body without these fields, which may hold secrets."""
+    try:
+        members = codec.decode(body, dict[str, Raw])
+    except SchemaViolation:
+        # As above.
+        return codec.empty_object
+    return Raw(codec.encode({key: value for key, value in members.items() if key not in fields}))
 
 
 def is_secret(header: object) -> bool:

@@ -44,6 +44,7 @@ class QueueSettings:
     dead_letter_ttl: int | None
     """The ttl of a message from when it is dead-lettered; None: it keeps its own."""
     max_claim_count: int | None
+    flavor: str | None
 
 
 def read_metadata(raw: Raw | UnsetType, form: Form) -> Metadata:
@@ -103,6 +104,7 @@ def settings(metadata: Mapping[str, Any]) -> QueueSettings:
         dead_letter_queue=setting("_dead_letter_queue"),
         dead_letter_ttl=setting("_dead_letter_queue_messages_ttl"),
         max_claim_count=setting("_max_claim_count"),
+        flavor=metadata.get("_flavor"),
     )
 
 

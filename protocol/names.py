@@ -1,4 +1,4 @@
-"""Names of queues and projects (protocol.md section 2)."""
+"""Names of queues, pools, flavors and projects (protocol.md section 2)."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ _UNFIT_FOR_PROJECT: Final = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 
 
 def is_queue_name(text: str) -> bool:
-    """Whether a queue may have this name. The pattern has to match as a whole (docs/compatibility.md, 28)."""
+    """Whether a queue, a pool or a flavor may have this name.
+
+    The pattern has to match as a whole (docs/compatibility.md, 28).
+    """
     return len(text) <= limits.QUEUE_NAME_CHARACTERS and _QUEUE_NAME.fullmatch(text) is not None
 
 
-def check_queue_name(text: str) -> None:
-    """Raise BadRequest if no queue may have this name."""
+def check_name(text: str, what: str) -> None:
+    """Raise BadRequest if no `what` (queue, pool, flavor) may have this name."""
     if not is_queue_name(text):
         raise BadRequest(
-            f"A queue name has 1 to {limits.QUEUE_NAME_CHARACTERS} characters from "
+            f"A {what} name has 1 to {limits.QUEUE_NAME_CHARACTERS} characters from "
             f"a-z, A-Z, 0-9, '_', '-' and '.'; {text[: limits.QUEUE_NAME_CHARACTERS]!r} is none."
         )
 

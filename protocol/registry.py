@@ -39,16 +39,27 @@ class Action:
     """Whether the role admin is needed where roles are known (protocol.md section 8)."""
     needs_client_uuid: bool
     """Whether Client-ID has to be a UUID (protocol.md section 1)."""
-    names_new_queue: bool
-    """Whether the queue may be created, so that its name has to be a legal one."""
+    new_name: str
+    """The field with the name of what may be created, so that it has to be a legal one; empty: none."""
+    secrets: frozenset[str]
+    """The fields of the body that replies do not repeat."""
     bounds: tuple[Bound, ...]
     """The ranges of its fields."""
 
 
 _BODY_OPTIONAL: Final = frozenset(
-    {"queue_list", "authenticate", "get_home_doc", "check_node_health", "ping_node"}
+    {
+        *("authenticate", "get_home_doc", "check_node_health", "ping_node"),
+        *("queue_list", "pool_list", "flavor_list"),
+    }
 )
-_ADMIN: Final = frozenset({"check_node_health"})
+_ADMIN: Final = frozenset(
+    {
+        "check_node_health",
+        *("pool_create", "pool_list", "pool_get", "pool_update", "pool_delete"),
+        *("flavor_create", "flavor_list", "flavor_get", "flavor_update", "flavor_delete"),
+    }
+)
 _CLIENT_UUID: Final = frozenset({"message_post", "message_list"})
 
 
@@ -73,6 +84,7 @@ def bounds(shape: type[Struct]) -> tuple[Bound, ...]:
 
 
 def _action(name: str, shape: Shape) -> Action:
+    annotations = dict(annotated_fields(shape.request))
     return Action(
         name=name,
         request=shape.request,
@@ -81,7 +93,8 @@ def _action(name: str, shape: Shape) -> Action:
         body_required=name not in _BODY_OPTIONAL,
         admin=name in _ADMIN,
         needs_client_uuid=name in _CLIENT_UUID,
-        names_new_queue="pattern" in dict(annotated_fields(shape.request)).get("queue_name", {}),
+        new_name=next((field for field, schema in annotations.items() if "pattern" in schema), ""),
+        secrets=frozenset(field for field, schema in annotations.items() if schema.get("writeOnly")),
         bounds=bounds(shape.request),
     )
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from msgspec import Struct
 
-from schemas import claims, messages, node, queues, subscriptions
+from schemas import claims, flavors, messages, node, pools, queues, subscriptions
 from schemas.envelope import AuthenticateHeaders, RequestHeaders
 
 
@@ -50,5 +50,15 @@ SHAPES: Mapping[str, Shape] = MappingProxyType(
         "subscription_get": Shape(subscriptions.SubscriptionGet, subscriptions.SubscriptionView),
         "subscription_update": Shape(subscriptions.SubscriptionUpdate, queues.EmptyReply),
         "subscription_delete": Shape(subscriptions.SubscriptionDelete, str),
+        "pool_create": Shape(pools.PoolCreate, str),
+        "pool_list": Shape(pools.PoolList, pools.PoolListReply),
+        "pool_get": Shape(pools.PoolGet, pools.PoolView),
+        "pool_update": Shape(pools.PoolUpdate, pools.PoolView),
+        "pool_delete": Shape(pools.PoolDelete, str),
+        "flavor_create": Shape(flavors.FlavorCreate, str),
+        "flavor_list": Shape(flavors.FlavorList, flavors.FlavorListReply),
+        "flavor_get": Shape(flavors.FlavorGet, flavors.FlavorView),
+        "flavor_update": Shape(flavors.FlavorUpdate, flavors.FlavorView),
+        "flavor_delete": Shape(flavors.FlavorDelete, str),
     }
 )

@@ -29,7 +29,7 @@ def length(minimum: int, maximum: int) -> Meta:
     return Meta(extra_json_schema={"minItems": minimum, "maxItems": maximum})
 
 
-NewQueueName = Annotated[
+NewName = Annotated[
     str,
     Meta(
         extra_json_schema={
@@ -39,7 +39,9 @@ NewQueueName = Annotated[
         }
     ),
 ]
-"""The name of a queue that the action may create. Elsewhere any string is accepted."""
+"""The name of a queue, a pool or a flavor that the action may create. Elsewhere any string is accepted."""
+
+NewQueueName = NewName
 
 PageLimit = Annotated[int, integer(limits.PAGE_MIN, limits.PAGE_MAX, default=limits.PAGE_DEFAULT)]
 

@@ -38,7 +38,7 @@ POST_BYTES: Final = 262_144
 """Bytes of the encoded `messages` array of one post."""
 
 OPTIONS_BYTES: Final = 65_536
-"""Bytes of the encoded options of one subscription."""
+"""Bytes of the encoded options of one subscription, or of one pool."""
 
 METADATA_BYTES: Final = 65_536
 """Bytes of the encoded metadata object of one queue."""
@@ -47,6 +47,12 @@ PROJECT_CHARACTERS: Final = 256
 
 QUEUE_NAME_PATTERN: Final = r"^[a-zA-Z0-9_\-.]+$"
 QUEUE_NAME_CHARACTERS: Final = 64
+"""Names of pools and flavors are like those of queues."""
+
+POOL_WEIGHT_MAX: Final = 2**32 - 1
+POOL_URI_CHARACTERS: Final = 2_048
+FLAVOR_POOLS_MAX: Final = 100
+"""Pools that a request may put into a flavor."""
 
 NESTING_MAX: Final = 100
 """Arrays and objects that may stand inside each other in a message body or in metadata."""

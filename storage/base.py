@@ -338,19 +338,22 @@ class MessageStore(Protocol):
 class Catalog(PoolCatalog, Protocol):
     """Which queues exist, what is said of them, and which pool each lives in."""
 
-    async def create_queue(
-        self, project: str, name: str, metadata: Mapping[str, Any], pool: str = DEFAULT_POOL
-    ) -> tuple[Queue, bool]:
+    async def create_queue(self, project: str, name: str, metadata: Mapping[str, Any]) -> tuple[Queue, bool]:
         """The queue, and whether it is new; an existing one is left as it is, in the pool that it has.
 
-        Of several that create it at once, all get the same row. UnknownPool if a new one finds no such pool.
+        A new one goes to a pool of the flavor that its metadata name, or of all, at random by weight.
+        Of several that create it at once, all get the same row. UnknownFlavor; NoPool if none takes it.
         """
 
     async def get_queue(self, project: str, name: str) -> Queue | None:
         """One queue."""
 
     async def update_queue(self, queue: Queue, metadata: Mapping[str, Any]) -> bool:
-        """Replace the metadata if they are still those of `queue`. False: they are not, or it is gone."""
+        """Replace the metadata if they are still those of `queue`. False: they are not, or it is gone.
+
+        UnknownFlavor if they name another flavor than before, which does not exist. The queue stays where it
+        is.
+        """
 
     async def delete_queue(self, queue: Queue) -> None:
         """Remove this incarnation of a queue, if it is there."""

@@ -6,6 +6,7 @@
     NoQueue                           the catalog has no such queue (each action answers that its own way)
     UnknownPool                       404
     UnknownFlavor                     400
+    PoolUnusable                      400, nothing that can be used as a pool answers at its address
     DoesNotFit                        400, a value is too long for the database
     NameTaken                         409, a pool or a flavor of this name exists
     PoolInUse                         409, queues or flavors need the pool
@@ -18,6 +19,7 @@
     ├── StoreFailed                   the store refused for another reason
     ├── OutcomeUnknown                the connection broke before the answer: it may have been written
     ├── TooFewReplicas                it was written, but a failover may lose it
+    ├── NoPool                        no pool takes new queues
     └── CatalogUnavailable            the SQL database does not answer
 """
 
@@ -46,6 +48,12 @@ class UnknownFlavor(BadRequest):
     code = "unknown_flavor"
 
 
+class PoolUnusable(BadRequest):
+    """The address of a pool was tried, and no store that can be used answers there. The message says why."""
+
+    code = "pool_unusable"
+
+
 class DoesNotFit(BadRequest):
     """A value is longer than the database's column, or holds what no column can."""
 
@@ -59,7 +67,7 @@ class NameTaken(Conflict):
 
 
 class PoolInUse(Conflict):
-    """The pool cannot be removed. The message says what needs it."""
+    """The pool cannot be removed, or not be put elsewhere. The message says what needs it."""
 
     code = "pool_in_use"
 
@@ -110,6 +118,12 @@ class TooFewReplicas(Unavailable):
     """The primary has written it, but too few replicas have within the time: a failover may lose it."""
 
     code = "too_few_replicas"
+
+
+class NoPool(Unavailable):
+    """No pool takes new queues, or none of the flavor does. Nothing was created."""
+
+    code = "no_pool"
 
 
 class CatalogUnavailable(Unavailable):

@@ -36,6 +36,18 @@ class Flavor:
     """By name, byte by byte."""
 
 
+def choose(weights: Mapping[str, int], number: int) -> str:
+    """The pool that a number falls on, from 0 to below the sum of the weights.
+
+    As many numbers fall on each pool as its weight is: drawn at random, they choose by weight.
+    """
+    for name, weight in weights.items():
+        number -= weight
+        if number < 0:
+            return name
+    raise ValueError("the number is not below the sum of the weights")
+
+
 class PoolCatalog(Protocol):
     """Which pools and flavors exist.
 
@@ -60,7 +72,10 @@ class PoolCatalog(Protocol):
         options: Mapping[str, Any] | None = None,
         flavors: Collection[str] | None = None,
     ) -> Pool:
-        """Change what is given, and return the pool as it is then. UnknownPool, UnknownFlavor."""
+        """Change what is given, and return the pool as it is then. UnknownPool, UnknownFlavor.
+
+        PoolInUse if it is to get another URI while queues live in it: their messages would be left behind.
+        """
 
     async def delete_pool(self, name: str) -> None:
         """Remove a pool. UnknownPool; PoolInUse by queues or flavors, or because it is the default."""

@@ -89,14 +89,18 @@ class Stores:
         for pool in list(self._opened):
             await self._check(pool)
 
+    async def close(self, pool: str) -> None:
+        """Close the store of a pool that is gone or elsewhere now, if it is open."""
+        if pool != DEFAULT_POOL and pool in self._opened:
+            await self._opened.pop(pool).close()
+
     async def _check(self, pool: str) -> None:
         opened = self._opened.get(pool)
         if pool == DEFAULT_POOL or opened is None:
             return
         known = await self._catalog.get_pool(pool)
         if (known is None or known.uri != opened.uri) and self._opened.get(pool) is opened:
-            del self._opened[pool]
-            await opened.close()
+            await self.close(pool)
 
     async def stop(self) -> None:
         """Close all stores. None is opened any more."""

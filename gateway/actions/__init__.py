@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from gateway.actions import claims, messages, node, queues, subscriptions
+from gateway.actions import claims, flavors, messages, node, pools, queues, subscriptions
 from gateway.actions.call import Answer, Call
 
 Action = Callable[[Call], Awaitable[Answer]]
@@ -36,5 +36,15 @@ ACTIONS: Mapping[str, Action] = {
     "subscription_get": subscriptions.subscription_get,
     "subscription_update": subscriptions.subscription_update,
     "subscription_delete": subscriptions.subscription_delete,
+    "pool_create": pools.pool_create,
+    "pool_list": pools.pool_list,
+    "pool_get": pools.pool_get,
+    "pool_update": pools.pool_update,
+    "pool_delete": pools.pool_delete,
+    "flavor_create": flavors.flavor_create,
+    "flavor_list": flavors.flavor_list,
+    "flavor_get": flavors.flavor_get,
+    "flavor_update": flavors.flavor_update,
+    "flavor_delete": flavors.flavor_delete,
 }
 """Every action of protocol.registry, by name."""

@@ -11,10 +11,12 @@ from msgspec import UNSET
 from gateway.metrics import Metrics
 from gateway.push.hub import Hub
 from gateway.push.subscriber import Sink
-from gateway.settings import Settings
+from gateway.settings import Settings, is_loopback
 from protocol import envelope
 from protocol.codec import Form
 from protocol.envelope import Incoming
+from protocol.errors import AdminOnly
+from protocol.registry import Action
 from storage.base import Catalog
 from storage.redis.changes import CatalogChanges
 from storage.router import Router
@@ -36,6 +38,7 @@ class Client(Sink, Protocol):
 class Node:
     """This node: what every request may use."""
 
+    reactor: Any
     settings: Settings
     router: Router
     catalog: Catalog
@@ -48,6 +51,11 @@ class Node:
     """Host names, in lower case, under which the node answers."""
     draining: bool = False
     """Whether the node is about to stop: no request is taken up any more."""
+
+    @property
+    def trusts_everybody(self) -> bool:
+        """Whether all who can connect may administer. There are no roles yet: only users of this machine."""
+        return is_loopback(self.settings.host) and not self.settings.allow_anonymous
 
 
 class Call:
@@ -69,6 +77,15 @@ class Call:
     def client_id(self) -> bytes:
         """The Client-ID as 16 bytes; only for actions that demand a UUID."""
         return envelope.client_id(self.incoming)
+
+
+def authorise(node: Node, action: Action) -> None:
+    """Raise AdminOnly if nobody here may do what only administrators may."""
+    if action.admin and not node.trusts_everybody:
+        raise AdminOnly(
+            f"{action.name} is for administrators. As long as nobody authenticates it is answered only by a "
+            "gateway that listens on loopback, without --allow-anonymous."
+        )
 
 
 def given(value: Any, default: Any) -> Any:

@@ -1,4 +1,4 @@
-"""How messages and subscriptions are shown."""
+"""How messages, subscriptions, pools and flavors are shown."""
 
 from __future__ import annotations
 
@@ -9,9 +9,13 @@ from typing import Any
 from protocol.body import show_checksum
 from protocol.codec import Form
 from protocol.identifiers import format_id
+from schemas.flavors import CAPABILITIES, FlavorView
 from schemas.messages import DeadLetter, MessageView
+from schemas.pools import PoolView
 from schemas.subscriptions import SubscriptionView
 from storage.base import Message, Queue, Subscription
+from storage.pools import Flavor, Pool
+from storage.redis.address import masked
 
 
 def message_view(message: Message, queue: Queue, form: Form, *, in_full: bool = False) -> MessageView:
@@ -48,3 +52,23 @@ def subscription_view(subscription: Subscription, queue: Queue) -> SubscriptionV
         options=dict(subscription.options),
         confirmed=subscription.confirmed,
     )
+
+
+def pool_view(pool: Pool, *, in_full: bool = True) -> PoolView:
+    """A pool without its password. `in_full`: with its options."""
+    further: dict[str, Any] = {"options": dict(pool.options)} if in_full else {}
+    return PoolView(
+        name=pool.name,
+        # The default pool has none in the catalog: each gateway knows its own.
+        uri=masked(pool.uri) if pool.uri else None,
+        weight=pool.weight,
+        flavor=pool.flavors[0] if pool.flavors else None,
+        flavors=list(pool.flavors),
+        **further,
+    )
+
+
+def flavor_view(flavor: Flavor, *, in_full: bool = True) -> FlavorView:
+    """A flavor. `in_full`: with what its pools can do."""
+    further: dict[str, Any] = {"capabilities": list(CAPABILITIES)} if in_full else {}
+    return FlavorView(name=flavor.name, pool_list=list(flavor.pools), **further)

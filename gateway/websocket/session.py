@@ -16,7 +16,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from gateway.actions import ACTIONS
-from gateway.actions.call import Call, Node
+from gateway.actions.call import Call, Node, authorise
 from gateway.logs import get_logger
 from protocol import envelope
 from protocol.codec import Form
@@ -187,6 +187,7 @@ class Session:
             if incoming.failure is not None:
                 raise incoming.failure
             assert incoming.action is not None
+            authorise(self._node, incoming.action)
             envelope.check(incoming)
             return await ACTIONS[incoming.action.name](Call(self._node, self, incoming))
         except RequestError as error:

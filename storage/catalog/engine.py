@@ -77,7 +77,8 @@ def make_engine(url: str, timeout: float, connections: int = 1) -> Engine:
 
 def _listening_first(url: URL, **options: Any) -> tuple[Engine, Engine]:
     """An engine with the listeners that have to come before oslo.db's. (SQLAlchemy ignores `insert` here.)"""
-    engine = create_engine(url, **options)
+    # Not even an error shows what is stored: URIs of pools hold passwords.
+    engine = create_engine(url, hide_parameters=True, **options)
     tell_errors_apart(engine)
     if engine.name == "sqlite":
         event.listen(engine, "begin", _begin_to_write)

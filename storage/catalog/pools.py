@@ -67,6 +67,8 @@ def change(
         if new_flavors is not None:
             require_flavors(connection, new_flavors)
         require_pools(connection, [name])
+        if uri is not None:
+            _require_same_uri_or_no_queues(connection, name, uri)
         if values:
             connection.execute(update(pools).where(pools.c.name == name).values(values))
         if new_flavors is not None:
@@ -144,19 +146,34 @@ def _missing(connection: Connection, table: Table, names: Collection[str]) -> li
     return sorted(set(names) - set(connection.scalars(statement.with_for_update())))
 
 
+def _require_same_uri_or_no_queues(connection: Connection, name: str, uri: str) -> None:
+    """Raise PoolInUse if queues live in a pool that is to get another URI. It is locked: none is added."""
+    if connection.scalar(select(pools.c.uri).where(pools.c.name == name)) == uri:
+        return
+    queues_there = _queues_told(connection, name)
+    if queues_there:
+        raise PoolInUse(
+            f"The uri of pool {name} cannot be changed while queues live there, and it has {queues_there}. "
+            "Create another pool for the other store, and move them."
+        )
+
+
+def _queues_told(connection: Connection, name: str) -> str:
+    """How many queues live in a pool, in words; empty if none does."""
+    some = select(queues.c.incarnation).where(queues.c.pool == name).limit(_COUNTED + 1).subquery()
+    count = connection.scalar(select(func.count()).select_from(some)) or 0
+    number = f"more than {_COUNTED:,}" if count > _COUNTED else f"{count:,}"
+    return f"{number} queue{'' if count == 1 else 's'}" if count else ""
+
+
 def _users(transactions: Transactions, name: str) -> str:
     """What needs a pool, in words; empty if nothing does."""
-    some = select(queues.c.incarnation).where(queues.c.pool == name).limit(_COUNTED + 1).subquery()
     statement = select(flavor_pools.c.flavor).where(flavor_pools.c.pool == name).limit(_NAMED + 1)
     statement = statement.order_by(flavor_pools.c.flavor)
-
-    def work(connection: Connection) -> tuple[int, list[str]]:
-        count = connection.scalar(select(func.count()).select_from(some)) or 0
-        return count, list(connection.scalars(statement))
-
-    count, names = transactions.read(work)
-    number = f"more than {_COUNTED:,}" if count > _COUNTED else f"{count:,}"
-    used = [f"{number} queue{'' if count == 1 else 's'}"] if count else []
+    queues_there, names = transactions.read(
+        lambda connection: (_queues_told(connection, name), list(connection.scalars(statement)))
+    )
+    used = [queues_there] if queues_there else []
     if names:
         more = " and more" if len(names) > _NAMED else ""
         used.append(f"flavor{'' if len(names) == 1 else 's'} {', '.join(names[:_NAMED])}{more}")

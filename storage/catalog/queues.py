@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from oslo_db.exception import DBDuplicateEntry, DBReferenceError
-from sqlalchemy import ColumnElement, Row, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select, update
 
 from protocol.identifiers import new_incarnation
+from protocol.metadata import settings
 from storage.base import Queue
+from storage.catalog.placement import choose_pool, require_flavor
 from storage.catalog.tables import dump, load, now, queues
 from storage.catalog.transactions import Transactions
-from storage.errors import CatalogUnavailable, UnknownPool
+from storage.errors import CatalogUnavailable
 
 _CREATE_ATTEMPTS = 5
-"""More are needed only if others create and delete the queue in between, or an incarnation is drawn twice."""
+"""More are needed only if others create and delete the queue in between, or remove pools that are chosen."""
 
 
 def create(
-    transactions: Transactions, project: str, name: str, metadata: Mapping[str, Any], pool: str
+    transactions: Transactions, project: str, name: str, metadata: Mapping[str, Any]
 ) -> tuple[Queue, bool]:
     """The queue, and whether this created it."""
     text = dump(metadata)
@@ -29,15 +32,13 @@ def create(
         if existing is not None:
             # An answer that was lost: the row is there because this put it there.
             return existing, existing.incarnation in drawn
-        queue = Queue(project, name, new_incarnation(), load(text), pool=pool)
+        queue = Queue(project, name, new_incarnation(), load(text))
         drawn.add(queue.incarnation)
         try:
-            _insert(transactions, queue, text)
-        except DBDuplicateEntry:
+            return _insert(transactions, queue, text), True
+        # Somebody was faster, or removed the pool that was chosen just now.
+        except (DBDuplicateEntry, DBReferenceError):
             continue
-        except DBReferenceError as error:
-            raise UnknownPool(f"There is no pool {pool}.") from error
-        return queue, True
     raise CatalogUnavailable(f"Queue {name} is being created and deleted by others. Try again.")
 
 
@@ -56,7 +57,14 @@ def change(transactions: Transactions, queue: Queue, metadata: Mapping[str, Any]
         .where(queues.c.incarnation == queue.incarnation, queues.c.serial == queue.serial)
         .values(metadata=dump(metadata), serial=queue.serial + 1)
     )
-    return transactions.write(lambda connection: connection.execute(statement).rowcount == 1)
+    flavor = settings(metadata).flavor
+
+    def work(connection: Connection) -> bool:
+        if flavor is not None and flavor != queue.settings.flavor:
+            require_flavor(connection, flavor)
+        return connection.execute(statement).rowcount == 1
+
+    return transactions.write(work)
 
 
 def remove(transactions: Transactions, queue: Queue) -> None:
@@ -82,17 +90,17 @@ def versions(transactions: Transactions, incarnations: Collection[int]) -> dict[
     )
 
 
-def _insert(transactions: Transactions, queue: Queue, text: str) -> None:
-    statement = insert(queues).values(
-        incarnation=queue.incarnation,
-        project=queue.project,
-        name=queue.name,
-        metadata=text,
-        serial=queue.serial,
-        created=now(),
-        pool=queue.pool,
-    )
-    transactions.write(lambda connection: connection.execute(statement), repeatable=True)
+def _insert(transactions: Transactions, queue: Queue, text: str) -> Queue:
+    """Put a new queue into a pool; the queue with that."""
+
+    def work(connection: Connection) -> Queue:
+        placed = replace(queue, pool=choose_pool(connection, queue.settings.flavor))
+        values = {"incarnation": placed.incarnation, "project": placed.project, "name": placed.name}
+        values |= {"metadata": text, "serial": placed.serial, "created": now(), "pool": placed.pool}
+        connection.execute(insert(queues).values(values))
+        return placed
+
+    return transactions.write(work, repeatable=True)
 
 
 def _queue(row: Row[Any]) -> Queue:

@@ -23,7 +23,7 @@ from storage.catalog.schema import check, found_revision, upgrade
 from storage.catalog.threads import Call, CatalogThreads
 from storage.catalog.transactions import Outage, Transactions
 from storage.errors import CatalogUnavailable
-from storage.pools import DEFAULT_POOL, Flavor, Pool
+from storage.pools import Flavor, Pool
 
 T = TypeVar("T")
 
@@ -102,20 +102,19 @@ class SQLCatalog:
         except CatalogUnavailable:
             log.warning("the catalog's database did not answer while it was disconnected")
 
-    async def create_queue(
-        self, project: str, name: str, metadata: Mapping[str, Any], pool: str = DEFAULT_POOL
-    ) -> tuple[Queue, bool]:
-        """The queue, and whether it is new; an existing one is left as it is, in the pool that it has."""
-        return await self._run(
-            lambda transactions: queues.create(transactions, project, name, metadata, pool)
-        )
+    async def create_queue(self, project: str, name: str, metadata: Mapping[str, Any]) -> tuple[Queue, bool]:
+        """The queue, and whether it is new; an existing one is left as it is. UnknownFlavor, NoPool."""
+        return await self._run(lambda transactions: queues.create(transactions, project, name, metadata))
 
     async def get_queue(self, project: str, name: str) -> Queue | None:
         """One queue."""
         return await self._run(lambda transactions: queues.get(transactions, project, name))
 
     async def update_queue(self, queue: Queue, metadata: Mapping[str, Any]) -> bool:
-        """Replace the metadata if they are still those of `queue`. False: they are not, or it is gone."""
+        """Replace the metadata if they are still those of `queue`. False: they are not, or it is gone.
+
+        UnknownFlavor if they name another flavor than before, which does not exist.
+        """
         return await self._run(lambda transactions: queues.change(transactions, queue, metadata))
 
     async def delete_queue(self, queue: Queue) -> None:
@@ -165,7 +164,10 @@ class SQLCatalog:
         options: Mapping[str, Any] | None = None,
         flavors: Collection[str] | None = None,
     ) -> Pool:
-        """Change what is given, and return the pool as it is then. UnknownPool, UnknownFlavor."""
+        """Change what is given, and return the pool as it is then.
+
+        UnknownPool; UnknownFlavor; PoolInUse if it is to get another URI while queues live in it.
+        """
         return await self._run(
             lambda transactions: pools.change(
                 transactions, name, uri=uri, weight=weight, options=options, new_flavors=flavors

@@ -6,7 +6,7 @@ import enum
 import re
 from dataclasses import dataclass, field
 from typing import NamedTuple
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, quote, unquote
 
 FORMS = (
     "redis://, rediss:// or unix://, e.g. redis://:password@host:6379/0; "
@@ -71,6 +71,28 @@ class Address:
         return [] if self.password is None else [("AUTH", self.user or "default", self.password)]
 
 
+def masked(url: str) -> str:
+    """The URL as people may see it: made anew of what it says, without the password.
+
+    A user without a password is of no use, so it may well be one, and is hidden too. Only `***` for what is
+    no URL.
+    """
+    try:
+        address = parse(url)
+    except AddressError:
+        return "***"
+    login = ""
+    if address.password is not None:
+        login = f"{quote(address.user)}:***@"
+    elif address.user:
+        login = "***@"
+    scheme, database = url.partition("://")[0], f"/{address.database}" if address.database else ""
+    if address.path:
+        return f"{scheme}://{login}{quote(address.path)}" + database.replace("/", "?db=")
+    service = f"/{quote(address.service)}" if address.service else ""
+    return f"{scheme}://{login}{','.join(map(str, address.nodes))}{service}{database}"
+
+
 def parse(url: str) -> Address:
     """Read a URL. Raises AddressError."""
     scheme, separator, rest = url.partition("://")
@@ -80,6 +102,8 @@ def parse(url: str) -> Address:
     if re.search(r"[\x00-\x20]", url):
         raise AddressError("It holds a space or a control character: write it as %20, %0A and so on.")
     rest, _, query = rest.partition("?")
+    if "@" in query:  # who forgot to write a ? of the password as %3F would find parts of it taken for a host
+        raise AddressError("A ? in a user name or a password is written as %3F, an @ behind a ? as %40.")
     options = dict(parse_qsl(query))
     place, slash, path = rest.partition("/")
     if "@" in path and "@" not in place and scheme != "unix":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,15 +12,27 @@ from docs.conversation import FOLDER, Conversation, Names, conversations
 from docs.generate import render
 from schemas.actions import SHAPES
 from tests.support.gateway import Gateway
+from tests.support.servers import start_valkey
 
 CONVERSATIONS = conversations()
 TEMPLATE = FOLDER.parent / "templates" / "protocol.md"
 
 
+@pytest.fixture(scope="module")
+def second_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Host and port of a store with the password that stands in the examples."""
+    with start_valkey(tmp_path_factory.mktemp("second") / "store", tcp=True) as server:
+        server.client().config_set("requirepass", "secret")
+        yield f"127.0.0.1:{server.tcp_port}"
+
+
 @pytest.mark.parametrize("conversation", CONVERSATIONS, ids=lambda one: one.path.stem)
-def test_a_conversation_goes_as_recorded(conversation: Conversation, gateway: Gateway) -> None:
+def test_a_conversation_goes_as_recorded(
+    conversation: Conversation, gateway: Gateway, second_store: str
+) -> None:
     recorded, live = Names(), Names()
-    for step, played in zip(conversation.steps, conversation.play(gateway.url), strict=True):
+    steps = conversation.play(gateway.url, second_store)
+    for step, played in zip(conversation.steps, steps, strict=True):
         assert live.same(played) == recorded.same(step), step["name"]
 
 

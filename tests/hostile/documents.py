@@ -46,8 +46,25 @@ VALID_BODIES: dict[str, dict[str, Any]] = {
         **{"ttl": 60, "options": {}},
     },
     "subscription_delete": {"queue_name": "q", "subscription_id": UNKNOWN_ID},
+    # Neither pools nor flavors are made: with them, other tests' queues would be placed otherwise.
+    "pool_create": {
+        **{"pool_name": "p", "uri": "unix:///nowhere/store.sock", "weight": 1},
+        **{"flavor": "f", "options": {"a": 1}},
+    },
+    "pool_list": {"marker": "a", "limit": 10, "detailed": True},
+    "pool_get": {"pool_name": "p"},
+    "pool_update": {
+        **{"pool_name": "p", "uri": "unix:///nowhere/store.sock", "weight": 1},
+        **{"flavor": "f", "options": {"a": 1}},
+    },
+    "pool_delete": {"pool_name": "p"},
+    "flavor_create": {"flavor_name": "f", "pool_list": ["p"], "pool_name": "p"},
+    "flavor_list": {"marker": "a", "limit": 10, "detailed": True},
+    "flavor_get": {"flavor_name": "f"},
+    "flavor_update": {"flavor_name": "f", "pool_list": ["p"]},
+    "flavor_delete": {"flavor_name": "f"},
 }
-"""For each action a body with all fields it knows, which is not refused."""
+"""For each action a body with all fields it knows, which is not refused for its form."""
 
 assert VALID_BODIES.keys() == SHAPES.keys()
 

@@ -121,7 +121,7 @@ NUMBERS += ["1e400", "-1e400", "1e-400", "1E+2", "60.0", "6e1", "-0", "0.1e1", "
 INTEGERS = [
     (action, path)
     for action, path in PLACES
-    if path and path[-1] in ("ttl", "delay", "grace", "limit", "_default_message_ttl")
+    if path and path[-1] in ("ttl", "delay", "grace", "limit", "weight", "_default_message_ttl")
 ]
 
 

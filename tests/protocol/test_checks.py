@@ -48,6 +48,14 @@ def request(action: str, body: dict[str, Any], client: str = CLIENT, project: st
         ("subscription_update", {"queue_name": "q", "subscription_id": "s", "ttl": 60}),
         ("subscription_update", {"queue_name": "q", "subscription_id": "s", "subscriber": ""}),
         ("subscription_update", {"queue_name": "q", "subscription_id": "s", "options": {}}),
+        ("pool_create", {"pool_name": "p" * 64, "uri": "", "weight": 2**32 - 1, "flavor": None}),
+        ("pool_update", {"pool_name": "a b", "weight": 0}),
+        ("pool_update", {"pool_name": "", "flavor": None}),
+        ("pool_update", {"pool_name": "p", "uri": ""}),
+        ("pool_update", {"pool_name": "p", "options": {}}),
+        ("flavor_create", {"flavor_name": "f", "pool_name": "a b"}),
+        ("flavor_create", {"flavor_name": "f", "pool_name": "p", "pool_list": ["p"] * 100}),
+        ("flavor_update", {"flavor_name": "a b", "pool_list": [""]}),
     ],
 )
 def test_what_may_be_asked(action: str, body: dict[str, Any]) -> None:
@@ -108,6 +116,28 @@ def test_what_may_be_asked(action: str, body: dict[str, Any]) -> None:
             {"queue_name": "q", "subscription_id": "s"},
             "Give at least one of subscriber, ttl and options.",
         ),
+        (
+            "pool_create",
+            {"pool_name": "p", "uri": "u", "weight": 2**32},
+            "weight must be from 0 to 4294967295, not 4294967296",
+        ),
+        ("pool_update", {"pool_name": "p", "weight": -1}, "weight must be from 0 to 4294967295, not -1"),
+        ("pool_update", {"pool_name": "p"}, "Give at least one of uri, weight, flavor and options."),
+        (
+            "flavor_create",
+            {"flavor_name": "f"},
+            "Give pool_list, or pool_name for a flavor of one pool.",
+        ),
+        (
+            "flavor_create",
+            {"flavor_name": "f", "pool_list": [], "pool_name": "p"},
+            "pool_list must have from 1 to 100 items, not 0",
+        ),
+        (
+            "flavor_update",
+            {"flavor_name": "f", "pool_list": ["p"] * 101},
+            "pool_list must have from 1 to 100 items, not 101",
+        ),
     ],
 )
 def test_what_may_not_be_asked(action: str, body: dict[str, Any], text: str) -> None:
@@ -129,6 +159,14 @@ def test_what_may_not_be_asked(action: str, body: dict[str, Any], text: str) -> 
 def test_actions_that_create_queues_need_a_legal_name(action: str, rest: dict[str, Any], name: str) -> None:
     with pytest.raises(BadRequest, match="queue name"):
         check(request(action, {"queue_name": name, **rest}))
+
+
+@pytest.mark.parametrize("name", ["", "a b", "p" * 65, "nl\n"])
+def test_new_pools_and_flavors_need_a_legal_name(name: str) -> None:
+    with pytest.raises(BadRequest, match="A pool name"):
+        check(request("pool_create", {"pool_name": name, "uri": "u", "weight": 1}))
+    with pytest.raises(BadRequest, match="A flavor name"):
+        check(request("flavor_create", {"flavor_name": name, "pool_list": ["p"]}))
 
 
 @pytest.mark.parametrize("project", ["", "p" * 257, "a\x07"])

@@ -6,7 +6,7 @@ import pytest
 from msgspec import Raw
 
 from protocol.codec import CODECS, Form
-from protocol.incoming import is_secret, without_secrets
+from protocol.incoming import is_secret, without_fields, without_secrets
 from tests.protocol.strategies import as_msgpack
 
 JSON = CODECS[Form.JSON]
@@ -32,6 +32,20 @@ def test_deviation_5_holds_in_binary_frames() -> None:
     headers = Raw(as_msgpack({"X-Auth-Token": "t", "a": b"\xff"}))
     assert bytes(without_secrets(headers, codec)) == as_msgpack({"a": b"\xff"})
     assert without_secrets(Raw(as_msgpack({b"X-Auth-Token": "t"})), codec) == codec.empty_object
+
+
+@pytest.mark.parametrize(
+    ("body", "echoed"),
+    [
+        (b'{"uri": "secret", "weight": 1 }', b'{"weight":1}'),
+        (b'{"\\u0075ri": "secret", "uri": "secret", "a": {"uri": 1}}', b'{"a":{"uri": 1}}'),
+        (b'["secret"]', b"{}"),
+        (b'"secret"', b"{}"),
+        (b"{}", b"{}"),
+    ],
+)
+def test_deviation_5_secret_fields_are_not_echoed(body: bytes, echoed: bytes) -> None:
+    assert bytes(without_fields(Raw(body), {"uri"}, JSON)) == echoed
 
 
 def test_secret_headers_are_known_in_any_case() -> None:

@@ -133,7 +133,7 @@ def test_defaults_are_filled_in() -> None:
 
 
 def test_settings() -> None:
-    assert settings({"_default_message_ttl": None}) == QueueSettings(3600, 0, 262144, None, None, None)
+    assert settings({"_default_message_ttl": None}) == QueueSettings(3600, 0, 262144, None, None, None, None)
     assert settings(
         {
             "_default_message_ttl": 99,
@@ -142,5 +142,6 @@ def test_settings() -> None:
             "_dead_letter_queue": "dlq",
             "_dead_letter_queue_messages_ttl": 90,
             "_max_claim_count": 0,
+            "_flavor": "gold",
         }
-    ) == QueueSettings(99, 2, 120, "dlq", 90, 0)
+    ) == QueueSettings(99, 2, 120, "dlq", 90, 0, "gold")

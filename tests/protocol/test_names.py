@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from protocol.errors import BadRequest
-from protocol.names import check_project, check_queue_name, is_queue_name
+from protocol.names import check_name, check_project, is_queue_name
 
 
 @pytest.mark.parametrize("name", ["a", "q" * 64, "a.b", "A-Z_09.-", "..", "-", "queues_set"])
 def test_legal_queue_names(name: str) -> None:
     assert is_queue_name(name)
-    check_queue_name(name)
+    check_name(name, "queue")
 
 
 @pytest.mark.parametrize(
@@ -19,8 +19,8 @@ def test_legal_queue_names(name: str) -> None:
 )
 def test_illegal_queue_names(name: str) -> None:
     assert not is_queue_name(name)
-    with pytest.raises(BadRequest, match="queue name"):
-        check_queue_name(name)
+    with pytest.raises(BadRequest, match="A flavor name has"):
+        check_name(name, "flavor")
 
 
 def test_deviation_28_a_queue_name_matches_as_a_whole() -> None:

@@ -20,18 +20,36 @@ def test_every_shape_is_an_action() -> None:
 @pytest.mark.parametrize(
     ("trait", "names"),
     [
-        ("names_new_queue", {"queue_create", "queue_update", "message_post", "subscription_create"}),
         ("needs_client_uuid", {"message_post", "message_list"}),
-        ("admin", {"check_node_health"}),
+        ("secrets", {"pool_create", "pool_update"}),
+        (
+            "new_name",
+            {"queue_create", "queue_update", "message_post", "subscription_create"}
+            | {"pool_create", "flavor_create"},
+        ),
     ],
 )
 def test_traits(trait: str, names: set[str]) -> None:
     assert {name for name, action in ACTIONS.items() if getattr(action, trait)} == names
 
 
+def test_what_is_for_administrators() -> None:
+    of_pools = {name for name in ACTIONS if name.startswith(("pool_", "flavor_"))}
+    assert len(of_pools) == 10
+    assert {name for name, action in ACTIONS.items() if action.admin} == {"check_node_health", *of_pools}
+
+
+def test_the_names_of_what_may_be_created() -> None:
+    assert ACTIONS["message_post"].new_name == "queue_name"
+    assert ACTIONS["pool_create"].new_name == "pool_name"
+    assert ACTIONS["flavor_create"].new_name == "flavor_name"
+
+
 def test_bodies_that_may_be_left_out() -> None:
     assert {name for name, action in ACTIONS.items() if not action.body_required} == {
         "queue_list",
+        "pool_list",
+        "flavor_list",
         "authenticate",
         "get_home_doc",
         "check_node_health",
@@ -59,6 +77,8 @@ def test_bodies_that_may_be_left_out() -> None:
             ),
         ),
         ("subscription_create", (Bound("ttl", 60, None, items=False),)),
+        ("pool_update", (Bound("weight", 0, 2**32 - 1, items=False),)),
+        ("flavor_update", (Bound("pool_list", 1, 100, items=True),)),
     ],
 )
 def test_bounds(name: str, bounds: tuple[Bound, ...]) -> None:

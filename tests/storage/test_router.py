@@ -15,7 +15,6 @@ from storage.base import DeadLetter, MessageStore, NewMessage, Queue, Stats
 from storage.catalog.engine import sqlite_url
 from storage.catalog.sql import SQLCatalog
 from storage.errors import CatalogUnavailable, NoQueue, StaleQueue, StoreFailed, StoreUnavailable
-from storage.pools import DEFAULT_POOL
 from storage.redis.store import RedisStore
 from storage.router import Router
 from tests.support.reactor import eventually, reactor, run
@@ -39,10 +38,8 @@ class WatchedCatalog(SQLCatalog):
             await self.after_get(queue)
         return queue
 
-    async def create_queue(
-        self, project: str, name: str, metadata: Mapping[str, Any], pool: str = DEFAULT_POOL
-    ) -> tuple[Queue, bool]:
-        answer = await super().create_queue(project, name, metadata, pool)
+    async def create_queue(self, project: str, name: str, metadata: Mapping[str, Any]) -> tuple[Queue, bool]:
+        answer = await super().create_queue(project, name, metadata)
         if self.after_create is not None:
             await self.after_create(answer[0])
         return answer

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 import pytest
 
 from tests.support.client import Client, Form
+from tests.support.expect import done
 from tests.support.gateway import Gateway, start_gateway
 
 Connect = Callable[..., Client]
@@ -52,3 +53,25 @@ def strict_client(strict_gateway: Gateway, form: Form) -> Iterator[Client]:
     """A client of `strict_gateway`."""
     with Client(strict_gateway.url, form=form) as connected:
         yield connected
+
+
+@pytest.fixture(scope="session")
+def pool_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """A gateway whose pools and flavors tests may change: elsewhere they would change where queues go."""
+    with start_gateway(tmp_path_factory.mktemp("pools") / "data", "--log-level", "debug") as running:
+        yield running
+
+
+@pytest.fixture
+def admin(pool_gateway: Gateway, form: Form) -> Iterator[Client]:
+    """A client of `pool_gateway`. What it leaves of queues, flavors and pools is removed."""
+    with Client(pool_gateway.url, form=form) as connected:
+        yield connected
+        for what in ("queue", "flavor", "pool"):
+            page: dict[str, object] = {}
+            while found := done(connected.request(f"{what}_list", page), 200)[f"{what}s"]:
+                page["marker"] = found[-1]["name"]
+                for each in found:
+                    if (what, each["name"]) != ("pool", "default"):
+                        done(connected.request(f"{what}_delete", {f"{what}_name": each["name"]}), 204)
+        done(connected.request("pool_update", {"pool_name": "default", "weight": 100}), 200)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from pathlib import Path
 
 import pymysql
 import pytest
-from oslo_db.exception import DBConnectionError, DBDeadlock, DBNonExistentDatabase
-from sqlalchemy import event, make_url, text
+from oslo_db.exception import DBConnectionError, DBDataError, DBDeadlock, DBNonExistentDatabase
+from sqlalchemy import Engine, event, insert, make_url, text
 
 from storage.catalog.engine import WRITING, make_engine, reason, shortcomings, sqlite_url
+from storage.catalog.tables import pools
 from tests.support.databases import DatabaseServer
 from tests.support.reactor import wait_until
 
@@ -208,6 +210,15 @@ def test_a_database_that_does_not_exist_is_none_that_is_away(database_server: Da
         make_engine(url.render_as_string(hide_password=False), timeout=5).connect()
     assert "missing" in reason(caught.value)
     assert "sqlalche.me" not in reason(caught.value)
+
+
+def test_errors_show_nothing_of_what_is_stored(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
+    values = {"name": "n" * 65, "uri": "redis://:hunter2@host", "weight": 1, "options": "{}", "created": 1}
+    with pytest.raises(DBDataError) as caught, engine.connect() as connection:
+        connection.execute(insert(pools).values(**values))
+    told = "".join(traceback.format_exception(caught.value))
+    assert "INSERT INTO pools" in told
+    assert "hunter2" not in told + caplog.text
 
 
 def _wait_for_end_of(server: DatabaseServer, session: int) -> None:

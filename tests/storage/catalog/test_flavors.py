@@ -69,7 +69,7 @@ def test_unknown_names_are_told_and_nothing_is_done(with_pools: SQLCatalog) -> N
 
 def test_a_flavor_goes_and_its_pools_stay(with_pools: SQLCatalog) -> None:
     run(with_pools.create_flavor, Flavor("gold", ("a",)))
-    run(with_pools.create_queue, "p", "q", {"_flavor": "gold"}, "a")
+    run(with_pools.create_queue, "p", "q", {"_flavor": "gold"})
     run(with_pools.delete_flavor, "gold")
     assert run(with_pools.list_flavors, "", 10) == []
     pool = run(with_pools.get_pool, "a")

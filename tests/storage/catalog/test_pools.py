@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from storage.base import Queue
 from storage.catalog import pools
 from storage.catalog.sql import SQLCatalog
 from storage.errors import (
@@ -24,6 +24,15 @@ from tests.support.reactor import run
 
 SSD = Pool("ssd", "redis://:secret@ssd:6379/0", 200, {"retry": {"times": 3}, "größe": "ß"})
 DEFAULT = Pool("default", "", 100)
+
+
+def only_pool(catalog: SQLCatalog, pool: Pool) -> Queue:
+    """Add a pool and let it be the only one that takes queues; a queue in it."""
+    run(catalog.create_pool, pool)
+    run(lambda: catalog.update_pool("default", weight=0))
+    queue: Queue = run(catalog.create_queue, "p", "q", {})[0]
+    assert queue.pool == pool.name
+    return queue
 
 
 def test_a_pool_is_found_as_it_was_given(catalog: SQLCatalog) -> None:
@@ -132,14 +141,14 @@ def test_a_pool_in_use_stays_and_says_by_what(catalog: SQLCatalog, monkeypatch: 
     run(catalog.create_flavor, Flavor("gold", ("ssd",)))
     with pytest.raises(PoolInUse, match=r"it is used by flavor gold\.$"):
         run(catalog.delete_pool, "ssd")
-    queue, _ = run(catalog.create_queue, "p", "q", {}, "ssd")
+    run(catalog.create_queue, "p", "q", {"_flavor": "gold"})
     run(catalog.create_flavor, Flavor("silver", ("ssd", "default")))
     with pytest.raises(PoolInUse, match=r"it is used by 1 queue and by flavors gold, silver\.$"):
         run(catalog.delete_pool, "ssd")
     monkeypatch.setattr(pools, "_COUNTED", 2)
     monkeypatch.setattr(pools, "_NAMED", 1)
     for name in ("r", "s"):
-        run(catalog.create_queue, "p", name, {}, "ssd")
+        run(catalog.create_queue, "p", name, {"_flavor": "gold"})
     with pytest.raises(PoolInUse, match=r"used by more than 2 queues and by flavors gold and more\.$"):
         run(catalog.delete_pool, "ssd")
     for queue in run(catalog.list_queues, "p", "", 10):
@@ -152,8 +161,7 @@ def test_a_pool_in_use_stays_and_says_by_what(catalog: SQLCatalog, monkeypatch: 
 def test_removing_looks_again_when_what_needed_the_pool_has_gone(
     catalog: SQLCatalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run(catalog.create_pool, SSD)
-    queue, _ = run(catalog.create_queue, "p", "q", {}, "ssd")
+    queue = only_pool(catalog, SSD)
     look: Callable[..., str] = pools._users
 
     def gone_meanwhile(transactions: Any, name: str) -> str:
@@ -168,72 +176,19 @@ def test_removing_looks_again_when_what_needed_the_pool_has_gone(
 
 
 def test_removing_does_not_go_on_for_ever(catalog: SQLCatalog, monkeypatch: pytest.MonkeyPatch) -> None:
-    run(catalog.create_pool, SSD)
-    run(catalog.create_queue, "p", "q", {}, "ssd")
+    only_pool(catalog, SSD)
     monkeypatch.setattr(pools, "_users", lambda *_: "")
     with pytest.raises(CatalogUnavailable, match="changed by others"):
         run(catalog.delete_pool, "ssd")
 
 
-# Queues in pools
-
-
-def test_a_queue_lives_in_the_pool_that_was_chosen(catalog: SQLCatalog) -> None:
-    run(catalog.create_pool, SSD)
-    queue, _ = run(catalog.create_queue, "p", "q", {}, "ssd")
-    assert queue.pool == "ssd"
-    assert run(catalog.create_queue, "p", "q", {}, "default") == (queue, False)
-    assert run(catalog.get_queue, "p", "q") == queue
-    other, _ = run(catalog.create_queue, "p", "r", {})
-    assert other.pool == "default"
-    assert {found.pool for found in run(catalog.all_queues, -1, 10)} == {"ssd", "default"}
-
-
-def test_a_queue_needs_a_pool_that_exists(catalog: SQLCatalog) -> None:
-    with pytest.raises(UnknownPool, match="ssd"):
-        run(catalog.create_queue, "p", "q", {}, "ssd")
-    assert run(catalog.get_queue, "p", "q") is None
-
-
-def test_nodes_that_choose_different_pools_agree_on_one(make_catalog: Callable[[], SQLCatalog]) -> None:
-    nodes = [make_catalog() for _ in range(4)]
-    for number in range(4):
-        run(nodes[0].create_pool, Pool(f"pool-{number}", "redis://x", 1))
-    with concurrent.futures.ThreadPoolExecutor(4) as threads:
-        for number in range(10):
-            name = f"q{number}"
-            answers = list(
-                threads.map(
-                    lambda node: run(nodes[node].create_queue, "p", name, {}, f"pool-{node}"),  # noqa: B023  # done within the round
-                    range(4),
-                )
-            )
-            assert len({(queue.incarnation, queue.pool) for queue, _ in answers}) == 1
-            (winner,) = [node for node, (_, created) in enumerate(answers) if created]
-            assert answers[0][0].pool == f"pool-{winner}"
-
-
-def test_a_pool_is_not_removed_under_a_queue_that_is_being_created(
-    make_catalog: Callable[[], SQLCatalog],
-) -> None:
-    nodes = [make_catalog() for _ in range(2)]
-    for number in range(10):
-        run(nodes[0].create_pool, replace(SSD, name=f"pool-{number}"))
-
-    def create(number: int) -> object:
-        try:
-            return run(nodes[0].create_queue, "p", f"q{number}", {}, f"pool-{number}")
-        except UnknownPool as error:
-            return error
-
-    def remove(number: int) -> object:
-        try:
-            return run(nodes[1].delete_pool, f"pool-{number}")
-        except PoolInUse as error:
-            return error
-
-    with concurrent.futures.ThreadPoolExecutor(2) as threads:
-        for number in range(10):
-            created = threads.submit(create, number)
-            removed = threads.submit(remove, number)
-            assert isinstance(created.result(), UnknownPool) != isinstance(removed.result(), PoolInUse)
+@pytest.mark.parametrize("further", [{}, {"weight": 3}, {"flavors": []}])
+def test_a_pool_with_queues_keeps_its_uri(catalog: SQLCatalog, further: dict[str, Any]) -> None:
+    queue = only_pool(catalog, SSD)
+    with pytest.raises(PoolInUse, match=r"uri of pool ssd .* it has 1 queue\. Create another pool") as caught:
+        run(lambda: catalog.update_pool("ssd", uri="redis://other", **further))
+    assert "secret" not in str(caught.value)
+    assert run(catalog.get_pool, "ssd") == SSD
+    assert run(lambda: catalog.update_pool("ssd", uri=SSD.uri, **further)).uri == SSD.uri
+    run(catalog.delete_queue, queue)
+    assert run(lambda: catalog.update_pool("ssd", uri="redis://other")).uri == "redis://other"

@@ -183,11 +183,12 @@ def test_queues_in_other_pools_keep_the_schema_from_going_back(empty: Engine, ca
     run(catalog.start, upgrade=True)
     run(catalog.create_pool, Pool("ssd", "redis://x", 1))
     run(catalog.create_flavor, Flavor("gold", ("ssd",)))
-    queue, _ = run(catalog.create_queue, "p", "q", {}, "ssd")
+    queue, _ = run(catalog.create_queue, "p", "q", {"_flavor": "gold"})
     with pytest.raises(SchemaError, match="Queues in other pools than default: 1"):
         schema.downgrade(empty)
     assert drift(empty) == []
     run(catalog.delete_queue, queue)
+    run(lambda: catalog.update_pool("ssd", weight=0))
     run(catalog.create_queue, "p", "q", {})
     run(catalog.stop)
     schema.downgrade(empty)

@@ -11,7 +11,13 @@ from tests.support.servers import Server, start_redis, start_valkey
 from tests.support.store import LiveQueue, connected_to
 from tests.support.topologies import Cluster, Service, start_cluster, start_service
 
-ABOUT_ONE_SERVER = {"test_connection.py", "test_health.py", "test_runner.py", "test_scripts.py"}
+ABOUT_ONE_SERVER = {
+    "test_connection.py",
+    "test_health.py",
+    "test_probe.py",
+    "test_runner.py",
+    "test_scripts.py",
+}
 """What these look into, cut and forbid is one server; test_connecting.py and fault tests have the others."""
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+from urllib.parse import quote
 
-from storage.redis.address import Address, AddressError, Kind, Node, parse
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from storage.redis.address import Address, AddressError, Kind, Node, masked, parse
 
 SERVER, SENTINEL, CLUSTER = Kind.SERVER, Kind.SENTINEL, Kind.CLUSTER
 
@@ -56,6 +60,7 @@ def test_what_a_url_says(url: str, address: Address) -> None:
         ("redis:/:hunter2@host", "must begin with"),
         ("redis://:hun ter2@host", "a space or a control character"),
         ("redis://:hunter2/x@host", "A / in a user name or a password is written as %2F."),
+        ("redis://me:123?hunter2@host", "A ? in a user name or a password is written as %3F"),
         ("redis://:hunter2@", "Server 1 is not of the form host:port."),
         ("redis://:hunter2@host:0", "The port of server 1 is not a number from 1 to 65535."),
         ("redis://host:hunter2", "Server 1 is not of the form host:port."),
@@ -84,3 +89,47 @@ def test_an_address_shows_no_password() -> None:
 
 def test_nodes_are_told_as_people_write_them() -> None:
     assert (str(Node("host", 1)), str(Node("::1", 2))) == ("host:1", "[::1]:2")
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("redis://host", "redis://host:6379"),
+        ("redis://:hunter2@host:1/2", "redis://:***@host:1/2"),
+        ("rediss://me%40x:hunter2@[::1]/?db=3&x=hunter2", "rediss://me%40x:***@[::1]:6379/3"),
+        ("redis://hunter2@host", "redis://***@host:6379"),
+        ("redis://host/?password=hunter2", "redis://:***@host:6379"),
+        ("redis://host/?p%61ssword=hunter2&username=me", "redis://me:***@host:6379"),
+        ("redis://host?password=a@hunter2", "***"),
+        ("redis://:a@hunter2@host", "redis://:***@host:6379"),
+        ("unix:///run/my%20redis.sock?db=1", "unix:///run/my%20redis.sock?db=1"),
+        ("unix://:hunter2@/run/a@b.sock", "unix://:***@/run/a%40b.sock"),
+        ("redis+sentinel://me:hunter2@a,b:1/my%20one/4", "redis+sentinel://me:***@a:26379,b:1/my%20one/4"),
+        ("redis+cluster://:hunter2@a:1,b", "redis+cluster://:***@a:1,b:6379"),
+        ("redis://:hunter2@", "***"),
+        ("hunter2", "***"),
+    ],
+)
+def test_what_is_shown_has_no_password_and_leads_to_the_same_place(url: str, shown: str) -> None:
+    assert masked(url) == shown
+    if shown != "***":
+        address, again = parse(url), parse(shown)
+        assert (again.kind, again.nodes, again.path, again.tls) == (
+            *(address.kind, address.nodes, address.path, address.tls),
+        )
+        assert (again.service, again.database) == (address.service, address.database)
+
+
+secrets = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=8).map(
+    "hunter2".__add__
+)
+
+
+@given(
+    secret=secrets,
+    url=st.sampled_from(["redis://:{}@h", "redis://{}@h:1/2", "unix://u:{}@/s", "redis://h?{}"]),
+)
+def test_no_password_is_shown_however_it_is_given(secret: str, url: str) -> None:
+    assert "hunter2" not in masked(url.format(secret))
+    assert "hunter2" not in masked(url.format(quote(secret)))
+    assert "hunter2" not in masked(url.format("password=" + quote(secret)))
