@@ -27,7 +27,7 @@ from twisted.internet.task import deferLater
 from protocol.errors import RequestError
 from storage.base import Queue
 from storage.errors import MoveLapsed, MoveOvertaken, QueueMoved, StaleQueue
-from storage.moves import Move, MoveCatalog, MovingStore
+from storage.moves import MESSAGES, Move, MoveCatalog, MovingStore
 
 FENCE = 1.0
 """Seconds that requests wait at the most."""
@@ -52,9 +52,6 @@ MANY = 10_000
 
 RECORD = 1.0
 """Seconds between two records of the progress."""
-
-MESSAGES = ("free", "claimed", "delayed")
-"""The parts that are messages."""
 
 STARTS = 3
 """How often a move begins anew because the source forgot its notes."""
@@ -187,7 +184,7 @@ class Mover:
 
     async def _copy(self, queue: Queue, move: Move) -> Move:
         """Copy all parts, from where the record says."""
-        parts = list(self._source.PARTS)
+        parts = list(self._source.parts)
         part, cursor, copied = move.progress.split(" ") if move.progress else (parts[0], "", "0")
         self._copied = int(copied)
         while True:

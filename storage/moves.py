@@ -59,6 +59,10 @@ class MoveCatalog(Protocol):
         """Up to `limit` unfinished moves by incarnation, above `after`."""
 
 
+MESSAGES = frozenset({"free", "claimed", "delayed"})
+"""The parts of a queue that are its messages."""
+
+
 class Copied(NamedTuple):
     """A page of what a queue holds."""
 
@@ -84,11 +88,13 @@ class MovingStore(Protocol):
     not here; and MoveOvertaken where another token is in force.
     """
 
-    identity: bytes
-    """The same for the same store, however it is reached. Empty: it could not be told."""
+    @property
+    def identity(self) -> bytes:
+        """The same for the same store, however it is reached. Empty: it could not be told."""
 
-    PARTS: Sequence[str]
-    """What `copy` can read, in the order of reading."""
+    @property
+    def parts(self) -> Sequence[str]:
+        """What `copy` can read, in the order of reading. Those that are messages are in `MESSAGES`."""
 
     # The source. But for the first, MoveLapsed says that changes have gone unnoted: begin anew.
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
-from storage.base import DeadLetter, Queue
-from storage.mover import Mover, Progress
+from storage.base import Catalog, DeadLetter, Queue
+from storage.mover import Mover
 from storage.redis.moving import RedisMoves
 from storage.redis.runner import head_key
 from storage.redis.store import RedisStore
@@ -39,6 +40,9 @@ KEYS = (
     *("noted", "taken"),
 )
 """The names of a queue's keys."""
+
+TIMEOUT = 20.0
+"""Seconds that one call of a mover may take."""
 
 OF_A_MOVE = ("noted", "taken")
 OF_A_MOVE_IN_HEAD = (b"move", b"arriving", b"arrived", b"wake")
@@ -103,38 +107,70 @@ def bury(live: LiveQueue, count: int = 1) -> None:
     assert live.claim(limit=20, dead_letter=DeadLetter(0, "dead", None)).dead_lettered >= count
 
 
-class Halted(Exception):
-    """The mover was stopped dead."""
-
-
 class Steps:
-    """A mover whose calls to the stores and the catalog are counted, and held up one by one if wanted.
+    """A mover that stops before each of its calls to the stores and the catalog, until `step` lets it go on.
 
-    :param before: called with the number and name of each call before it is made; what it raises is raised
-        in the mover, and a Deferred is awaited.
+    It is started at once, and stops before its first call.
     """
 
     def __init__(
-        self,
-        catalog: Any,
-        source: RedisStore,
-        target: RedisStore,
-        before: Callable[[int, str], Any] = lambda number, name: None,
-        on_progress: Callable[[Progress], None] = lambda progress: None,
-        lease: float = 60.0,
+        self, catalog: Catalog, source: RedisStore, target: RedisStore, queue: Queue, to_pool: str
     ) -> None:
-        self.before = before
-        self.count = 0
-        self.names: list[str] = []
-        parts = (catalog, RedisMoves(source, lease), RedisMoves(target, lease))
-        self.mover = Mover(reactor, *(_Watched(part, self) for part in parts), on_progress)
+        self.waiting: str | None = None
+        """The call that comes next; None when it has ended."""
+        self.fenced = False
+        """Whether requests for the queue would wait."""
+        self.done: list[str] = []
+        """The calls so far."""
+        self._gate: Deferred[None] | None = None
+        self._arrived = threading.Event()
+        self._failure: BaseException | None = None
+        watched = [_Watched(part, self) for part in (RedisMoves(source), RedisMoves(target))]
+        self.mover = Mover(reactor, _Watched(catalog, self), *watched)
+        run(self._start, queue, to_pool)
+        self._arrived.wait(TIMEOUT)
 
-    async def step(self, name: str) -> None:
-        number, self.count = self.count, self.count + 1
-        self.names.append(name)
-        waiting = self.before(number, name)
-        if isinstance(waiting, Deferred):
-            await waiting
+    def step(self) -> str | None:
+        """Let the next call be made; the one after that, None at the end. Raises what the mover raises."""
+        gate = self._gate
+        assert gate is not None, "the mover has ended"
+        self._arrived.clear()
+        run(gate.callback, None)
+        assert self._arrived.wait(TIMEOUT), f"{self.waiting} has not come back"
+        if self._failure is not None:
+            raise self._failure
+        return self.waiting
+
+    def run_until(self, name: str | None) -> None:
+        """Go on until this is the next call, or to the end."""
+        while self.waiting is not None and self.waiting != name:
+            self.step()
+
+    def kill(self) -> None:
+        """End it as `kill -9` does: it makes no call any more."""
+        self._gate = None
+
+    def _start(self, queue: Queue, to_pool: str) -> None:
+        moving: Deferred[None] = Deferred.fromCoroutine(self.mover.run(queue, to_pool))
+        moving.addErrback(self._failed).addBoth(self._ended)
+
+    def _failed(self, failure: Failure) -> None:
+        self._failure = failure.value
+
+    def _ended(self, _: object) -> None:
+        self.waiting = self._gate = None
+        self._arrived.set()
+
+    async def stop_before(self, name: str, arguments: tuple[Any, ...]) -> None:
+        """Called by the mover before each call."""
+        self.waiting = name
+        self._gate = Deferred()
+        self._arrived.set()
+        await self._gate
+        self.done.append(name)
+        if name == "fence":
+            self.fenced = arguments[-1] > 0
+        self.fenced = self.fenced and name != "depart"
 
 
 class _Watched:
@@ -150,7 +186,7 @@ class _Watched:
             return found
 
         async def call(*arguments: Any, **named: Any) -> Any:
-            await self._steps.step(name)
+            await self._steps.stop_before(name, arguments)
             return await found(*arguments, **named)
 
         return call

@@ -1,4 +1,4 @@
-"""What a store does for a move: it notes changes, copies exactly, holds up requests, and lets the queue go."""
+"""What a store does for a move: it notes changes, copies exactly, holds requests up, lets the queue go."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ class Moving:
     def copy(self, *parts: str) -> int:
         """Copy these parts, or all; how many items."""
         count = 0
-        for part in parts or self.source.PARTS:
+        for part in parts or self.source.parts:
             cursor = ""
             while (page := run(self.source.copy, self.queue, TOKEN, part, cursor)).items:
                 run(self.target.put, self.queue, TOKEN, page.items)
@@ -154,6 +154,12 @@ def pass_time(live: LiveQueue, seconds: int) -> None:
     live.stats()
 
 
+def purge_and_go_on(live: LiveQueue, *, messages: bool) -> None:
+    live.purge(messages=messages, subscriptions=not messages)
+    live.post("new")
+    subscribe(live, "http://new")
+
+
 def swap_subscribers(live: LiveQueue, state: State) -> None:
     one, two, _ = state["subscriptions"]
     for sequence, name in ((one, "x"), (two, "http://a"), (one, "http://b")):
@@ -178,11 +184,8 @@ CHANGES: dict[str, Callable[[LiveQueue, State], Any]] = {
     "a dead letter has arrived": deliver_and_forget,
     "origins are forgotten": forget_origins,
     "purge": lambda live, state: live.purge(),
-    "purge messages, then post": lambda live, state: (live.purge(subscriptions=False), live.post("new")),
-    "purge subscriptions, then subscribe": lambda live, state: (
-        live.purge(messages=False),
-        subscribe(live, "http://new"),
-    ),
+    "purge messages, then post": lambda live, state: purge_and_go_on(live, messages=True),
+    "purge subscriptions, then subscribe": lambda live, state: purge_and_go_on(live, messages=False),
     "subscribe": lambda live, state: subscribe(live, "http://d"),
     "subscribe for a while": lambda live, state: subscribe(live, "http://d", 60),
     "unsubscribe": lambda live, state: run(live.store.unsubscribe, live.queue, state["subscriptions"][1]),
