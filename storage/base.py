@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Protocol
 
 from protocol.body import Body
 from protocol.metadata import QueueSettings, settings
+from storage.moves import MoveCatalog
 from storage.pools import DEFAULT_POOL, PoolCatalog
 
 
@@ -222,7 +223,13 @@ class Due(NamedTuple):
     due_in: float
 
 
-Event = Announced | Ended | Due
+class Moved(NamedTuple):
+    """The queue has left for another pool."""
+
+    pool: str
+
+
+Event = Announced | Ended | Due | Moved
 
 
 class MessageStore(Protocol):
@@ -234,7 +241,10 @@ class MessageStore(Protocol):
     """
 
     async def create(self, queue: Queue) -> None:
-        """Make room for a queue; nothing happens if it is there. StaleQueue if it was removed."""
+        """Make room for a queue; nothing happens if it is there.
+
+        StaleQueue if it was removed, QueueMoved if it has left for another pool.
+        """
 
     async def remove(self, queue: Queue) -> bool:
         """Remove a queue with all that is in it. False: dead letters must leave its outbox first."""
@@ -335,7 +345,7 @@ class MessageStore(Protocol):
         """Look at the store's persistence and memory policy. Also proves that it answers."""
 
 
-class Catalog(PoolCatalog, Protocol):
+class Catalog(PoolCatalog, MoveCatalog, Protocol):
     """Which queues exist, what is said of them, and which pool each lives in."""
 
     async def create_queue(self, project: str, name: str, metadata: Mapping[str, Any]) -> tuple[Queue, bool]:
@@ -357,6 +367,9 @@ class Catalog(PoolCatalog, Protocol):
 
     async def delete_queue(self, queue: Queue) -> None:
         """Remove this incarnation of a queue, if it is there."""
+
+    async def find_queues(self, name: str, limit: int) -> list[Queue]:
+        """Up to `limit` queues of this name, of any project."""
 
     async def list_queues(self, project: str, after: str, limit: int) -> list[Queue]:
         """Up to `limit` queues of a project by name, byte by byte, whose names come after `after`."""

@@ -1,9 +1,12 @@
-"""What a store or the catalog can fail with. All but the first two are told to clients as they are.
+"""What a store or the catalog can fail with. All but the first six are told to clients as they are.
 
 ::
 
     StaleQueue                        the route is old: look it up again (never told to a client)
     NoQueue                           the catalog has no such queue (each action answers that its own way)
+    QueueMoved                        the queue is in another pool, whatever the catalog says
+    MoveLapsed, MoveOvertaken         told to who moves a queue: begin anew; leave it to another
+    MoveUnfinished                    the queue is on its way to a third pool
     UnknownPool                       404
     UnknownFlavor                     400
     PoolUnusable                      400, nothing that can be used as a pool answers at its address
@@ -34,6 +37,26 @@ class StaleQueue(Exception):
 
 class NoQueue(Exception):
     """The project has no queue of this name."""
+
+
+class QueueMoved(Exception):
+    """The queue has left this store for that of another pool: the catalog's row has to follow."""
+
+    def __init__(self, pool: str) -> None:
+        super().__init__(f"The queue is in pool {pool} now.")
+        self.pool = pool
+
+
+class MoveLapsed(Exception):
+    """The source of a move did not hear of it for too long, and notes changes no more."""
+
+
+class MoveOvertaken(Exception):
+    """Another program has begun to move the queue."""
+
+
+class MoveUnfinished(Exception):
+    """A move of the queue to another pool has begun, and has not ended."""
 
 
 class UnknownPool(NotFound):

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 
 from protocol.names import is_queue_name
 from storage.base import Catalog, MessageStore, Queue
-from storage.errors import CatalogUnavailable, NoQueue, StaleQueue, StoreFailed
+from storage.errors import CatalogUnavailable, NoQueue, QueueMoved, StaleQueue, StoreFailed
 from storage.shared_work import SharedWork
 from storage.stores import Stores
 
@@ -208,12 +208,7 @@ class Router:
                 self.forget(project, name)
                 raise NoQueue
             metadata = change(queue.metadata)
-            try:
-                updated = await self._catalog.update_queue(queue, metadata)
-            finally:  # It may have been updated although the answer was lost.
-                self.forget(project, name)
-                await self._announce(project, name)
-            if updated:
+            if await self._changed(queue, self._catalog.update_queue(queue, metadata)):
                 queue = replace(queue, metadata=metadata, serial=queue.serial + 1)
                 self._keep(queue)
                 return queue
@@ -222,12 +217,15 @@ class Router:
     async def complete(self, queue: Queue) -> bool:
         """See that a queue of the catalog is in the store too.
 
-        False: the store has removed it, and now the catalog has too.
+        False: the store has removed it, or let it go to another pool, and now the catalog says so too.
         """
         try:
             await (await self._stores.open_afresh(queue.pool)).store.create(queue)
         except StaleQueue:
             await self._let_go(queue)
+            return False
+        except QueueMoved as moved:  # who moved it did not come to say so
+            await self._changed(queue, self._catalog.switch_pool(queue, moved.pool))
             return False
         return True
 
@@ -251,9 +249,13 @@ class Router:
         raise _removed_meanwhile(name)
 
     async def _let_go(self, queue: Queue) -> None:
+        await self._changed(queue, self._catalog.delete_queue(queue))
+
+    async def _changed(self, queue: Queue, change: Awaitable[T]) -> T:
+        """Change a queue in the catalog; this node and the others shall ask it again."""
         try:
-            await self._catalog.delete_queue(queue)
-        finally:  # It may have been deleted although the answer was lost.
+            return await change
+        finally:  # It may have been changed although the answer was lost.
             self.forget(queue.project, queue.name)
             await self._announce(queue.project, queue.name)
 

@@ -20,7 +20,7 @@ from gateway.push.subscriber import Subscriber
 from protocol.body import Form
 from protocol.envelope import notification
 from protocol.errors import RequestError
-from storage.base import Announced, Due, Ended, Event, Message, Queue, Start
+from storage.base import Announced, Due, Ended, Event, Message, Moved, Queue, Start
 from storage.errors import StaleQueue
 from storage.stores import OpenStore
 
@@ -144,6 +144,8 @@ class Feed:
                 self._announced(before, last, messages)
             case Due(due_in):
                 self._wake_in(due_in)
+            case Moved():
+                self._look_for_queue()
             case Ended(None, until):
                 self._ended_until = max(self._ended_until, until)
                 for sequence in [number for number in self.subscribers if number <= until]:

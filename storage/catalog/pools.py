@@ -8,7 +8,7 @@ from typing import Any
 from oslo_db.exception import DBDuplicateEntry, DBReferenceError
 from sqlalchemy import ColumnElement, Connection, Table, delete, func, insert, select, update
 
-from storage.catalog.tables import dump, flavor_pools, flavors, load, now, pools, queues
+from storage.catalog.tables import dump, flavor_pools, flavors, load, now, pools, queue_moves, queues
 from storage.catalog.transactions import Transactions
 from storage.errors import CatalogUnavailable, NameTaken, PoolInUse, UnknownFlavor, UnknownPool
 from storage.pools import DEFAULT_POOL, Pool
@@ -17,7 +17,7 @@ _COUNTED = 1000
 """Queues of a pool that are counted before it is said that there are more."""
 
 _NAMED = 10
-"""Flavors of a pool that are named before it is said that there are more."""
+"""Flavors of a pool, and queues on their way to it, that are named before it is said that there are more."""
 
 _DELETE_ATTEMPTS = 3
 """More are needed only if what needs a pool goes and other things come while one call removes it."""
@@ -156,6 +156,8 @@ def _require_same_uri_or_no_queues(connection: Connection, name: str, uri: str) 
             f"The uri of pool {name} cannot be changed while queues live there, and it has {queues_there}. "
             "Create another pool for the other store, and move them."
         )
+    if connection.execute(select(queue_moves).where(queue_moves.c.to_pool == name).limit(1)).first():
+        raise PoolInUse(f"The uri of pool {name} cannot be changed while a queue moves there.")
 
 
 def _queues_told(connection: Connection, name: str) -> str:
@@ -170,11 +172,17 @@ def _users(transactions: Transactions, name: str) -> str:
     """What needs a pool, in words; empty if nothing does."""
     statement = select(flavor_pools.c.flavor).where(flavor_pools.c.pool == name).limit(_NAMED + 1)
     statement = statement.order_by(flavor_pools.c.flavor)
-    queues_there, names = transactions.read(
-        lambda connection: (_queues_told(connection, name), list(connection.scalars(statement)))
-    )
+    coming = select(queues.c.name).join(queue_moves, queue_moves.c.incarnation == queues.c.incarnation)
+    coming = coming.where(queue_moves.c.to_pool == name).order_by(queues.c.name).limit(_NAMED + 1)
+
+    def work(connection: Connection) -> tuple[str, list[str], list[str]]:
+        there = _queues_told(connection, name)
+        return there, list(connection.scalars(statement)), list(connection.scalars(coming))
+
+    queues_there, names, moving = transactions.read(work)
     used = [queues_there] if queues_there else []
-    if names:
-        more = " and more" if len(names) > _NAMED else ""
-        used.append(f"flavor{'' if len(names) == 1 else 's'} {', '.join(names[:_NAMED])}{more}")
+    for what, found in (("flavor", names), ("the unfinished move of queue", moving)):
+        if found:
+            more = " and more" if len(found) > _NAMED else ""
+            used.append(f"{what}{'' if len(found) == 1 else 's'} {', '.join(found[:_NAMED])}{more}")
     return " and by ".join(used)

@@ -17,12 +17,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from twisted.internet.task import deferLater
 
 from storage.base import Queue
-from storage.catalog import flavors, pools, queues, tables
+from storage.catalog import flavors, moves, pools, queues, tables
 from storage.catalog.engine import make_engine, reason, shortcomings
 from storage.catalog.schema import check, found_revision, upgrade
 from storage.catalog.threads import Call, CatalogThreads
 from storage.catalog.transactions import Outage, Transactions
 from storage.errors import CatalogUnavailable
+from storage.moves import Move
 from storage.pools import Flavor, Pool
 
 T = TypeVar("T")
@@ -40,7 +41,7 @@ log = logging.getLogger(__name__)
 
 
 class SQLCatalog:
-    """Queues, pools and flavors in a SQL database. Implements `storage.base.Catalog`.
+    """Queues, pools, flavors and moves in a SQL database. Implements `storage.base.Catalog`.
 
     Every method raises `CatalogUnavailable` when the database fails or does not answer in time. A change
     may then have been made all the same. `DoesNotFit` says that a value does not fit.
@@ -121,6 +122,15 @@ class SQLCatalog:
         """Remove this incarnation of a queue, if it is there."""
         await self._run(lambda transactions: queues.remove(transactions, queue))
 
+    async def find_queues(self, name: str, limit: int) -> list[Queue]:
+        """Up to `limit` queues of this name, of any project. Looks at all queues."""
+        table = tables.queues.c
+        return await self._run(
+            lambda transactions: queues.fetch(
+                transactions, table.name == name, order=table.project, limit=limit
+            )
+        )
+
     async def list_queues(self, project: str, after: str, limit: int) -> list[Queue]:
         """Up to `limit` queues of a project by name, byte by byte, whose names come after `after`."""
         table = tables.queues.c
@@ -200,6 +210,34 @@ class SQLCatalog:
     async def delete_flavor(self, name: str) -> None:
         """Remove a flavor; queues that were placed by it stay where they are. UnknownFlavor."""
         await self._run(lambda transactions: flavors.remove(transactions, name))
+
+    async def begin_move(self, queue: Queue, to_pool: str) -> Move:
+        """The unfinished move of a queue to a pool, which begins now if there is none."""
+        return await self._run(lambda transactions: moves.begin(transactions, queue, to_pool))
+
+    async def get_move(self, queue: Queue) -> Move | None:
+        """The unfinished move of a queue."""
+        key = tables.queue_moves.c.incarnation
+        condition = key == queue.incarnation
+        found = await self._run(lambda transactions: moves.fetch(transactions, condition, limit=1))
+        return found[0] if found else None
+
+    async def record_move(self, was: Move, becomes: Move) -> bool:
+        """Write down how far a move is. False: its token is no longer that of `was`, or it ended."""
+        return await self._run(lambda transactions: moves.record(transactions, was, becomes))
+
+    async def switch_pool(self, queue: Queue, pool: str) -> bool:
+        """Say that a queue is in `pool`, if it is still said to be in `queue.pool`. UnknownPool."""
+        return await self._run(lambda transactions: moves.switch(transactions, queue, pool))
+
+    async def end_move(self, queue: Queue) -> None:
+        """Forget the unfinished move of a queue: it stays where it is."""
+        await self._run(lambda transactions: moves.end(transactions, queue))
+
+    async def list_moves(self, after: int, limit: int) -> list[Move]:
+        """Up to `limit` unfinished moves by incarnation, above `after`."""
+        key = tables.queue_moves.c.incarnation
+        return await self._run(lambda transactions: moves.fetch(transactions, key > after, limit=limit))
 
     async def ping(self) -> None:
         """Prove that the catalog answers."""

@@ -32,7 +32,7 @@ from sqlalchemy.dialects.mysql import MEDIUMTEXT, VARBINARY
 
 from storage.pools import DEFAULT_POOL
 
-REVISION = "0002"
+REVISION = "0003"
 """The migration that this version of the gateway is written for. Revisions are counted without gaps."""
 
 
@@ -158,5 +158,25 @@ queues = Table(
     Index("ix_queues_pool", "pool"),
     CheckConstraint(short_enough("project", 1024), name="short_queues_project").ddl_if(dialect="sqlite"),
     CheckConstraint(short_enough("name", 64), name="short_queues_name").ddl_if(dialect="sqlite"),
+    **_options,
+)
+
+# Queues on their way to another pool; a row goes when the move has ended, or with its queue.
+queue_moves = Table(
+    "queue_moves",
+    metadata,
+    Column("incarnation", Number, nullable=False, autoincrement=False),
+    Column("to_pool", Identifier(64), nullable=False),
+    # 32 hexadecimal digits, or nothing.
+    Column("token", Identifier(32), nullable=False),
+    Column("step", Identifier(16), nullable=False),
+    Column("progress", Text(), nullable=False),
+    Column("created", BigInteger(), nullable=False),
+    PrimaryKeyConstraint("incarnation", name="pk_queue_moves"),
+    ForeignKeyConstraint(
+        ["incarnation"], ["queues.incarnation"], name="fk_queue_moves_incarnation", ondelete="CASCADE"
+    ),
+    ForeignKeyConstraint(["to_pool"], ["pools.name"], name="fk_queue_moves_to_pool"),
+    Index("ix_queue_moves_to_pool", "to_pool"),
     **_options,
 )

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
+
 from protocol.errors import Unavailable
 from storage.base import Durability
-from storage.errors import StoreFailed, StoreUnavailable
+from storage.errors import StoreFailed, StoreFull, StoreReadOnly, StoreUnavailable
 from storage.redis.client import ServerClient, StoreClient
 
 LAYOUT = 1
 """The layout of keys and records (lua/common.lua). Versions of the gateway next to each other share one."""
 
 _LAYOUT_KEY = b"zg:layout"
+_IDENTITY_KEY = b"zg:store"
 
 
 class LayoutError(Exception):
@@ -28,6 +32,19 @@ async def check_layout(client: StoreClient) -> None:
             f"The message store holds data of layout {found.decode(errors='replace')}; "
             f"this version of the gateway needs {LAYOUT}."
         )
+
+
+async def look_at_identity(client: StoreClient) -> bytes:
+    """What tells the store from all others: random bytes that were written when it was first used.
+
+    Empty if there are none and none can be written now.
+    """
+    found: bytes | None = await client.execute("GET", _IDENTITY_KEY, key=_IDENTITY_KEY)
+    if found is None:
+        with suppress(StoreFull, StoreReadOnly):
+            await client.execute("SETNX", _IDENTITY_KEY, os.urandom(16).hex(), key=_IDENTITY_KEY)
+            found = await client.execute("GET", _IDENTITY_KEY, key=_IDENTITY_KEY)
+    return found or b""
 
 
 _WORSE = {

@@ -14,7 +14,18 @@ from typing import Any
 import msgpack
 
 from protocol.body import Body, Form
-from storage.base import Announced, Due, Ended, Event, Message, NewMessage, Origin, Subscription, Waiting
+from storage.base import (
+    Announced,
+    Due,
+    Ended,
+    Event,
+    Message,
+    Moved,
+    NewMessage,
+    Origin,
+    Subscription,
+    Waiting,
+)
 
 _MSGPACK, _CHECKSUM, _ORIGIN = 1, 2, 4
 _HEAD = struct.Struct(">BI16s")
@@ -110,10 +121,12 @@ def unpack_subscription(now: int, sequence: int, record: bytes) -> Subscription:
 
 
 def unpack_event(payload: bytes) -> Event:
-    """What a script announced (`announce` and `drop_subscription` in common.lua)."""
+    """What a script announced (SPUBLISH in lua/)."""
     event = msgpack.unpackb(payload, raw=True)
     if event[0] == b"ended":
         return Ended(event[1]) if event[1] else Ended(None, event[2])
+    if event[0] == b"moved":
+        return Moved(event[1].decode())
     if event[0] == b"due":
         return Due(max(0, event[2] - event[1]) / _SECOND)
     _, now, before, last, positions, sequences, records = event

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import hiredis
 
 from storage.errors import (
+    MoveLapsed,
+    MoveOvertaken,
     StaleQueue,
     StoreBusy,
     StoreFailed,
@@ -64,6 +66,8 @@ def _moved(text: str) -> Exception:
 
 _REFUSALS: dict[str, Callable[[str], Exception]] = {
     "STALE": StaleQueue,
+    "LAPSED": MoveLapsed,
+    "OVERTAKEN": MoveOvertaken,
     "NOSCRIPT": ScriptUnknown,
     "OOM": lambda _: StoreFull(
         "The message store's memory is full: it takes nothing new until messages are deleted."

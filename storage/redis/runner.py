@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from twisted.internet.task import deferLater
+
 from protocol.errors import Unavailable
 from storage.base import Queue
 from storage.errors import OutcomeUnknown, StoreBusy
@@ -15,6 +17,15 @@ from storage.redis.scripts import Script
 
 RECONNECT_PATIENCE = 2.0
 """Seconds that a repeatable command waits for a new connection when its own broke."""
+
+MOVING_PAUSE = 0.02
+LONGEST_PAUSE = 0.1
+"""Seconds between two attempts while the queue leaves for another pool, which takes a second at the most."""
+
+_BUSY = {
+    b"AGAIN": "The queue has more due work than fits the request's time.",
+    b"MOVING": "The queue is being moved. Try again.",
+}
 
 
 def head_key(queue: Queue) -> bytes:
@@ -69,6 +80,7 @@ class ScriptRunner:
         deadline = self._reactor.seconds() + self._timeout
         unknown: OutcomeUnknown | None = None
         client = self._writer if script.writes else self._client
+        pause = MOVING_PAUSE
         while True:
             try:
                 if unknown is not None:
@@ -82,13 +94,16 @@ class ScriptRunner:
             except Unavailable as error:
                 # The first attempt may have been done, whatever became of the second.
                 raise unknown or error from None
-            if reply != b"AGAIN":
+            if reply not in (b"AGAIN", b"MOVING"):
                 if script.writes and self._replicas is not None:
                     await self._replicas.have_it(connection)
                 return reply
             # A few hundred due records were handled; the next call goes on. Each makes progress.
             if self._reactor.seconds() > deadline:
-                raise unknown or StoreBusy("The queue has more due work than fits the request's time.")
+                raise unknown or StoreBusy(_BUSY[reply])
+            if reply == b"MOVING":  # nothing was done
+                await deferLater(self._reactor, pause, lambda: None)
+                pause = min(2 * pause, LONGEST_PAUSE)
 
     async def _evaluate(
         self, client: StoreClient, script: Script, queue: Queue, arguments: tuple[Argument, ...]

@@ -6,14 +6,17 @@ import hashlib
 from dataclasses import dataclass
 from importlib.resources import files
 
-_REFUSED_WHEN_FULL = ("create", "post", "claim", "subscribe", "subscription_update", "deliver")
+_REFUSED_WHEN_FULL = (
+    *("create", "post", "claim", "subscribe", "subscription_update", "deliver"),
+    *("moving/arrive", "moving/import"),
+)
 """What adds data is refused when memory is used up; all else goes on, so that memory can be freed (OOM)."""
 
 _READS = ("claim_get", "get", "list", "outbox", "stats", "subscription_get", "subscription_list", "sweep")
 """What tells nobody that something was written, although what was due may have been."""
 
 _ALONE = ("create",)
-"""Scripts that do not begin with common.lua."""
+"""Scripts that do not begin with common.lua. Those of moving/ go on with another, others with opening.lua."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +34,9 @@ def _load(name: str, file: str = "") -> Script:
     lua = files("storage.redis") / "lua"
     # `#!lua` makes every access to a key of another slot an error on a cluster, also where one node has both.
     first_line = "#!lua\n" if name in _REFUSED_WHEN_FULL else "#!lua flags=allow-oom\n"
-    common = "" if name in _ALONE else (lua / "common.lua").read_text()
-    source = first_line + common + (lua / f"{file or name}.lua").read_text()
+    folder, _, _ = name.rpartition("/")
+    parts = [] if name in _ALONE else ["common", f"{folder}/common" if folder else "opening"]
+    source = first_line + "".join((lua / f"{part}.lua").read_text() for part in (*parts, file or name))
     sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
     return Script(name, source, sha, writes=name not in _READS)
 
@@ -61,3 +65,18 @@ SUBSCRIPTION_LIST = _load("subscription_list")
 SUBSCRIPTION_UPDATE = _load("subscription_update")
 SWEEP = _load("sweep")
 UNSUBSCRIBE = _load("unsubscribe")
+
+MOVE_ACKNOWLEDGE = _load("moving/acknowledge")
+MOVE_ARRIVE = _load("moving/arrive")
+MOVE_BEGIN = _load("moving/begin")
+MOVE_CLEAR = _load("moving/clear")
+MOVE_COPY = _load("moving/copy")
+MOVE_DEPART = _load("moving/depart")
+MOVE_FENCE = _load("moving/fence")
+MOVE_FORGET = _load("moving/forget")
+MOVE_GIVE_UP = _load("moving/give_up")
+MOVE_IMPORT = _load("moving/import")
+MOVE_OPEN = _load("moving/open")
+MOVE_OUTBOX = _load("moving/outbox")
+MOVE_SETTLE_IN = _load("moving/settle_in")
+MOVE_TAKE = _load("moving/take")

@@ -28,10 +28,10 @@ from storage.base import (
     Swept,
     Waiting,
 )
-from storage.errors import StoreBusy, StoreLoading
+from storage.errors import QueueMoved, StoreBusy, StoreLoading
 from storage.redis import records, scripts
 from storage.redis.connection import Reply
-from storage.redis.health import check_layout, look_at_durability
+from storage.redis.health import check_layout, look_at_durability, look_at_identity
 from storage.redis.replicas import Replicas
 from storage.redis.runner import ScriptRunner
 from storage.redis.topology import store_client
@@ -65,6 +65,8 @@ class RedisStore:
             # A connection of their own for writes: one that waits for replicas holds up no reader.
             self._writer = store_client(reactor, url, timeout)
             replicas = Replicas(min_replicas, timeout / 4)
+        self.identity = b""
+        """The same for whoever reaches the same data, by whatever URL. Empty: the store could not keep it."""
         self.scripts = ScriptRunner(reactor, self.client, timeout, self._writer, replicas)
 
     async def start(self, patience: float) -> None:
@@ -78,7 +80,9 @@ class RedisStore:
             await client.connected(patience)
         while True:
             try:
-                return await check_layout(self.client)
+                await check_layout(self.client)
+                self.identity = await look_at_identity(self.client)
+                return
             except StoreLoading:
                 if self._reactor.seconds() > deadline:
                     raise
@@ -95,7 +99,9 @@ class RedisStore:
     # Queues
 
     async def create(self, queue: Queue) -> None:
-        await self.scripts.run(scripts.CREATE, queue, repeatable=True)
+        reply = await self.scripts.run(scripts.CREATE, queue, repeatable=True)
+        if reply != 1:
+            raise QueueMoved(reply.decode())
 
     async def remove(self, queue: Queue) -> bool:
         return bool(await self.scripts.run(scripts.REMOVE, queue, repeatable=False))

@@ -64,6 +64,8 @@ end
 if popping then
   remove(taken)
 elseif #taken > 0 then
+  note("m", taken)
+  note("c", { claim })
   call("ZADD", CLAIMS, ends, claim)
   call("HSET", LEASES, claim, struct.pack(">I7I4I4", now, ttl, grace))
   hold_time()

@@ -14,6 +14,7 @@ local ends = now + ttl * 1000000
 for _, sequence in ipairs(held_by(claim, -1)) do
   local expires = tonumber(call("ZSCORE", EXPIRY, sequence))
   if expires < ends then
+    note("m", { sequence })
     call("ZADD", EXPIRY, ends + grace * 1000000, sequence)
     if ends - expires >= 1000000 then
       local count = read_state(call("HGET", STATES, sequence))
@@ -21,6 +22,7 @@ for _, sequence in ipairs(held_by(claim, -1)) do
     end
   end
 end
+note("c", { claim })
 call("ZADD", CLAIMS, ends, claim)
 call("HSET", LEASES, claim, struct.pack(">I7I4I4", now, ttl, grace))
 hold_time()

@@ -1,4 +1,4 @@
--- What every script begins with: the keys of a queue, its clock, and the work that has come due.
+-- What every script begins with: the keys of a queue, its numbers, and what is done in more than one script.
 --
 -- KEYS[1]  {incarnation}:head. All other keys of the queue share its hash tag.
 -- ARGV[1]  microseconds to add to the server's clock (0 but in tests)
@@ -6,7 +6,8 @@
 -- Numbers are doubles, exact up to 2^53. Positions, sequences and times in microseconds stay below that;
 -- redis.call writes them out in full, string concatenation would not.
 --
--- head (hash)          last: the newest number drawn; visible: the newest position; wake: nothing comes due before
+-- head (hash)          last: the newest number drawn; visible: the newest position; wake: nothing comes due before;
+--                      removed, or moved: the pool where the queue is now; more while it moves (moving/common.lua)
 -- messages (hash)      sequence -> record; free, claimed (zset) sequence by position
 -- delayed, due (zset)  sequence by itself, and by the time its delay ends
 -- expiry (zset)        sequence by the time it expires
@@ -16,6 +17,7 @@
 -- outbox (list)        dead letters on their way; origins (zset) dead letters that arrived, by when to forget
 -- subscriptions (hash) sequence -> record; subscribers (hash) subscriber -> sequence
 -- subscription_order, subscription_expiry (zset)
+-- noted, taken (set)   while the queue moves to another pool: what has changed (moving/common.lua)
 --
 -- A sequence stands in the keys as 7 bytes, most significant first; a claim as 16.
 
@@ -27,6 +29,19 @@ local STATES, CLAIMS, LEASES, HELD = PREFIX .. "states", PREFIX .. "claims", PRE
 local OUTBOX, ORIGINS, CHANNEL = PREFIX .. "outbox", PREFIX .. "origins", PREFIX .. "events"
 local SUBSCRIPTIONS, SUBSCRIBERS = PREFIX .. "subscriptions", PREFIX .. "subscribers"
 local SUBSCRIPTION_ORDER, SUBSCRIPTION_EXPIRY = PREFIX .. "subscription_order", PREFIX .. "subscription_expiry"
+local NOTED, TAKEN = PREFIX .. "noted", PREFIX .. "taken"
+
+local function message_keys()
+  return MESSAGES, FREE, CLAIMED, DELAYED, DUE, EXPIRY, STATES, CLAIMS, LEASES, HELD
+end
+
+local function subscription_keys()
+  return SUBSCRIPTIONS, SUBSCRIBERS, SUBSCRIPTION_ORDER, SUBSCRIPTION_EXPIRY
+end
+
+local function other_keys()
+  return HEAD, OUTBOX, ORIGINS, NOTED, TAKEN
+end
 
 local call = redis.call
 local BUDGET = 256 -- due records that one script handles; more than that are left for the next
@@ -35,17 +50,23 @@ local NEVER = 9007199254740991
 
 local last, visible, wake, now
 local changed = false -- whether the head has to be written
+local noting = false -- whether the queue moves, and what changes has to be noted
 
--- False where the queue's incarnation is not here.
-local function open_head()
-  local head = call("HMGET", HEAD, "last", "visible", "wake")
-  if not head[1] then
-    return false
+-- Note what has changed, for a move to copy it again: messages (m), claims (c), subscriptions (s), origins of
+-- dead letters (o), or all messages or subscriptions that were purged (p).
+local function note(kind, ids)
+  if noting then
+    for _, id in ipairs(ids) do
+      call("SADD", NOTED, kind .. id)
+    end
   end
-  last, visible, wake = tonumber(head[1]), tonumber(head[2]), tonumber(head[3])
-  local time = call("TIME")
-  now = math.max(time[1] * 1000000 + time[2] + tonumber(ARGV[1]), last)
-  return true
+end
+
+-- Give back all of the queue's memory, in the background.
+local function wipe()
+  call("UNLINK", other_keys())
+  call("UNLINK", message_keys())
+  call("UNLINK", subscription_keys())
 end
 
 local function close_head()
@@ -113,6 +134,7 @@ local function remove(sequences)
   if #sequences == 0 then
     return
   end
+  note("m", sequences)
   local held = {}
   for i, state in ipairs(call("HMGET", STATES, unpack(sequences))) do
     local _, _, claim = read_state(state)
@@ -156,6 +178,7 @@ local function release(claim, limit)
       states[#states + 1] = pack_state(count, ttl, "")
       members[#members + 1] = claim .. sequences[i]
     end
+    note("m", sequences)
     call("ZADD", FREE, unpack(places))
     call("ZREM", CLAIMED, unpack(sequences))
     call("HSET", STATES, unpack(states))
@@ -164,12 +187,14 @@ local function release(claim, limit)
   if #sequences == limit then
     return #sequences, false
   end
+  note("c", { claim })
   call("ZREM", CLAIMS, claim)
   call("HDEL", LEASES, claim)
   return #sequences, true
 end
 
 local function drop_subscription(sequence, subscriber)
+  note("s", { sequence })
   call("HDEL", SUBSCRIPTIONS, sequence)
   call("HDEL", SUBSCRIBERS, subscriber)
   call("ZREM", SUBSCRIPTION_ORDER, sequence)
@@ -180,67 +205,6 @@ end
 local function first_score(key)
   local first = call("ZRANGE", key, 0, 0, "WITHSCORES")
   return first[2] and tonumber(first[2]) or NEVER
-end
-
--- Do what has come due, at most BUDGET records of it: claims end, messages expire, delays end, subscriptions
--- expire. Returns false if more may be due. O(due * log n).
-local function settle()
-  if now < wake then
-    return true
-  end
-  changed = true
-  local budget = BUDGET
-  for _, claim in ipairs(call("ZRANGEBYSCORE", CLAIMS, "-inf", now, "LIMIT", 0, budget)) do
-    if budget < 2 then
-      return false
-    end
-    local freed, ended = release(claim, budget - 1)
-    budget = budget - freed - 1
-    if not ended then
-      return false
-    end
-  end
-
-  if budget < 1 then
-    return false
-  end
-  local expired = call("ZRANGEBYSCORE", EXPIRY, "-inf", now, "LIMIT", 0, budget)
-  remove(expired)
-  budget = budget - #expired
-
-  if budget < 1 then
-    return false
-  end
-  local ended = call("ZRANGEBYSCORE", DUE, "-inf", now, "LIMIT", 0, budget)
-  if #ended > 0 then
-    local before, places, positions, numbers = visible, {}, {}, {}
-    for i, sequence in ipairs(ended) do
-      visible = draw()
-      places[#places + 1] = visible
-      places[#places + 1] = sequence
-      positions[i] = visible
-      numbers[i] = unpack_number(sequence)
-    end
-    call("ZADD", FREE, unpack(places))
-    call("ZREM", DELAYED, unpack(ended))
-    call("ZREM", DUE, unpack(ended))
-    announce(before, positions, numbers, call("HMGET", MESSAGES, unpack(ended)))
-    budget = budget - #ended
-  end
-
-  if budget < 1 then
-    return false
-  end
-  local lapsed = call("ZRANGEBYSCORE", SUBSCRIPTION_EXPIRY, "-inf", now, "LIMIT", 0, budget)
-  for _, sequence in ipairs(lapsed) do
-    drop_subscription(sequence, cmsgpack.unpack(call("HGET", SUBSCRIPTIONS, sequence))[1])
-  end
-  if #lapsed == budget then
-    return false
-  end
-
-  wake = math.min(first_score(CLAIMS), first_score(EXPIRY), first_score(DUE), first_score(SUBSCRIPTION_EXPIRY))
-  return true
 end
 
 -- One message for a reply: sequence, place, state, record.
@@ -271,10 +235,13 @@ local function tell_held(reply, claim)
   end
 end
 
-if not open_head() then
-  return redis.error_reply("STALE the queue is not here")
+-- What a move keeps in the head of the queue that it copies: whose it is (16 bytes), until when changes are noted
+-- for it, and until when requests wait (0: they do not).
+local function pack_move(token, lease, fence)
+  return token .. struct.pack(">I7I7", lease, fence)
 end
-if not settle() then
-  close_head()
-  return redis.status_reply("AGAIN")
+
+local function unpack_move(move)
+  local lease, fence = struct.unpack(">I7I7", move, 17)
+  return string.sub(move, 1, 16), lease, fence
 end

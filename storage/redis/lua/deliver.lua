@@ -8,6 +8,7 @@
 
 local REMEMBER = 1209600 * 1000000 -- as long as a message can live: its sender may try again as long
 for _, origin in ipairs(call("ZRANGEBYSCORE", ORIGINS, "-inf", now, "LIMIT", 0, 100)) do
+  note("o", { origin })
   call("ZREM", ORIGINS, origin)
 end
 if call("ZSCORE", ORIGINS, ARGV[2]) then
@@ -18,6 +19,7 @@ local ttl = tonumber(ARGV[3])
 local number, before = draw(), visible
 local sequence = pack_number(number)
 local expires = ttl >= 0 and number + ttl * 1000000 or tonumber(ARGV[4])
+note("o", { ARGV[2] })
 call("ZADD", ORIGINS, now + REMEMBER, ARGV[2])
 if expires > now then
   local record = ARGV[5]
@@ -25,6 +27,7 @@ if expires > now then
     record = string.sub(record, 1, 1) .. struct.pack(">I4", math.ceil((expires - number) / 1000000)) .. string.sub(record, 6)
   end
   visible = number
+  note("m", { sequence })
   call("HSET", MESSAGES, sequence, record)
   call("ZADD", FREE, number, sequence)
   call("ZADD", EXPIRY, expires, sequence)

@@ -7,11 +7,12 @@
 local first
 local before = visible
 local stored, expiries, places, delayed, due = {}, {}, {}, {}, {}
-local positions, numbers, records = {}, {}, {}
+local positions, numbers, records, names = {}, {}, {}, {}
 for i = 2, #ARGV, 3 do
   local number = draw()
   first = first or number
   local sequence, delay, expires = pack_number(number), tonumber(ARGV[i + 1]), number + ARGV[i] * 1000000
+  names[#names + 1] = sequence
   stored[#stored + 1] = sequence
   stored[#stored + 1] = ARGV[i + 2]
   expiries[#expiries + 1] = expires
@@ -35,6 +36,7 @@ for i = 2, #ARGV, 3 do
 end
 
 call("HSET", MESSAGES, unpack(stored))
+note("m", names)
 call("ZADD", EXPIRY, unpack(expiries))
 if #places > 0 then
   call("ZADD", FREE, unpack(places))

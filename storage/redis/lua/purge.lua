@@ -5,10 +5,12 @@
 -- Complexity  O(1): the memory is given back in the background (UNLINK)
 
 if ARGV[2] == "1" then
-  call("UNLINK", MESSAGES, FREE, CLAIMED, DELAYED, DUE, EXPIRY, STATES, CLAIMS, LEASES, HELD)
+  note("p", { "messages" })
+  call("UNLINK", message_keys())
 end
 if ARGV[3] == "1" then
-  call("UNLINK", SUBSCRIPTIONS, SUBSCRIBERS, SUBSCRIPTION_ORDER, SUBSCRIPTION_EXPIRY)
+  note("p", { "subscriptions" })
+  call("UNLINK", subscription_keys())
   call("SPUBLISH", CHANNEL, cmsgpack.pack({ "ended", false, last }))
 end
 close_head()

@@ -7,8 +7,7 @@ if call("LLEN", OUTBOX) > 0 then
   close_head()
   return 0
 end
-call("UNLINK", HEAD, MESSAGES, FREE, CLAIMED, DELAYED, DUE, EXPIRY, STATES, CLAIMS, LEASES, HELD, ORIGINS)
-call("UNLINK", SUBSCRIPTIONS, SUBSCRIBERS, SUBSCRIPTION_ORDER, SUBSCRIPTION_EXPIRY)
+wipe()
 call("HSET", HEAD, "removed", 1)
 call("EXPIRE", HEAD, 86400)
 call("SPUBLISH", CHANNEL, cmsgpack.pack({ "ended", false, NEVER }))

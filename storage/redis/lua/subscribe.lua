@@ -13,6 +13,7 @@ if known then
 end
 local number = draw()
 local sequence, expires = pack_number(number), number + ARGV[3] * 1000000
+note("s", { sequence })
 call("HSET", SUBSCRIPTIONS, sequence, ARGV[4])
 call("HSET", SUBSCRIBERS, ARGV[2], sequence)
 call("ZADD", SUBSCRIPTION_ORDER, number, sequence)

@@ -22,6 +22,7 @@ if was ~= becomes then
   -- Whoever was subscribed is so no longer: a socket must get nothing more.
   call("SPUBLISH", CHANNEL, cmsgpack.pack({ "ended", unpack_number(sequence) }))
 end
+note("s", { sequence })
 call("HSET", SUBSCRIPTIONS, sequence, ARGV[4])
 if ARGV[5] ~= "" then
   local expires = now + ARGV[5] * 1000000

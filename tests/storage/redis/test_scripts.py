@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from hashlib import sha1
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 
@@ -91,7 +92,10 @@ def test_on_a_cluster_no_script_leaves_the_slot_of_its_queue(cluster: Server) ->
             }
             assert len(slots) == 1
             assert head_key(live.queue) in keys
-        assert {key for key in client.scan_iter() if not key.startswith(b"zg:{")} == {b"zg:layout"}
+        assert {key for key in client.scan_iter() if not key.startswith(b"zg:{")} == {
+            b"zg:layout",
+            b"zg:store",
+        }
         for live in queues:
             live.advance(3600)
             live.counts()
@@ -109,8 +113,10 @@ def test_a_key_of_another_slot_is_an_error_even_on_the_same_node(cluster: Server
 
 
 def test_there_is_a_script_for_every_file_and_operation() -> None:
-    here = {entry.name.removesuffix(".lua") for entry in (files("storage.redis") / "lua").iterdir()}
-    assert here - {"common"} == {script.name for script in ALL} - {"pop"}
+    lua = Path(str(files("storage.redis") / "lua"))
+    here = {str(path.relative_to(lua).with_suffix("")) for path in lua.rglob("*.lua")}
+    shared = {"common", "opening", "moving/common"}
+    assert here - shared == {script.name for script in ALL} - {"pop"}
     assert len({script.sha for script in ALL}) == len(ALL)
 
 
@@ -121,8 +127,9 @@ def test_the_server_knows_a_script_by_its_digest(store_server: Server, script: S
 
 @pytest.mark.parametrize("script", ALL, ids=lambda script: script.name)
 def test_what_adds_data_is_refused_when_memory_is_full(script: Script) -> None:
-    adds = script.name in {"claim", "create", "deliver", "post", "subscribe", "subscription_update"}
-    assert script.source.startswith("#!lua\n" if adds else "#!lua flags=allow-oom\n")
+    adds = {"claim", "create", "deliver", "post", "subscribe", "subscription_update"}
+    adds |= {"moving/arrive", "moving/import"}
+    assert script.source.startswith("#!lua\n" if script.name in adds else "#!lua flags=allow-oom\n")
 
 
 def test_scripts_that_the_server_forgot_are_sent_again(store: RedisStore, store_server: Server) -> None:
