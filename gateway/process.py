@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from gateway import logs
+from gateway.reactor import install
 from gateway.service import Gateway, StartError
 from gateway.settings import Settings
 
@@ -19,7 +20,8 @@ log = logs.get_logger(__name__)
 
 def serve(settings: Settings) -> int:
     """Run a gateway until SIGTERM or SIGINT; returns the exit code: 0, or 1 if it could not start."""
-    # The reactor is installed on import: only now is it known that one is wanted.
+    # Only now is it known that a reactor is wanted. Importing it installs Twisted's own where none is yet.
+    install()
     from twisted.internet import reactor  # noqa: PLC0415
 
     # Twisted measures by the clock on the wall: set back, it would hold up every timer for as long.

@@ -15,12 +15,12 @@ from gateway import __version__
 from gateway.actions.call import Node
 from gateway.http.hosts import origin_allowed
 from gateway.logs import get_logger
+from gateway.websocket.frames import opcode
+from gateway.websocket.outbox import Outbox
 from gateway.websocket.session import Session
+from gateway.websocket.short_path import ShortPath
 from protocol.close_codes import INTERNAL_ERROR, SERVICE_RESTART
 from protocol.codec import Form
-
-MESSAGE_OPCODES = {Form.JSON: 1, Form.MSGPACK: 2}
-"""RFC 6455 section 5.2."""
 
 log = get_logger(__name__)
 
@@ -32,8 +32,6 @@ class SocketProtocol(WebSocketServerProtocol):
     factory: SocketFactory
     transport: Any
     session: Session | None = None
-    # Autobahn sets TCP_NODELAY before it copies the factory's options: only a class attribute counts.
-    tcpNoDelay = True
 
     def onConnect(self, request: ConnectionRequest) -> None:
         """Accept or refuse the handshake. Refuses pages of other sites (RFC 6455 section 10.2)."""
@@ -69,7 +67,12 @@ class SocketProtocol(WebSocketServerProtocol):
     def send_frame(self, frame: bytes, form: Form) -> None:
         # Not sendMessage: it holds replies to the limit of requests, and raises once the socket is closing.
         if self.state == self.STATE_OPEN:
-            self.sendFrame(MESSAGE_OPCODES[form], frame)
+            self.sendFrame(opcode(form), frame)
+
+    def send_raw(self, frame: bytes) -> None:
+        if self.state == self.STATE_OPEN:
+            self.trafficStats.outgoingWebSocketFrames += 1
+            self.sendData(frame)
 
     def pause_reading(self) -> None:
         self.transport.pauseProducing()
@@ -103,10 +106,12 @@ class SocketProtocol(WebSocketServerProtocol):
         """The connection is lost; onClose follows."""
 
 
+class ShortPathProtocol(ShortPath, SocketProtocol):
+    """The same, with the short path for frames."""
+
+
 class SocketFactory(WebSocketServerFactory):
     """Builds sockets, and knows those that are open."""
-
-    protocol = SocketProtocol  # type: ignore[assignment]  # Autobahn builds it from this class
 
     def __init__(self, reactor: Any, node: Node) -> None:
         super().__init__(server=f"zaqar-gateway/{__version__}", reactor=reactor)
@@ -121,6 +126,19 @@ class SocketFactory(WebSocketServerFactory):
             maxFramePayloadSize=node.settings.max_frame_bytes,
             maxMessagePayloadSize=node.settings.max_frame_bytes,
         )
+        self.protocol = self._configured(ShortPathProtocol if node.settings.fast_path else SocketProtocol)
+
+    def _configured(self, protocol: type[SocketProtocol]) -> Any:
+        """The class with the options as its attributes: Autobahn would copy all of them to each connection."""
+        options = {name: getattr(self, name) for name in WebSocketServerProtocol.CONFIG_ATTRS}
+        # A function among the attributes of a class would become a method.
+        options["perMessageCompressionAccept"] = staticmethod(options["perMessageCompressionAccept"])
+        own = {
+            "CONFIG_ATTRS": [],
+            "outbox": Outbox(self.reactor),
+            "largest_frame": self.node.settings.max_frame_bytes,
+        }
+        return type(protocol.__name__, (protocol,), {**options, **own})
 
     async def drain(self) -> None:
         """Close every socket with 1012, each as soon as its request in flight is answered."""
