@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from gateway import logs
+from gateway.garbage import settle
 from gateway.reactor import install
 from gateway.service import Gateway, StartError
 from gateway.settings import Settings
@@ -55,7 +56,9 @@ class _Process:
         # Twisted's own handlers, which run() has just set, fail at the second signal.
         signal.signal(signal.SIGTERM, self._end)
         signal.signal(signal.SIGINT, self._end)
-        Deferred.fromCoroutine(self._gateway.start()).addErrback(self._failed)
+        started = Deferred.fromCoroutine(self._gateway.start())
+        started.addCallback(lambda _: settle())
+        started.addErrback(self._failed)
 
     def _end(self, *_: object) -> None:
         if not self._ending:  # a second signal while it stops changes nothing

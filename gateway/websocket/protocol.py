@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
+from autobahn.websocket.protocol import TrafficStats
 from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
@@ -13,8 +14,10 @@ from zope.interface import implementer
 
 from gateway import __version__
 from gateway.actions.call import Node
+from gateway.garbage import Burst
 from gateway.http.hosts import origin_allowed
 from gateway.logs import get_logger
+from gateway.websocket.at_rest import AtRest
 from gateway.websocket.frames import opcode
 from gateway.websocket.outbox import Outbox
 from gateway.websocket.session import Session
@@ -26,7 +29,7 @@ log = get_logger(__name__)
 
 
 @implementer(IPushProducer)
-class SocketProtocol(WebSocketServerProtocol):
+class SocketProtocol(AtRest):
     """One WebSocket. As a producer, it hears from the transport when unsent bytes pile up and go."""
 
     factory: SocketFactory
@@ -45,6 +48,8 @@ class SocketProtocol(WebSocketServerProtocol):
         self.registerProducer(self, True)
         self.transport.setTcpKeepAlive(True)  # a peer that is gone without a word is noticed in the end
         log.info("connection_opened", connection=self.session.id, peer=self.peer)
+        self.rest()
+        self.factory.burst.opened()
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         assert self.session is not None
@@ -117,6 +122,7 @@ class SocketFactory(WebSocketServerFactory):
         super().__init__(server=f"zaqar-gateway/{__version__}", reactor=reactor)
         self.node = node
         self.sockets: set[SocketProtocol] = set()
+        self.burst = Burst()
         self.setProtocolOptions(
             webStatus=False,
             openHandshakeTimeout=node.settings.handshake_timeout,
@@ -135,6 +141,8 @@ class SocketFactory(WebSocketServerFactory):
         options["perMessageCompressionAccept"] = staticmethod(options["perMessageCompressionAccept"])
         own = {
             "CONFIG_ATTRS": [],
+            "factory": self,
+            "trafficStats": TrafficStats(),
             "outbox": Outbox(self.reactor),
             "largest_frame": self.node.settings.max_frame_bytes,
         }
