@@ -33,6 +33,11 @@ class LeanReactor(EPollReactor):
         """Call at the end of this turn, once; from such a call: at the end of the next."""
         self._turn_end.append(call)
 
+    def stop(self) -> None:
+        """Stop at the next turn, which then must come at once, also if this one is at its end."""
+        super().stop()
+        self.wakeUp()
+
     def runUntilCurrent(self) -> None:
         """The timed calls that are due, then the end of the turn."""
         super().runUntilCurrent()

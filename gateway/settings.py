@@ -162,9 +162,7 @@ class Settings:
         5.0, seconds(0.1, 3600), "seconds between two sweeps of what has expired"
     )
     fast_path: bool = _setting(
-        True,
-        boolean(),
-        "take plain WebSocket frames on a short path; without it Autobahn takes all of them, at several times the CPU",
+        True, boolean(), "take plain WebSocket frames past Autobahn, at a fraction of the CPU"
     )
     enable_checksum: bool = _setting(False, boolean(), "store and show a checksum of each message body")
     message_delete_with_claim_id: bool = _setting(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from autobahn.websocket.xormasker import create_xor_masker
+from autobahn.websocket import xormasker
 
 from protocol.codec import Form
 
@@ -45,8 +45,7 @@ def unmask(mask: bytes, payload: bytes) -> bytes:
     """The payload of a client's frame; `mask` has 4 bytes (RFC 6455 section 5.3)."""
     size = len(payload)
     if size > MASKED_AS_NUMBER:
-        plain: bytes = create_xor_masker(mask, size).process(payload)
-        return plain
+        return xormasker.create_xor_masker(mask, size).process(payload)  # type: ignore[attr-defined,no-any-return]  # found at run time
     repeated = mask * (size >> 2) + mask[: size & 3]
     number = int.from_bytes(payload, "little") ^ int.from_bytes(repeated, "little")
     return number.to_bytes(size, "little")

@@ -17,7 +17,7 @@ from gateway.actions.call import Node
 from gateway.garbage import Burst
 from gateway.http.hosts import origin_allowed
 from gateway.logs import get_logger
-from gateway.websocket.at_rest import AtRest
+from gateway.websocket.at_rest import AT_REST, let_go
 from gateway.websocket.frames import opcode
 from gateway.websocket.outbox import Outbox
 from gateway.websocket.session import Session
@@ -29,7 +29,7 @@ log = get_logger(__name__)
 
 
 @implementer(IPushProducer)
-class SocketProtocol(AtRest):
+class SocketProtocol(WebSocketServerProtocol):
     """One WebSocket. As a producer, it hears from the transport when unsent bytes pile up and go."""
 
     factory: SocketFactory
@@ -48,7 +48,7 @@ class SocketProtocol(AtRest):
         self.registerProducer(self, True)
         self.transport.setTcpKeepAlive(True)  # a peer that is gone without a word is noticed in the end
         log.info("connection_opened", connection=self.session.id, peer=self.peer)
-        self.rest()
+        let_go(self)
         self.factory.burst.opened()
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
@@ -56,12 +56,13 @@ class SocketProtocol(AtRest):
         self.session.receive(payload, Form.MSGPACK if isBinary else Form.JSON)
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
-        if self.session is None:  # the handshake was never completed
+        session, self.session = self.session, None  # each knows the other: a cycle
+        if session is None:  # the handshake was never completed
             return
         self.factory.sockets.discard(self)
         self.factory.node.metrics.connections.dec()
-        self.session.close()
-        log.info("connection_closed", connection=self.session.id, code=code, clean=wasClean)
+        session.close()
+        log.info("connection_closed", connection=session.id, code=code, clean=wasClean)
 
     def dropConnection(self, abort: bool = False) -> None:
         # A closing handshake that is done needs no reset, which would take our own close frame with it.
@@ -111,7 +112,7 @@ class SocketProtocol(AtRest):
         """The connection is lost; onClose follows."""
 
 
-class ShortPathProtocol(ShortPath, SocketProtocol):
+class ShortPathProtocol(ShortPath, SocketProtocol):  # type: ignore[misc]  # Autobahn's own bases disagree
     """The same, with the short path for frames."""
 
 
@@ -135,18 +136,19 @@ class SocketFactory(WebSocketServerFactory):
         self.protocol = self._configured(ShortPathProtocol if node.settings.fast_path else SocketProtocol)
 
     def _configured(self, protocol: type[SocketProtocol]) -> Any:
-        """The class with the options as its attributes: Autobahn would copy all of them to each connection."""
+        """The class with the options as its attributes: Autobahn would copy them to each connection."""
         options = {name: getattr(self, name) for name in WebSocketServerProtocol.CONFIG_ATTRS}
         # A function among the attributes of a class would become a method.
         options["perMessageCompressionAccept"] = staticmethod(options["perMessageCompressionAccept"])
         own = {
+            **AT_REST,
             "CONFIG_ATTRS": [],
             "factory": self,
             "trafficStats": TrafficStats(),
             "outbox": Outbox(self.reactor),
             "largest_frame": self.node.settings.max_frame_bytes,
         }
-        return type(protocol.__name__, (protocol,), {**options, **own})
+        return type(protocol.__name__, (protocol,), options | own)
 
     async def drain(self) -> None:
         """Close every socket with 1012, each as soon as its request in flight is answered."""

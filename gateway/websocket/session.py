@@ -180,8 +180,7 @@ class Session:
         try:
             self._send_notifications()
             self._take_up()
-        # Errors of requests are answered; this is the lane itself, and it must not stay silent.
-        except Exception:
+        except Exception:  # noqa: BLE001  # errors of requests are answered; this is the lane, never silent
             self._break()
 
     def _resume(self, result: object) -> None:
@@ -191,7 +190,7 @@ class Session:
             if answer is not None:
                 self._reply(*answer)
                 self._take_up()
-        except Exception:  # as above
+        except Exception:  # noqa: BLE001  # as above
             self._break()
 
     def _take_up(self) -> None:
@@ -226,8 +225,7 @@ class Session:
             return answer
         except RequestError as error:
             return self._refusal(error)
-        # A fault of ours must cost this request only, never the connection or another client.
-        except Exception:
+        except Exception:  # noqa: BLE001  # a fault of ours costs this request, never another or the connection
             return self._fault()
         waiting.addBoth(self._resume)
         return None

@@ -22,7 +22,7 @@ from gateway.websocket.outbox import Outbox
 from protocol.codec import Form
 
 MAX_GATHERED = 65_536
-"""Bytes that are gathered for one socket; then they are sent at once, so that the transport tells its limit."""
+"""Bytes that are gathered for one socket; more are sent at once, so that the transport counts them."""
 
 _TEXT = FIN | TEXT
 _BINARY = FIN | BINARY
@@ -39,21 +39,25 @@ class ShortPath(WebSocketServerProtocol):
     outbox: Outbox
     largest_frame: int
     transport: Any
+    # Autobahn does not say that these may be None, nor that there is the third.
+    current_frame: Any
+    autoPingTimeoutCall: Any
+    autoPingRestartOnAnyTraffic: bool
 
     _gathered: list[bytes] | None = None
     _gathered_bytes = 0
-    _send: Callable[[bytes], int] | None = None
+    _send_now: Callable[[bytes], int] | None = None
 
     def connectionMade(self) -> None:
         # Only where bytes go into the socket as they are; TLS goes through the transport.
         if type(self.transport) is tcp.Server and not self.transport.TLS:
             # The socket object's own method: a descriptor that was closed may soon be somebody else's.
-            self._send = self.transport.getHandle().send
+            self._send_now = self.transport.getHandle().send
         super().connectionMade()
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]  # Twisted always gives one
         super().connectionLost(reason)
-        self._gathered = self._send = None
+        self._gathered = self._send_now = None
 
     # In
 
@@ -161,7 +165,7 @@ class ShortPath(WebSocketServerProtocol):
 
     def _transmit(self, data: bytes) -> None:
         """Into the socket, or behind what waits in the transport: that knows what to do with the rest."""
-        transport, send = self.transport, self._send
+        transport, send = self.transport, self._send_now
         # Twisted has no public word for "nothing waits": its buffer is in two parts.
         if send is not None and not transport._tempDataBuffer and not transport.dataBuffer:
             try:
