@@ -169,6 +169,50 @@ def test_nobody_can_tell_them_apart_for_long(
     compare(stream, cut_at, options, waits)
 
 
+ODD: dict[str, bytes] = {
+    "ping": frame(PING, b"x"),
+    "fragments": frame(TEXT, b"a", fin=False) + frame(PING) + frame(CONTINUATION, b"b"),
+    "message inside a message": frame(TEXT, b"a", fin=False) + frame(TEXT, b"b"),
+    "binary inside a text": frame(TEXT, b"a", fin=False) + frame(BINARY, b"b"),
+    "continuation of nothing": frame(CONTINUATION, b"a"),
+    "unmasked": frame(TEXT, b"0123456789", mask=None),
+    "unmasked and longer": frame(BINARY, b"x" * 126, mask=None),
+    "rsv": frame(TEXT, b"a", rsv=4),
+    "reserved opcode": frame(3, b"a"),
+    "reserved control opcode": frame(11, b"a"),
+    "fragmented ping": frame(PING, b"a", fin=False),
+    "2 bytes of length too many": frame(TEXT, b"x" * 125, size_bytes=2),
+    "8 bytes of length too many": frame(BINARY, b"x" * 126, size_bytes=8),
+    "as large as allowed": frame(TEXT, b"x" * LIMIT),
+    "too large": frame(TEXT, b"x" * (LIMIT + 1)),
+    "too large in two frames": frame(TEXT, b"x" * LIMIT, fin=False) + frame(CONTINUATION, b"x"),
+    "not UTF-8": frame(TEXT, b"a\xed\xa0\x80"),
+    "cut off character": frame(TEXT, b"a\xe2\x82"),
+    "close": frame(CLOSE, b"\x03\xe8bye"),
+    "close of one byte": frame(CLOSE, b"x"),
+    "closed by us": frame(TEXT, b"close"),
+    "dropped by us": frame(BINARY, b"drop"),
+    "aborted by us": frame(BINARY, b"abort"),
+}
+
+
+@pytest.mark.parametrize("middle", ODD.values(), ids=ODD.keys())
+def test_what_is_odd_between_what_is_not(middle: bytes) -> None:
+    before, after = frame(TEXT, "grüß".encode()) * 2, frame(BINARY, b"x" * 200) + frame(TEXT, b"b")
+    stream = before + middle + after
+    near = [len(before) + i for i in range(-2, min(len(middle), 20) + 2)]
+    for cut_at in [[], near, *([end] for end in near), [len(before) + len(middle) - 1]]:
+        compare(stream, cut_at, {}, [])
+
+
+@pytest.mark.parametrize("restart", [True, False])
+@pytest.mark.parametrize("step", [1.0, 1.5, 2.5])
+def test_what_comes_in_counts_as_an_answer_to_our_ping_or_not(restart: bool, step: float) -> None:
+    options = {**PINGS, "autoPingRestartOnAnyTraffic": restart}
+    stream = frame(TEXT, b"a") * 12
+    compare(stream, list(range(0, len(stream), len(stream) // 12)), options, [step] * 12)
+
+
 @pytest.mark.parametrize(
     "stream",
     [
