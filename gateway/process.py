@@ -11,6 +11,8 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from gateway import logs
+from gateway.garbage import settle
+from gateway.reactor import install
 from gateway.service import Gateway, StartError
 from gateway.settings import Settings
 
@@ -19,7 +21,8 @@ log = logs.get_logger(__name__)
 
 def serve(settings: Settings) -> int:
     """Run a gateway until SIGTERM or SIGINT; returns the exit code: 0, or 1 if it could not start."""
-    # The reactor is installed on import: only now is it known that one is wanted.
+    # Only now is it known that a reactor is wanted. Importing it installs Twisted's own where none is yet.
+    install()
     from twisted.internet import reactor  # noqa: PLC0415
 
     # Twisted measures by the clock on the wall: set back, it would hold up every timer for as long.
@@ -53,7 +56,9 @@ class _Process:
         # Twisted's own handlers, which run() has just set, fail at the second signal.
         signal.signal(signal.SIGTERM, self._end)
         signal.signal(signal.SIGINT, self._end)
-        Deferred.fromCoroutine(self._gateway.start()).addErrback(self._failed)
+        started = Deferred.fromCoroutine(self._gateway.start())
+        started.addCallback(lambda _: settle())
+        started.addErrback(self._failed)
 
     def _end(self, *_: object) -> None:
         if not self._ending:  # a second signal while it stops changes nothing

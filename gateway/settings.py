@@ -162,6 +162,9 @@ class Settings:
     sweep_interval: float = _setting(
         5.0, seconds(0.1, 3600), "seconds between two sweeps of what has expired"
     )
+    fast_path: bool = _setting(
+        True, boolean(), "take plain WebSocket frames past Autobahn, at a fraction of the CPU"
+    )
     enable_checksum: bool = _setting(False, boolean(), "store and show a checksum of each message body")
     message_delete_with_claim_id: bool = _setting(
         False, boolean(), "deleting a claimed message needs its claim id"

@@ -90,6 +90,13 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
         yield running
 
 
+@pytest.fixture(scope="session")
+def plain_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    """The same without the short path for frames: for what both ways must do alike."""
+    with start_gateway(tmp_path_factory.mktemp("plain") / "data", "--no-fast-path") as running:
+        yield running
+
+
 def pytest_configure() -> None:
     """End like after Ctrl-C when SIGTERM comes, so that no fixture leaves its process behind."""
 

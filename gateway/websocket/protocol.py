@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
+from autobahn.websocket.protocol import TrafficStats
 from autobahn.websocket.types import ConnectionDeny, ConnectionRequest
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
@@ -13,14 +14,16 @@ from zope.interface import implementer
 
 from gateway import __version__
 from gateway.actions.call import Node
+from gateway.garbage import Burst
 from gateway.http.hosts import origin_allowed
 from gateway.logs import get_logger
+from gateway.websocket.at_rest import AT_REST, let_go
+from gateway.websocket.frames import opcode
+from gateway.websocket.outbox import Outbox
 from gateway.websocket.session import Session
+from gateway.websocket.short_path import ShortPath
 from protocol.close_codes import INTERNAL_ERROR, SERVICE_RESTART
 from protocol.codec import Form
-
-MESSAGE_OPCODES = {Form.JSON: 1, Form.MSGPACK: 2}
-"""RFC 6455 section 5.2."""
 
 log = get_logger(__name__)
 
@@ -32,8 +35,6 @@ class SocketProtocol(WebSocketServerProtocol):
     factory: SocketFactory
     transport: Any
     session: Session | None = None
-    # Autobahn sets TCP_NODELAY before it copies the factory's options: only a class attribute counts.
-    tcpNoDelay = True
 
     def onConnect(self, request: ConnectionRequest) -> None:
         """Accept or refuse the handshake. Refuses pages of other sites (RFC 6455 section 10.2)."""
@@ -47,18 +48,21 @@ class SocketProtocol(WebSocketServerProtocol):
         self.registerProducer(self, True)
         self.transport.setTcpKeepAlive(True)  # a peer that is gone without a word is noticed in the end
         log.info("connection_opened", connection=self.session.id, peer=self.peer)
+        let_go(self)
+        self.factory.burst.opened()
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         assert self.session is not None
         self.session.receive(payload, Form.MSGPACK if isBinary else Form.JSON)
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
-        if self.session is None:  # the handshake was never completed
+        session, self.session = self.session, None  # each knows the other: a cycle
+        if session is None:  # the handshake was never completed
             return
         self.factory.sockets.discard(self)
         self.factory.node.metrics.connections.dec()
-        self.session.close()
-        log.info("connection_closed", connection=self.session.id, code=code, clean=wasClean)
+        session.close()
+        log.info("connection_closed", connection=session.id, code=code, clean=wasClean)
 
     def dropConnection(self, abort: bool = False) -> None:
         # A closing handshake that is done needs no reset, which would take our own close frame with it.
@@ -69,7 +73,12 @@ class SocketProtocol(WebSocketServerProtocol):
     def send_frame(self, frame: bytes, form: Form) -> None:
         # Not sendMessage: it holds replies to the limit of requests, and raises once the socket is closing.
         if self.state == self.STATE_OPEN:
-            self.sendFrame(MESSAGE_OPCODES[form], frame)
+            self.sendFrame(opcode(form), frame)
+
+    def send_raw(self, frame: bytes) -> None:
+        if self.state == self.STATE_OPEN:
+            self.trafficStats.outgoingWebSocketFrames += 1
+            self.sendData(frame)
 
     def pause_reading(self) -> None:
         self.transport.pauseProducing()
@@ -103,15 +112,18 @@ class SocketProtocol(WebSocketServerProtocol):
         """The connection is lost; onClose follows."""
 
 
+class ShortPathProtocol(ShortPath, SocketProtocol):  # type: ignore[misc]  # Autobahn's own bases disagree
+    """The same, with the short path for frames."""
+
+
 class SocketFactory(WebSocketServerFactory):
     """Builds sockets, and knows those that are open."""
-
-    protocol = SocketProtocol  # type: ignore[assignment]  # Autobahn builds it from this class
 
     def __init__(self, reactor: Any, node: Node) -> None:
         super().__init__(server=f"zaqar-gateway/{__version__}", reactor=reactor)
         self.node = node
         self.sockets: set[SocketProtocol] = set()
+        self.burst = Burst()
         self.setProtocolOptions(
             webStatus=False,
             openHandshakeTimeout=node.settings.handshake_timeout,
@@ -121,6 +133,22 @@ class SocketFactory(WebSocketServerFactory):
             maxFramePayloadSize=node.settings.max_frame_bytes,
             maxMessagePayloadSize=node.settings.max_frame_bytes,
         )
+        self.protocol = self._configured(ShortPathProtocol if node.settings.fast_path else SocketProtocol)
+
+    def _configured(self, protocol: type[SocketProtocol]) -> Any:
+        """The class with the options as its attributes: Autobahn would copy them to each connection."""
+        options = {name: getattr(self, name) for name in WebSocketServerProtocol.CONFIG_ATTRS}
+        # A function among the attributes of a class would become a method.
+        options["perMessageCompressionAccept"] = staticmethod(options["perMessageCompressionAccept"])
+        own = {
+            **AT_REST,
+            "CONFIG_ATTRS": [],
+            "factory": self,
+            "trafficStats": TrafficStats(),
+            "outbox": Outbox(self.reactor),
+            "largest_frame": self.node.settings.max_frame_bytes,
+        }
+        return type(protocol.__name__, (protocol,), options | own)
 
     async def drain(self) -> None:
         """Close every socket with 1012, each as soon as its request in flight is answered."""

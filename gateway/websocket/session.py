@@ -8,7 +8,6 @@ reply is out, no notification is sent; those that wait go out before the next re
 from __future__ import annotations
 
 import uuid
-from collections import deque
 from time import perf_counter
 from typing import Any, Protocol
 
@@ -16,8 +15,9 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from gateway.actions import ACTIONS
-from gateway.actions.call import Call, Node, authorise
+from gateway.actions.call import Answer, Call, Node, authorise
 from gateway.logs import get_logger
+from gateway.websocket.frames import make_frame, opcode
 from protocol import envelope
 from protocol.codec import Form
 from protocol.envelope import Incoming
@@ -34,6 +34,9 @@ class Wire(Protocol):
 
     def send_frame(self, frame: bytes, form: Form) -> None:
         """Send one message."""
+
+    def send_raw(self, frame: bytes) -> None:
+        """Send one message that `make_frame` has framed."""
 
     def pause_reading(self) -> None:
         """Read nothing more from the socket."""
@@ -52,12 +55,34 @@ class Session:
     taken up and no notification is accepted, so that a client that does not read costs bounded memory.
     """
 
+    __slots__ = (
+        "_action",
+        "_count",
+        "_finished",
+        "_finishing",
+        "_idle",
+        "_incoming",
+        "_node",
+        "_notifications",
+        "_paused",
+        "_refused",
+        "_request_bytes",
+        "_requests",
+        "_since",
+        "_waiting_bytes",
+        "_wire",
+        "_working",
+        "closed",
+        "id",
+        "writable",
+    )
+
     def __init__(self, node: Node, wire: Wire) -> None:
         self.id = str(uuid.uuid4())
         self._node = node
         self._wire = wire
-        self._requests: deque[tuple[bytes, Form]] = deque()
-        self._notifications: deque[tuple[bytes, Form]] = deque()
+        self._requests: list[tuple[bytes, Form]] = []
+        self._notifications: list[bytes] = []
         self._waiting_bytes = 0
         self._request_bytes = 0
         self._working = False
@@ -66,8 +91,12 @@ class Session:
         self._finishing = self._finished = False
         self.writable = True
         self.closed = False
-        self._idle: list[Deferred[None]] = []
+        self._idle: Deferred[None] | None = None
         self._count = 0
+        # The request at work, and since when.
+        self._incoming: Incoming | None = None
+        self._action: Any = None
+        self._since = 0.0
 
     # What the socket tells
 
@@ -77,10 +106,10 @@ class Session:
             return
         self._requests.append((frame, form))
         self._request_bytes += len(frame)
-        if self._has_enough() and not self._paused:
+        self._work()
+        if not self._paused and self._has_enough():
             self._paused = True
             self._wire.pause_reading()
-        self._work()
 
     def _has_enough(self) -> bool:
         settings = self._node.settings
@@ -108,9 +137,8 @@ class Session:
         self._finishing = True
         self._wire.pause_reading()
         if self._working:
-            waiting: Deferred[None] = Deferred()
-            self._idle.append(waiting)
-            await waiting
+            self._idle = Deferred()
+            await self._idle
         self._finished = True
         self._wire.resume_reading()  # or the client's own close would never be read
 
@@ -118,20 +146,26 @@ class Session:
 
     def push(self, frame: bytes, form: Form) -> bool:
         """Send a notification in its turn. False: the socket takes no more now; this was not taken."""
+        return self.push_raw(make_frame(opcode(form), frame))
+
+    def push_raw(self, frame: bytes) -> bool:
+        """The same with what `make_frame` made: once for all sockets that get it."""
         if self.closed or not self.writable or self._waiting_bytes >= MAX_WAITING_BYTES:
             self._refused = True
             return False
         if self._working:
-            self._notifications.append((frame, form))
+            self._notifications.append(frame)
             self._waiting_bytes += len(frame)
         else:
-            self._wire.send_frame(frame, form)
+            self._wire.send_raw(frame)
         return True
 
     def _send_notifications(self) -> None:
-        while self._notifications:
-            self._wire.send_frame(*self._notifications.popleft())
-        self._waiting_bytes = 0
+        if self._notifications:
+            notifications, self._notifications = self._notifications, []
+            for frame in notifications:
+                self._wire.send_raw(frame)
+            self._waiting_bytes = 0
         if self._refused and self.writable:
             self._refused = False
             self._node.hub.writable(self)
@@ -139,74 +173,120 @@ class Session:
     # Requests
 
     def _work(self) -> None:
-        if not self._working:
-            self._working = True
-            working = Deferred.fromCoroutine(self._serve())
-            working.addErrback(self._broken)
-
-    async def _serve(self) -> None:
+        """Take up the requests that wait, if none is at work."""
+        if self._working:
+            return
+        self._working = True
         try:
             self._send_notifications()
-            while self._requests and self.writable:
-                frame, form = self._requests.popleft()
-                self._request_bytes -= len(frame)
-                reply = await self._answer(frame, form)
-                if self.closed:
-                    break
-                self._wire.send_frame(reply, form)
-                if self._paused and not self._finishing and not self._has_enough():
-                    self._paused = False
-                    self._wire.resume_reading()
-                self._send_notifications()
-        finally:
-            self._working = False
-            self._tell_idle()
+            self._take_up()
+        except Exception:  # noqa: BLE001  # errors of requests are answered; this is the lane, never silent
+            self._break()
 
-    def _broken(self, failure: Failure) -> None:
-        # Errors of requests are answered in _answer; this is the lane itself, and it must not stay silent.
-        log.error("session_failed", connection=self.id, failure=failure.getTraceback())
+    def _resume(self, result: object) -> None:
+        """What the request at work has waited for is there; a Failure if it failed."""
+        try:
+            answer = self._run(result)
+            if answer is not None:
+                self._reply(*answer)
+                self._take_up()
+        except Exception:  # noqa: BLE001  # as above
+            self._break()
+
+    def _take_up(self) -> None:
+        """Answer the requests that wait, one after the other, up to one that has to wait for something."""
+        while self._requests and self.writable:
+            frame, form = self._requests.pop(0)
+            self._request_bytes -= len(frame)
+            self._count += 1
+            self._since = perf_counter()
+            self._incoming = envelope.read(frame, form)
+            answer = self._run(None)
+            if answer is None:
+                return  # _resume goes on
+            self._reply(*answer)
+        self._working = False
+        self._tell_idle()
+
+    def _run(self, result: object) -> Answer | None:
+        """Run the request at work until it is answered or has to wait (None), as Deferred.fromCoroutine does.
+
+        That would make a Deferred, a context and some ten calls for each request.
+        """
+        try:
+            if self._action is None:
+                self._action = self._begin()
+            if isinstance(result, Failure):
+                waiting = result.throwExceptionIntoGenerator(self._action)
+            else:
+                waiting = self._action.send(result)
+        except StopIteration as end:
+            answer: Answer = end.value
+            return answer
+        except RequestError as error:
+            return self._refusal(error)
+        except Exception:  # noqa: BLE001  # a fault of ours costs this request, never another or the connection
+            return self._fault()
+        waiting.addBoth(self._resume)
+        return None
+
+    def _begin(self) -> Any:
+        """The coroutine of the request's action. Raises RequestError where the request is not in order."""
+        incoming = self._incoming
+        assert incoming is not None
+        if incoming.failure is not None:
+            raise incoming.failure
+        assert incoming.action is not None
+        authorise(self._node, incoming.action)
+        envelope.check(incoming)
+        return ACTIONS[incoming.action.name](Call(self._node, self, incoming))
+
+    def _refusal(self, error: RequestError) -> Answer:
+        if error.status >= 500:
+            self._node.metrics.store_failed(error.code)
+            log.warning(
+                "request_failed",
+                connection=self.id,
+                request=self._count,
+                code=error.code,
+                reason=str(error),
+            )
+        return error.status, error.body()
+
+    def _fault(self) -> Answer:
+        log.exception("request_broke", connection=self.id, request=self._count)
+        fault = RequestError("The gateway failed on this request.", error="Unexpected error.")
+        self._node.metrics.store_failed(fault.code)
+        return fault.status, fault.body()
+
+    def _reply(self, status: int, body: object) -> None:
+        incoming = self._incoming
+        assert incoming is not None
+        self._incoming = self._action = None
+        name = "invalid" if incoming.action is None else incoming.action.name
+        self._node.metrics.request_done(name, status, perf_counter() - self._since)
+        if self._node.settings.log_level == "debug":  # structlog would first make the event
+            log.debug("request", connection=self.id, request=self._count, action=name, status=status)
+        reply = envelope.reply(incoming, status, body)
+        if self.closed:
+            return
+        self._wire.send_frame(reply, incoming.form)
+        if self._paused and not self._finishing and not self._has_enough():
+            self._paused = False
+            self._wire.resume_reading()
+        self._send_notifications()
+
+    def _break(self) -> None:
+        self._incoming = self._action = None
+        self._working = False
+        log.error("session_failed", connection=self.id, failure=Failure().getTraceback())
+        self._tell_idle()
         self._wire.fail()
 
     def _tell_idle(self) -> None:
-        idle, self._idle = self._idle, []
-        for waiting in idle:
-            waiting.callback(None)
-
-    async def _answer(self, frame: bytes, form: Form) -> bytes:
-        started = perf_counter()
-        self._count += 1
-        incoming = envelope.read(frame, form)
-        status, body = await self._do(incoming)
-        name = "invalid" if incoming.action is None else incoming.action.name
-        self._node.metrics.request_done(name, status, perf_counter() - started)
-        log.debug("request", connection=self.id, request=self._count, action=name, status=status)
-        return envelope.reply(incoming, status, body)
-
-    async def _do(self, incoming: Incoming) -> tuple[int, Any]:
-        try:
-            if incoming.failure is not None:
-                raise incoming.failure
-            assert incoming.action is not None
-            authorise(self._node, incoming.action)
-            envelope.check(incoming)
-            return await ACTIONS[incoming.action.name](Call(self._node, self, incoming))
-        except RequestError as error:
-            if error.status >= 500:
-                self._node.metrics.store_failed(error.code)
-                log.warning(
-                    "request_failed",
-                    connection=self.id,
-                    request=self._count,
-                    code=error.code,
-                    reason=str(error),
-                )
-            return error.status, error.body()
-        # A fault of ours must cost this request only, never the connection or another client.
-        except Exception:
-            log.exception("request_broke", connection=self.id, request=self._count)
-            fault = RequestError("The gateway failed on this request.", error="Unexpected error.")
-            self._node.metrics.store_failed(fault.code)
-            return fault.status, fault.body()
+        if self._idle is not None:
+            idle, self._idle = self._idle, None
+            idle.callback(None)
 
     @property
     def subscriber(self) -> str:

@@ -27,6 +27,15 @@ from tests.support.raw import (
 )
 
 
+@pytest.fixture(scope="session", params=["--fast-path", "--no-fast-path"])
+def gateway(request: pytest.FixtureRequest, gateway: Gateway) -> Gateway:
+    """The gateway, with and without the short path for frames."""
+    if request.param == "--fast-path":
+        return gateway
+    plain: Gateway = request.getfixturevalue("plain_gateway")
+    return plain
+
+
 @pytest.fixture(scope="module")
 def url(gateway: Gateway) -> str:
     """Where the gateway listens."""

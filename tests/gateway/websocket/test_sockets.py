@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import socket
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,11 +20,15 @@ from tests.support.raw import CLOSE, RawSocket
 from tests.support.reactor import reactor, run, wait_until
 from tests.support.servers import Server
 
+SENT = {"_gathered", "_gathered_bytes", "_send_now"}
+"""What the short path notes of a socket that has sent something."""
+
 
 @pytest.fixture
-def inside(tmp_path: Path, valkey: Server) -> Iterator[Gateway]:
-    """A gateway in this process, with a store of its own kind."""
-    settings = Settings(data_dir=tmp_path / "data", port=0, redis_url=valkey.url)
+def inside(request: pytest.FixtureRequest, tmp_path: Path, valkey: Server) -> Iterator[Gateway]:
+    """A gateway in this process, with a store of its own kind. The parameter: with the short path or not."""
+    fast_path = getattr(request, "param", True)
+    settings = Settings(data_dir=tmp_path / "data", port=0, redis_url=valkey.url, fast_path=fast_path)
     gateway = Gateway(reactor, settings)
     try:
         run(gateway.start)
@@ -62,6 +68,28 @@ def test_a_closed_socket_is_forgotten(inside: Gateway) -> None:
         raw.send_frame(CLOSE)
     wait_until(lambda: accepted() == [])
     assert b"zaqar_gateway_connections 0.0" in run(gauge.text)
+
+
+@pytest.mark.parametrize("inside", [True, False], indirect=True)
+def test_a_closed_socket_is_freed_without_a_search_for_garbage(inside: Gateway) -> None:
+    # What was frozen meanwhile is never searched.
+    gc.disable()
+    try:
+        with Client(inside.url) as client:
+            done(client.request("subscription_create", {"queue_name": "q"}), 201)
+            done(client.request("ping_node"), 204)
+            gone = weakref.ref(accepted()[0].protocol)
+        wait_until(lambda: gone() is None)
+    finally:
+        gc.enable()
+
+
+def test_a_quiet_socket_keeps_little(inside: Gateway) -> None:
+    with Client(inside.url) as client:
+        done(client.request("ping_node"), 204)
+        kept = set(vars(accepted()[0].protocol))
+    # Autobahn has some sixty.
+    assert kept == {"connected", "data", "peer", "session", "state", "transport", *SENT}
 
 
 def test_at_the_end_sockets_are_closed_with_1012(inside: Gateway) -> None:

@@ -1,0 +1,194 @@
+"""The short path: whole frames in, and everything out, past Autobahn.
+
+Autobahn takes a frame apart in some forty calls, one for each thing that may be odd about it. Nearly all
+frames have nothing odd: they are complete, unfragmented, masked text or binary frames within the limit of
+size. Those are taken here. At the first byte of anything else Autobahn goes on, in the state in which it
+would be had it taken all frames before itself; it makes all close frames, pongs and handshakes.
+
+What is sent is gathered, and leaves at the end of the reactor's turn in one piece.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from autobahn.twisted.websocket import WebSocketServerProtocol
+from twisted.internet import tcp
+from twisted.python.failure import Failure
+
+from gateway.websocket.frames import BINARY, FIN, MASKED, TEXT, make_frame, opcode, unmask
+from gateway.websocket.outbox import Outbox
+from protocol.codec import Form
+
+MAX_GATHERED = 65_536
+"""Bytes that are gathered for one socket; more are sent at once, so that the transport counts them."""
+
+_TEXT = FIN | TEXT
+_BINARY = FIN | BINARY
+_UP_TO_125 = MASKED | 125
+_TWO_BYTES = MASKED | 126
+
+
+class ShortPath(WebSocketServerProtocol):
+    """For a server whose clients mask, whose text is UTF-8, and that agrees on no extension.
+
+    A subclass sets `outbox` and `largest_frame`: the smaller of Autobahn's two limits, bytes; 0 is none.
+    """
+
+    outbox: Outbox
+    largest_frame: int
+    transport: Any
+    # Autobahn does not say that these may be None, nor that there is the third.
+    current_frame: Any
+    autoPingTimeoutCall: Any
+    autoPingRestartOnAnyTraffic: bool
+
+    _gathered: list[bytes] | None = None
+    _gathered_bytes = 0
+    _send_now: Callable[[bytes], int] | None = None
+
+    def connectionMade(self) -> None:
+        # Only where bytes go into the socket as they are; TLS goes through the transport.
+        if type(self.transport) is tcp.Server and not self.transport.TLS:
+            # The socket object's own method: a descriptor that was closed may soon be somebody else's.
+            self._send_now = self.transport.getHandle().send
+        super().connectionMade()
+
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]  # Twisted always gives one
+        super().connectionLost(reason)
+        self._gathered = self._send_now = None
+
+    # In
+
+    def dataReceived(self, data: bytes) -> None:
+        # Not super(): it makes the words of a debug event of each read, also if nobody hears them.
+        self._dataReceived(data)
+
+    def consumeData(self) -> None:
+        """Take what is in the buffer, as Autobahn's own does: until it is empty or more is needed."""
+        if self.state != self.STATE_OPEN:
+            super().consumeData()
+            return
+        while True:
+            if self.current_frame is None and not self.inside_message and self.state == self.STATE_OPEN:
+                self._take_whole_frames()
+                if not self.data or self.state == self.STATE_CLOSED:
+                    return
+            if not self.processData() or self.state == self.STATE_CLOSED:
+                return
+
+    def _take_whole_frames(self) -> None:
+        """Take the plain frames at the beginning of the buffer; stop at the first that is anything else."""
+        data, largest = self.data, self.largest_frame
+        end, position, messages, octets = len(data), 0, 0, 0
+        while end - position >= 6:
+            kind, length = data[position], data[position + 1]
+            if kind not in (_TEXT, _BINARY) or length < MASKED:
+                break
+            if length <= _UP_TO_125:
+                start, size = position + 6, length - MASKED
+            elif length == _TWO_BYTES:
+                start, size = position + 8, data[position + 2] << 8 | data[position + 3]
+                if size < 126:  # not in its shortest form
+                    break
+            else:
+                start, size = position + 14, int.from_bytes(data[position + 2 : position + 10], "big")
+                if size < 65_536:
+                    break
+            after = start + size
+            if after > end or 0 < largest < size:
+                break
+            payload = unmask(data[start - 4 : start], data[start:after])
+            if kind == _TEXT and not payload.isascii() and not _is_utf8(payload):
+                break
+            position = after
+            messages += 1
+            octets += size
+            if self.autoPingTimeoutCall is not None and self.autoPingRestartOnAnyTraffic:
+                self._cancelAutoPingTimeoutCall()
+            self.onMessage(payload, kind == _BINARY)
+            if self.state != self.STATE_OPEN:
+                break
+        if messages:
+            self.data = data[position:]
+            traffic = self.trafficStats
+            traffic.incomingWebSocketFrames += messages
+            traffic.incomingWebSocketMessages += messages
+            traffic.incomingOctetsWebSocketLevel += octets
+            traffic.incomingOctetsAppLevel += octets
+
+    # Out
+
+    def send_frame(self, frame: bytes, form: Form) -> None:
+        """Send a message in its turn. Nothing happens once the socket is closing."""
+        self.send_raw(make_frame(opcode(form), frame))
+
+    def send_raw(self, frame: bytes) -> None:
+        """Send a data frame as it is. Nothing happens once the socket is closing."""
+        if self.state == self.STATE_OPEN:
+            self.trafficStats.outgoingWebSocketFrames += 1
+            self._gather(frame)
+
+    def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
+        """Autobahn's way out: its control frames go behind what is gathered, its handshake at once."""
+        if sync or chopsize or self.send_queue:
+            self.flush()
+            super().sendData(data, sync, chopsize)
+        elif self.state == self.STATE_OPEN:
+            self._gather(data)
+        else:
+            if self.state == self.STATE_CONNECTING:
+                self.trafficStats.preopenOutgoingOctetsWireLevel += len(data)
+            self._transmit(data)
+
+    def _gather(self, data: bytes) -> None:
+        gathered = self._gathered
+        if gathered is None:
+            self._gathered, self._gathered_bytes = [data], len(data)
+            self.outbox.add(self)
+        else:
+            gathered.append(data)
+            self._gathered_bytes += len(data)
+        if self._gathered_bytes > MAX_GATHERED:
+            self.flush()
+            self._gathered = []  # it stands in the outbox already
+
+    def flush(self) -> None:
+        """Send what is gathered."""
+        gathered, self._gathered = self._gathered, None
+        if gathered:
+            self._gathered_bytes = 0
+            data = gathered[0] if len(gathered) == 1 else b"".join(gathered)
+            self.trafficStats.outgoingOctetsWireLevel += len(data)
+            self._transmit(data)
+
+    def _transmit(self, data: bytes) -> None:
+        """Into the socket, or behind what waits in the transport: that knows what to do with the rest."""
+        transport, send = self.transport, self._send_now
+        # Twisted has no public word for "nothing waits": its buffer is in two parts.
+        if send is not None and not transport._tempDataBuffer and not transport.dataBuffer:
+            try:
+                sent = send(data)
+            except OSError:  # full (EAGAIN), or broken: then the transport finds out, and ends the connection
+                sent = 0
+            if sent == len(data):
+                return
+            data = data[sent:]
+        transport.write(data)
+
+    def abort(self) -> None:
+        """End the connection at once."""
+        self.transport.abortConnection()
+
+    def _closeConnection(self, abort: bool = False) -> None:
+        self.flush()  # the close frame, most often
+        super()._closeConnection(abort)
+
+
+def _is_utf8(payload: bytes) -> bool:
+    try:
+        payload.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
