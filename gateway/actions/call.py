@@ -29,6 +29,9 @@ Answer = tuple[int, Any]
 class Client(Sink, Protocol):
     """The connection that a request came on."""
 
+    extended: bool
+    """Whether it has agreed on protocol.extension."""
+
     @property
     def subscriber(self) -> str:
         """How its subscriptions show."""

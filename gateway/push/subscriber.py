@@ -12,8 +12,11 @@ class Sink(Protocol):
 
     closed: bool
 
-    def push(self, frame: bytes, form: Form) -> bool:
-        """Send a notification in its turn. False: the socket takes no more now; the frame was not taken."""
+    def push(self, frames: bytes) -> bool:
+        """Send notifications, framed by gateway.websocket.frames, in their turn.
+
+        False: the socket takes no more now; nothing was taken.
+        """
 
 
 class Subscriber:

@@ -24,6 +24,7 @@ from gateway.websocket.session import Session
 from gateway.websocket.short_path import ShortPath
 from protocol.close_codes import INTERNAL_ERROR, SERVICE_RESTART
 from protocol.codec import Form
+from protocol.extension import SUBPROTOCOL
 
 log = get_logger(__name__)
 
@@ -36,13 +37,18 @@ class SocketProtocol(WebSocketServerProtocol):
     transport: Any
     session: Session | None = None
 
-    def onConnect(self, request: ConnectionRequest) -> None:
-        """Accept or refuse the handshake. Refuses pages of other sites (RFC 6455 section 10.2)."""
+    def onConnect(self, request: ConnectionRequest) -> str | None:
+        """Accept or refuse the handshake; the subprotocol that is agreed on.
+
+        Refuses pages of other sites (RFC 6455 section 10.2).
+        """
         if not origin_allowed(request.headers, self.factory.node.allowed_hosts):
             raise ConnectionDeny(403, "Pages of this origin may not connect here.")
+        return SUBPROTOCOL if SUBPROTOCOL in request.protocols else None
 
     def onOpen(self) -> None:
-        self.session = Session(self.factory.node, self)
+        extended = self.websocket_protocol_in_use == SUBPROTOCOL
+        self.session = Session(self.factory.node, self, extended=extended)
         self.factory.sockets.add(self)
         self.factory.node.metrics.connections.inc()
         self.registerProducer(self, True)

@@ -17,7 +17,6 @@ from twisted.python.failure import Failure
 from gateway.actions import ACTIONS
 from gateway.actions.call import Answer, Call, Node, authorise
 from gateway.logs import get_logger
-from gateway.websocket.frames import make_frame, opcode
 from protocol import envelope
 from protocol.codec import Form
 from protocol.envelope import Incoming
@@ -51,8 +50,9 @@ class Wire(Protocol):
 class Session:
     """A client's requests, notifications and subscriptions.
 
-    `writable` is False while the socket's unsent bytes are over the transport's limit: then no request is
-    taken up and no notification is accepted, so that a client that does not read costs bounded memory.
+    An `extended` one has agreed on protocol.extension. `writable` is False while the socket's unsent bytes
+    are over the transport's limit: then no request is taken up and no notification is accepted, so that a
+    client that does not read costs bounded memory.
     """
 
     __slots__ = (
@@ -73,12 +73,14 @@ class Session:
         "_wire",
         "_working",
         "closed",
+        "extended",
         "id",
         "writable",
     )
 
-    def __init__(self, node: Node, wire: Wire) -> None:
+    def __init__(self, node: Node, wire: Wire, *, extended: bool) -> None:
         self.id = str(uuid.uuid4())
+        self.extended = extended
         self._node = node
         self._wire = wire
         self._requests: list[tuple[bytes, Form]] = []
@@ -144,12 +146,11 @@ class Session:
 
     # Notifications
 
-    def push(self, frame: bytes, form: Form) -> bool:
-        """Send a notification in its turn. False: the socket takes no more now; this was not taken."""
-        return self.push_raw(make_frame(opcode(form), frame))
+    def push(self, frame: bytes) -> bool:
+        """Send what `make_frame` made, once for all sockets that get it, in its turn.
 
-    def push_raw(self, frame: bytes) -> bool:
-        """The same with what `make_frame` made: once for all sockets that get it."""
+        False: the socket takes no more now; this was not taken.
+        """
         if self.closed or not self.writable or self._waiting_bytes >= MAX_WAITING_BYTES:
             self._refused = True
             return False

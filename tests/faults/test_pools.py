@@ -1,4 +1,4 @@
-"""Queues in two pools at once: what crosses from one store to the other, and what a store costs that is away."""
+"""Queues in two pools: what crosses from one store to the other, and what a store costs that is away."""
 
 from __future__ import annotations
 

@@ -107,7 +107,12 @@ def test_any_path_leads_to_the_socket(gateway: Gateway, target: str) -> None:
     assert b"location" not in head.lower()
 
 
-def test_no_subprotocol_and_no_extension_is_agreed_on(gateway: Gateway) -> None:
+def test_our_subprotocol_is_agreed_on(gateway: Gateway) -> None:
+    head = accepted(gateway, upgrade(gateway, Sec_WebSocket_Protocol="a, zaqar-gateway.v1"))
+    assert b"sec-websocket-protocol: zaqar-gateway.v1\r\n" in head.lower()
+
+
+def test_no_other_subprotocol_and_no_extension_is_agreed_on(gateway: Gateway) -> None:
     request = upgrade(gateway, Sec_WebSocket_Protocol="a, b", Sec_WebSocket_Extensions="permessage-deflate")
     head = accepted(gateway, request).lower()
     assert b"sec-websocket-protocol" not in head

@@ -1,0 +1,8 @@
+"""What a client may agree on beyond Zaqar's protocol, by a subprotocol (RFC 6455 section 1.9)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+SUBPROTOCOL: Final = "zaqar-gateway.v1"
+"""The name that client and server agree on in the handshake. Without it a socket is as Zaqar's are."""
