@@ -12,6 +12,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._by_request: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self.connections = Gauge(
             "zaqar_gateway_connections", "WebSocket connections that are open.", registry=self.registry
         )
@@ -35,8 +36,12 @@ class Metrics:
 
     def request_done(self, action: str, status: int, seconds: float) -> None:
         """A request was answered. `action` is one that exists, or `invalid`."""
-        self._requests.labels(action, str(status)).inc()
-        self._seconds.labels(action).observe(seconds)
+        counters = self._by_request.get((action, status))
+        if counters is None:  # to look them up by their labels costs more than to count
+            counters = self._requests.labels(action, str(status)), self._seconds.labels(action)
+            self._by_request[action, status] = counters
+        counters[0].inc()
+        counters[1].observe(seconds)
 
     def pushed(self, count: int) -> None:
         """Notifications were sent."""

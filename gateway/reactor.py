@@ -1,13 +1,13 @@
 """The reactor: Twisted's epoll reactor with a lean poll loop, and calls at the end of a turn.
 
-A turn of the reactor handles what the last poll found, then the timed calls that are due. At its end come the
-calls given to `at_turn_end`, so what a turn has gathered for one socket leaves in one piece.
+A turn of the reactor handles what the last poll found, then the timed calls that are due. At its end come
+the calls given to `at_turn_end` (storage.sending), so what a turn has gathered for one socket leaves in one
+piece.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from twisted.internet.main import installReactor
 from twisted.python import log
@@ -80,12 +80,3 @@ def install() -> None:
     """Make it the process's reactor. Where there is no epoll, Twisted's own choice is left to it."""
     if EPollReactor is not object:
         installReactor(LeanReactor())
-
-
-def at_turn_end(reactor: Any, call: Call) -> None:
-    """Call at the end of the reactor's turn; on a reactor that knows no such thing, before its next."""
-    later = getattr(reactor, "at_turn_end", None)
-    if later is None:
-        reactor.callLater(0, call)
-    else:
-        later(call)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from gateway.logs import get_logger
-from gateway.reactor import at_turn_end
+from storage.sending import at_turn_end
 
 log = get_logger(__name__)
 

@@ -10,16 +10,15 @@ What is sent is gathered, and leaves at the end of the reactor's turn in one pie
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from autobahn.twisted.websocket import WebSocketServerProtocol
-from twisted.internet import tcp
 from twisted.python.failure import Failure
 
 from gateway.websocket.frames import BINARY, FIN, MASKED, TEXT, make_frame, opcode, unmask
 from gateway.websocket.outbox import Outbox
 from protocol.codec import Form
+from storage.sending import Send, plain_send, transmit
 
 MAX_GATHERED = 65_536
 """Bytes that are gathered for one socket; more are sent at once, so that the transport counts them."""
@@ -46,13 +45,10 @@ class ShortPath(WebSocketServerProtocol):
 
     _gathered: list[bytes] | None = None
     _gathered_bytes = 0
-    _send_now: Callable[[bytes], int] | None = None
+    _send_now: Send | None = None
 
     def connectionMade(self) -> None:
-        # Only where bytes go into the socket as they are; TLS goes through the transport.
-        if type(self.transport) is tcp.Server and not self.transport.TLS:
-            # The socket object's own method: a descriptor that was closed may soon be somebody else's.
-            self._send_now = self.transport.getHandle().send
+        self._send_now = plain_send(self.transport)
         super().connectionMade()
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]  # Twisted always gives one
@@ -165,17 +161,7 @@ class ShortPath(WebSocketServerProtocol):
 
     def _transmit(self, data: bytes) -> None:
         """Into the socket, or behind what waits in the transport: that knows what to do with the rest."""
-        transport, send = self.transport, self._send_now
-        # Twisted has no public word for "nothing waits": its buffer is in two parts.
-        if send is not None and not transport._tempDataBuffer and not transport.dataBuffer:
-            try:
-                sent = send(data)
-            except OSError:  # full (EAGAIN), or broken: then the transport finds out, and ends the connection
-                sent = 0
-            if sent == len(data):
-                return
-            data = data[sent:]
-        transport.write(data)
+        transmit(self.transport, self._send_now, data)
 
     def abort(self) -> None:
         """End the connection at once."""

@@ -20,6 +20,7 @@ from twisted.python.failure import Failure
 from storage.errors import OutcomeUnknown, StoreBusy, StoreUnavailable
 from storage.redis.refusals import Moved, refusal
 from storage.redis.slots import key_slot
+from storage.sending import Send, at_turn_end, plain_send, transmit
 
 MAX_WAITING = 20_000
 """Commands without an answer, at the most; more are refused with StoreBusy."""
@@ -41,13 +42,14 @@ class StoreConnection(Protocol):
         self._reader = hiredis.Reader()
         self._unsent: list[bytes] = []
         self._waiting: deque[tuple[float, Deferred[Reply]]] = deque()
-        self._flush: IDelayedCall | None = None
+        self._send: Send | None = None
         self._watch: IDelayedCall | None = None
         self._open = False
         self.on_closed: Callable[[], None] = _nothing
 
     def connectionMade(self) -> None:
         self._open = True
+        self._send = plain_send(self.transport)
         self._watch = self._clock.callLater(self._timeout / 4, self._check_oldest)
 
     @property
@@ -67,17 +69,16 @@ class StoreConnection(Protocol):
         elif len(self._waiting) >= MAX_WAITING:
             answer.errback(StoreBusy("Too many commands wait for the message store."))
         else:
+            if not self._unsent:
+                at_turn_end(self._clock, self._write)
             self._unsent.append(hiredis.pack_command(command))  # type: ignore[arg-type]  # its stub wants a 1-tuple
             self._waiting.append((self._clock.seconds(), answer))
-            if self._flush is None:
-                self._flush = self._clock.callLater(0, self._write)
         return answer
 
     def _write(self) -> None:
-        self._flush = None
-        assert self.transport is not None
-        self.transport.write(b"".join(self._unsent))
-        self._unsent.clear()
+        if self._open:  # else what was not written yet never will be
+            unsent, self._unsent = self._unsent, []
+            transmit(self.transport, self._send, b"".join(unsent))
 
     def dataReceived(self, data: bytes) -> None:
         self._reader.feed(data)
@@ -96,18 +97,15 @@ class StoreConnection(Protocol):
     def abort(self) -> None:
         """Close at once, without waiting for what was written."""
         self._open = False
-        if self._flush is not None:  # what was not written yet never will be
-            self._flush.cancel()
-            self._flush = None
         assert self.transport is not None
         self.transport.abortConnection()  # type: ignore[attr-defined]  # ITransport lacks it, TCP, Unix and TLS have it
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self._open = False
+        self._send = None
         self.on_closed()
-        for timer in (self._flush, self._watch):
-            if timer is not None and timer.active():
-                timer.cancel()
+        if self._watch is not None and self._watch.active():
+            self._watch.cancel()
         waiting, unsent = list(self._waiting), len(self._unsent)
         self._waiting.clear()
         why = "" if reason.check(ConnectionDone) else f" ({reason.getErrorMessage()})"

@@ -14,7 +14,8 @@ from twisted.internet.task import Clock
 from twisted.python import log
 from twisted.python.failure import Failure
 
-from gateway.reactor import LeanReactor, at_turn_end
+from gateway.reactor import LeanReactor
+from storage.sending import at_turn_end
 
 
 @pytest.fixture
