@@ -41,7 +41,7 @@ class Load:
 
     def __init__(self, port: int, sockets: int, arguments: Sequence[str]) -> None:
         # A file, not a pipe: nobody reads it while the load runs.
-        self._errors: IO[bytes] = tempfile.TemporaryFile()
+        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  # __exit__ closes it
         self._process = subprocess.Popen(
             [str(LOAD), "--port", str(port), "--sockets", str(sockets), *arguments],
             stdin=subprocess.PIPE,
@@ -50,7 +50,7 @@ class Load:
         )
 
     def do(self, command: str) -> Done:
-        """Do `open`, `prepare`, `run SECONDS` or `resume`; raises `LoadError` with the reason if it cannot."""
+        """Do `open`, `prepare`, `run SECONDS` or `resume`. Raises `LoadError` if it cannot."""
         return msgspec.json.decode(self._say(command), type=Done)
 
     def drop(self) -> None:

@@ -81,7 +81,7 @@ class Server:
         return log
 
     def wait(self, ready: Callable[[], bool]) -> None:
-        """Wait until `ready` says so. Raises `ServerError` with the log's end if a program ends or time is up."""
+        """Wait until `ready` says so. Raises `ServerError` with the log's end if it never will."""
         deadline = time.monotonic() + START_TIMEOUT
         while not ready():
             ended = [process for process in self._processes if process.poll() is not None]

@@ -1,4 +1,4 @@
-"""Servers that only broadcast: what a socket on /publish sends goes to those on /subscribe. Nothing is stored."""
+"""Servers that only broadcast: what comes on /publish goes to all on /subscribe. Nothing is stored."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ class Ws(Broadcast):
         if node is None or not (self.folder / "node_modules" / "ws").is_dir():
             raise Missing("node, or ws from npm, is not installed")
         code = "console.log(process.versions.node, require('ws/package.json').version)"
-        done = subprocess.run([node, "-e", code], cwd=self.folder, check=True, capture_output=True, text=True)
+        command = [node, "-e", code]
+        done = subprocess.run(command, cwd=self.folder, check=True, capture_output=True, text=True)
         runtime, package = done.stdout.split()
         return f"ws {package}, Node {runtime}"
 
@@ -66,9 +67,10 @@ class Picows(Broadcast):
     def version(self) -> str:
         if not self.python.exists():
             raise Missing("picows from PyPI is not installed")
-        code = "from importlib.metadata import version as v; print(f\"picows {v('picows')}, uvloop {v('uvloop')}\")"
+        code = "from importlib.metadata import version; print(version('picows'), version('uvloop'))"
         done = subprocess.run([self.python, "-c", code], check=True, capture_output=True, text=True)
-        return done.stdout.strip()
+        package, loop = done.stdout.split()
+        return f"picows {package}, uvloop {loop}"
 
     def command(self, port: int) -> list[str | Path]:
         return [self.python, HERE / "peers" / "picows_server.py", str(port)]

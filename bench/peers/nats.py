@@ -24,7 +24,7 @@ SOCKET = "@@@@@"
 
 
 class Nats(Peer):
-    """nats-server with one listener for WebSocket. Posts go to a JetStream stream on disk, synced once a second."""
+    """nats-server with a listener for WebSocket. Posts go to a JetStream stream, synced once a second."""
 
     name = "NATS"
 

@@ -59,7 +59,8 @@ class Nchan(Peer):
         nginx = subprocess.run([program, "-v"], check=True, capture_output=True, text=True).stderr
         package = ["dpkg-query", "--show", "--showformat=${Version}", "libnginx-mod-nchan"]
         nchan = subprocess.run(package, check=False, capture_output=True, text=True).stdout
-        return f"nginx {nginx.strip().rpartition('/')[2]}, nchan {re.sub(r'^[0-9]+:|[+-].*', '', nchan) or 'unknown'}"
+        module = re.sub(r"^[0-9]+:|[+-].*", "", nchan) or "of an unknown version"
+        return f"nginx {nginx.strip().rpartition('/')[2]}, nchan {module}"
 
     def start(self, folder: Path) -> Server:
         server = Server(folder)

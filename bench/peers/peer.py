@@ -20,10 +20,9 @@ class Missing(Exception):
 
 
 class Peer(ABC):
-    """One server. Each method that gives options of the load gives None for work that the server does not do."""
+    """One server. A method that gives options of the load gives None for what the server does not do."""
 
     name: str
-
 
     @abstractmethod
     def version(self) -> str:
@@ -47,6 +46,10 @@ class Peer(ABC):
 
     def rate(self, wanted: float) -> float:
         """The posts per second that it can take of those wanted, pushed to 100 subscribers."""
+        return wanted
+
+    def sockets(self, wanted: int) -> int:
+        """The subscribed sockets that it can take of those wanted, in reasonable time."""
         return wanted
 
 

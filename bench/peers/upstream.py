@@ -46,8 +46,12 @@ class Upstream(Peer):
             raise Missing("there is no redis-server")
         code = "from importlib.metadata import version; print(version('zaqar'))"
         python = PROGRAM.with_name("python")
-        zaqar = subprocess.run([python, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
-        redis = subprocess.run(["redis-server", "--version"], check=True, capture_output=True, text=True).stdout
+        zaqar = subprocess.run(
+            [python, "-c", code], check=True, capture_output=True, text=True
+        ).stdout.strip()
+        redis = subprocess.run(
+            ["redis-server", "--version"], check=True, capture_output=True, text=True
+        ).stdout
         return f"Zaqar {zaqar}, Redis {redis.split('v=')[1].split()[0]}"
 
     def start(self, folder: Path) -> Server:
@@ -77,3 +81,7 @@ class Upstream(Peer):
     def rate(self, wanted: float) -> float:
         # It delivers some 700 messages in a second: 50 posts to 100 subscribers would only pile up.
         return min(wanted, 5)
+
+    def sockets(self, wanted: int) -> int:
+        # To subscribe, it reads all subscriptions that there are: ten milliseconds each with 500.
+        return min(wanted, 300)

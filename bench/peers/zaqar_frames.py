@@ -43,7 +43,7 @@ def subscribe() -> list[str]:
 
 
 def publish(messages: int) -> list[str]:
-    """Options of the load: posts of so many messages at once to the queue that the sockets are subscribed to."""
+    """Options of the load: posts of so many messages at once, to sockets that are subscribed."""
     return [*subscribe(), "--publish", post_frame("news", messages), "--message", MARK]
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 import uuid
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, TypeAlias, TypeVar
 
 from msgspec import Raw, Struct, ValidationError, json
 from twisted.internet.defer import Deferred, DeferredList, FirstError
@@ -14,6 +14,11 @@ from twisted.internet.defer import Deferred, DeferredList, FirstError
 from gateway.bench.client import TIMEOUT, BenchError, Client, ClientFactory, Reply
 from gateway.bench.figures import Progress
 from gateway.bench.options import Options
+
+Result = TypeVar("Result")
+
+Working: TypeAlias = Coroutine[Deferred[Any], Any, Result]
+"""A coroutine that waits for Twisted."""
 
 AT_ONCE = 50
 """Sockets that are opened at the same time."""
@@ -31,11 +36,13 @@ class Numbered(Struct, frozen=True):
 _numbered = json.Decoder(Numbered).decode
 
 
-async def gather(coroutines: Iterable[Awaitable[Any]]) -> list[Any]:
+async def gather(coroutines: Iterable[Working[Any]]) -> list[Any]:
     """Run coroutines side by side; raises what the first one to fail raised."""
-    running = [Deferred.fromCoroutine(one) for one in coroutines]  # type: ignore[arg-type]  # all are coroutines
+    running = [Deferred.fromCoroutine(one) for one in coroutines]
     try:
-        return [result for _, result in await DeferredList(running, fireOnOneErrback=True, consumeErrors=True)]
+        return [
+            result for _, result in await DeferredList(running, fireOnOneErrback=True, consumeErrors=True)
+        ]
     except FirstError as error:
         error.subFailure.raiseException()
         raise
@@ -70,7 +77,7 @@ class Bench:
         await self._must(control, "queue_create", {"queue_name": self._queue})
         try:
             clients = await self._connect(self._options.sockets)
-            loads: dict[str, Callable[[Client, list[Client]], Awaitable[None]]] = {
+            loads: dict[str, Callable[[Client, list[Client]], Working[None]]] = {
                 "post": self._post,
                 "claim": self._claim,
                 "fanout": self._fanout,
@@ -102,7 +109,9 @@ class Bench:
         async def work(client: Client) -> None:
             while self._goes_on():
                 await self._timed(client, "message_post", posted)
-                reply = await self._timed(client, "claim_create", {**queue, "ttl": 60, "grace": 60, "limit": BATCH})
+                reply = await self._timed(
+                    client, "claim_create", {**queue, "ttl": 60, "grace": 60, "limit": BATCH}
+                )
                 if reply.status != 201:
                     continue
                 claim = {**queue, "claim_id": reply.field("claim_id")}
@@ -188,14 +197,16 @@ class Bench:
     async def _connect(self, count: int) -> list[Client]:
         return await self._in_turns(self._factory.connect, count)
 
-    async def _in_turns(self, make: Callable[[], Awaitable[Client]], count: int) -> list[Client]:
+    async def _in_turns(self, make: Callable[[], Working[Client]], count: int) -> list[Client]:
         clients: list[Client] = []
 
         async def some(count: int) -> None:
             for _ in range(count):
                 clients.append(await make())
                 if self._options.load != "resume":
-                    self._progress.show(len(clients) / self._options.sockets, f"{len(clients)} sockets are open")
+                    self._progress.show(
+                        len(clients) / self._options.sockets, f"{len(clients)} sockets are open"
+                    )
 
         lanes = min(AT_ONCE, count)
         await gather(some(count // lanes + (lane < count % lanes)) for lane in range(lanes))
@@ -207,7 +218,9 @@ class Bench:
     async def _must(self, client: Client, action: str, body: dict[str, Any]) -> Reply:
         reply = await client.request(action, body)
         if not 200 <= reply.status < 300:
-            raise BenchError(f"the server answered {reply.status} to {action}: {bytes(reply.body[:200]).decode()}")
+            raise BenchError(
+                f"the server answered {reply.status} to {action}: {bytes(reply.body[:200]).decode()}"
+            )
         return reply
 
     async def _timed(self, client: Client, action: str, body: dict[str, Any]) -> Reply:
