@@ -2,7 +2,7 @@
 
 ::
 
-    python -m bench.compare [--quick] [--only post,fanout] [--peers gateway,nats] [--repetitions 5]
+    python -m bench.compare [--quick] [--only post,fanout] [--peers gateway,nats] [--repetitions 3]
                             [--gateway 'before=/other/.venv/bin/zaqar-gateway serve'] [--json FILE]
 
 Servers take turns within each repetition, so that whatever else the machine does strikes all of them. Each
@@ -135,7 +135,7 @@ def main() -> None:
     )
     parser.add_argument("--only", default="", metavar="WORK,...", help=f"of {works}")
     parser.add_argument("--peers", default="", metavar="NAME,...", help="parts of the servers' names")
-    parser.add_argument("--repetitions", type=int, metavar="N", help="default: 5, or 1 with --quick")
+    parser.add_argument("--repetitions", type=int, metavar="N", help="default: 3, or 1 with --quick")
     parser.add_argument(
         "--gateway", action="append", default=[], metavar="NAME=COMMAND", help="one more gateway"
     )
@@ -151,7 +151,7 @@ def main() -> None:
         [peer for peer in peers if peer.name in names],
         [work for work in WORK if work.key in keys],
         QUICK if args.quick else FULL,
-        args.repetitions or (1 if args.quick else 5),
+        args.repetitions or (1 if args.quick else 3),
     )
     comparison.run()
     comparison.results.write(args.json)

@@ -41,9 +41,10 @@ def as_text(results: Results) -> str:
 def as_markdown(results: Results) -> str:
     """Tables for the documentation."""
     machine = results.machine
+    medians = f"medians of {results.repetitions} repetitions"
     lines = [
         f"Measured on {results.when[:10]}: {machine.processor}, {machine.cores} cores, {machine.kernel}, "
-        f"CPython {machine.python}; medians of {results.repetitions}.",
+        f"CPython {machine.python}; {'a single short run (QUICK=1)' if results.quick else medians}.",
         "",
         "; ".join(f"{peer}: {version}" for peer, version in results.versions.items()) + ".",
     ]

@@ -88,7 +88,6 @@ void connection_close(struct connection *connection)
     buffer_free(&connection->out);
     connection->state = CLOSED;
     connection->step = connection->seen = 0;
-    connection->tail_length = 0;
     connection->matches = 0;
 }
 
@@ -135,7 +134,6 @@ static void connected(struct connection *connection)
 static void next_exchange(struct connection *connection)
 {
     connection->seen = 0;
-    connection->tail_length = 0;
     progress++;
     if (connection->step == connection->exchanges->count) {
         connection->state = READY;
@@ -167,24 +165,13 @@ static void opened(struct connection *connection)
         next_exchange(connection);
 }
 
-/* How often the pattern ends in these bytes; the tail of the bytes before counts for one that began there. */
-static unsigned matches(struct connection *connection, const char *pattern, const char *bytes, size_t length)
+/* How often the pattern is in these bytes. No server splits a message between two frames. */
+static unsigned matches(const char *pattern, const char *bytes, size_t length)
 {
-    size_t size = strlen(pattern), keep = size - 1;
+    size_t size = strlen(pattern);
     unsigned found = 0;
-    if (connection->tail_length) {
-        char seam[2 * PATTERN_MAX];
-        size_t head = length < keep ? length : keep;
-        memcpy(seam, connection->tail, connection->tail_length);
-        memcpy(seam + connection->tail_length, bytes, head);
-        found += memmem(seam, connection->tail_length + head, pattern, size) != NULL;
-    }
     for (const char *at = bytes; (at = memmem(at, length - (size_t)(at - bytes), pattern, size)) != NULL; at += size)
         found++;
-    if (length >= keep) {
-        memcpy(connection->tail, bytes + length - keep, keep);
-        connection->tail_length = keep;
-    }
     return found;
 }
 
@@ -203,10 +190,10 @@ static unsigned handle_frame(struct connection *connection, const struct frame *
         return 0;
     }
     if (connection->state == READY)
-        return connection->pattern ? matches(connection, connection->pattern, (char *)frame->payload, frame->length) : 0;
+        return connection->pattern ? matches(connection->pattern, (char *)frame->payload, frame->length) : 0;
     if (connection->state == PREPARING) {
         const struct exchange *exchange = &connection->exchanges->items[connection->step];
-        connection->seen += matches(connection, exchange->pattern, (char *)frame->payload, frame->length);
+        connection->seen += matches(exchange->pattern, (char *)frame->payload, frame->length);
         if (connection->seen >= exchange->count) {
             connection->step++;
             next_exchange(connection);

@@ -6,7 +6,6 @@
 
 #include "websocket.h"
 
-#define PATTERN_MAX 64
 #define TOKEN "@@@@@" /* in a frame: stands for the number of the socket, five digits */
 
 /* What is sent, and how often which text has to come back before the next is sent. */
@@ -30,8 +29,6 @@ struct connection {
     const struct exchanges *exchanges;
     const char *pattern; /* looked for when READY; NULL: whatever comes is thrown away */
     struct buffer in, out;
-    char tail[PATTERN_MAX];
-    size_t tail_length;
     char last[240]; /* the start of the newest frame, for people */
     uint64_t matches, started, ready_at;
     uint64_t *sent; /* when each outstanding request was sent, a ring */

@@ -245,7 +245,7 @@ static void options(int count, char **arguments)
         case PUBLISH_PREPARE: exchange = add_exchange(&publisher_prepare, optarg); break;
         case EXPECT: {
             char *text = strchr(optarg, ':');
-            if (exchange == NULL || text == NULL || strlen(text + 1) > PATTERN_MAX || text[1] == 0)
+            if (exchange == NULL || text == NULL || text[1] == 0)
                 fail("--expect N:TEXT follows the frame of an exchange");
             exchange->count = (unsigned)atoi(optarg);
             exchange->pattern = text + 1;
@@ -258,7 +258,7 @@ static void options(int count, char **arguments)
         case OUTSTANDING: outstanding = (unsigned)atoi(optarg); break;
         case PUBLISH:
             if (publish_count == FRAMES_MAX)
-                fail("at most %d frames make a round", FRAMES_MAX);
+                fail("a round has at most %d frames", FRAMES_MAX);
             publish[publish_count++] = optarg;
             break;
         case MESSAGE: message = optarg; break;
@@ -271,8 +271,12 @@ static void options(int count, char **arguments)
         }
     }
     const char *pattern = publish_count ? message : reply;
-    if (pattern && (strlen(pattern) > PATTERN_MAX || strlen(pattern) == 0))
-        fail("a text that is looked for has 1 to %d bytes", PATTERN_MAX);
+    if (pattern && strlen(pattern) == 0)
+        fail("the text that is looked for is empty");
+    if (publish_count && message == NULL)
+        fail("--publish needs --message");
+    if (request && reply == NULL)
+        fail("--request needs --reply");
     if (target.port == 0 || sockets == 0 || at_once == 0 || outstanding == 0 || batch == 0 || window == 0 ||
         window > ROUNDS)
         fail("see the head of load.c for the options");

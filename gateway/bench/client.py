@@ -43,11 +43,16 @@ class Reply(Struct, frozen=True):
     status: int
     body: Raw
 
+    def told(self) -> str:
+        """Status and body for a message of an error, in one line."""
+        text = bytes(self.body)[:200].decode(errors="replace")
+        return f"{self.status} {text}"
+
     def field(self, name: str) -> Any:
         """A field of the body. Raises `BenchError` if there is none, with what there is instead."""
         body = json.decode(self.body)
         if not isinstance(body, dict) or name not in body:
-            raise BenchError(f"the server answered {self.status}: {bytes(self.body[:200]).decode()}")
+            raise BenchError(f"the server's answer has no {name}: {self.told()}")
         return body[name]
 
 

@@ -218,9 +218,7 @@ class Bench:
     async def _must(self, client: Client, action: str, body: dict[str, Any]) -> Reply:
         reply = await client.request(action, body)
         if not 200 <= reply.status < 300:
-            raise BenchError(
-                f"the server answered {reply.status} to {action}: {bytes(reply.body[:200]).decode()}"
-            )
+            raise BenchError(f"the server refused {action}: {reply.told()}")
         return reply
 
     async def _timed(self, client: Client, action: str, body: dict[str, Any]) -> Reply:
@@ -231,9 +229,7 @@ class Bench:
         else:
             self.refused[f"{action} {reply.status}"] += 1
             if not self.latencies.get(action) and self.refused[f"{action} {reply.status}"] > 10:
-                raise BenchError(
-                    f"the server answered {reply.status} to {action}: {bytes(reply.body[:200]).decode()}"
-                )
+                raise BenchError(f"the server refused {action}: {reply.told()}")
         return reply
 
 
