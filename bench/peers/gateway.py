@@ -7,12 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import msgspec
-
 from bench.paths import HERE
 from bench.peers import zaqar_frames
 from bench.peers.peer import Missing, Peer
-from bench.server import Server
+from bench.server import Server, free_port
 
 SERVE = f"{shlex.quote(sys.executable)} -m gateway serve"
 WATCH = HERE / "peers" / "collections"
@@ -43,20 +41,13 @@ class Gateway(Peer):
 
     def start(self, folder: Path) -> Server:
         server = Server(folder)
-        given = f"--port 0 --data-dir {shlex.quote(str(folder))}/data --fsync everysec --log-format json"
-        command = shlex.split(f"{self.command} {given}")
+        port = free_port()
+        given = f"--port {port} --data-dir {shlex.quote(str(folder))}/data --fsync everysec"
         # sitecustomize.py in there notes garbage collections, if it is told a file to note them in.
-        log = server.run("gateway", command, {"PYTHONPATH": str(WATCH), **self.environment(folder)})
-
-        def listens() -> bool:
-            for line in log.read_text().splitlines():
-                if '"listening"' in line:
-                    url: str = msgspec.json.decode(line)["url"]
-                    server.port = int(url.rstrip("/").rpartition(":")[2])
-            return server.port != 0
-
+        environment = {"PYTHONPATH": str(WATCH), **self.environment(folder)}
+        server.run("gateway", shlex.split(f"{self.command} {given}"), environment)
         try:
-            server.wait(listens)
+            server.wait_port(port)
         except BaseException:
             server.stop()
             raise

@@ -154,20 +154,23 @@ class Bench:
         await gather(self._subscribe(client) for client in clients)
         posted = await self._must(control, "message_post", self._post_of([0]))
         marker = posted.field("message_ids")[-1]
+        missed = range(1)
         self._began = time.perf_counter()
         while self._goes_on():
             await gather(client.drop() for client in clients)
-            posted = await self._must(control, "message_post", self._post_of(range(BATCH)))
+            missed = range(missed.stop, missed.stop + BATCH)
+            posted = await self._must(control, "message_post", self._post_of(missed))
             page = {"queue_name": self._queue, "marker": marker, "limit": 20, "echo": True}
 
-            async def come_back(page: dict[str, Any] = page) -> Client:
+            async def come_back(page: dict[str, Any] = page, missed: range = missed) -> Client:
                 started = time.perf_counter()
                 client = await self._factory.connect()
                 await self._subscribe(client)
                 reply = await self._must(client, "message_list", page)
-                found = len(reply.field("messages"))
-                if found != BATCH:
-                    raise BenchError(f"a socket that came back found {found} of {BATCH} messages")
+                # Upstream lists a marker's message again if it is the first of the queue.
+                found = {message["body"]["n"] for message in reply.field("messages")}
+                if not found.issuperset(missed):
+                    raise BenchError("a socket that came back did not find all that it had missed")
                 latencies.append(time.perf_counter() - started)
                 return client
 
