@@ -45,7 +45,8 @@ bench: $(VENV)/.dev $(BENCH)/load $(BENCH)/sendloop
 	@bash bench/peers/install.sh $(BENCH)
 	@$(BIN)/python -m bench.compare $(if $(QUICK),--quick) $(ARGS)
 
-$(BENCH)/load: bench/native/load.c bench/native/connections.c bench/native/websocket.c bench/native/*.h
+$(BENCH)/load: bench/native/load.c bench/native/connections.c bench/native/samples.c bench/native/websocket.c \
+		bench/native/*.h
 	@mkdir -p $(BENCH)
 	$(CC) -O2 -Wall -Wextra -o $@ $(filter %.c,$^)
 

@@ -54,7 +54,8 @@ def svg(results: Results) -> str:
         if work.key in PANELS and shown:
             part, end = panel(work, shown, end)
             parts.append(part)
-    end += 12
+    end += 32
+    parts.append(f'<text x="{LEFT}" y="{end - 12}">Less is better. The scales are logarithmic.</text>')
     body = "\n".join(parts)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {end}" role="img">\n'

@@ -27,6 +27,7 @@
 #include <sys/resource.h>
 
 #include "connections.h"
+#include "samples.h"
 
 #define ROUNDS 65536 /* remembered at a time */
 #define FRAMES_MAX 64
@@ -39,9 +40,6 @@ static const char *request, *reply, *message, *publish[FRAMES_MAX], *publish_pat
 static unsigned publish_count;
 static int publish_http;
 
-static uint32_t *samples; /* microseconds */
-static size_t sample_count, sample_room;
-
 /* One run */
 static uint64_t began, deadline, last_match, operations;
 static unsigned long waiting;             /* requests without a reply */
@@ -50,21 +48,10 @@ static unsigned round_done[ROUNDS];       /* subscribers that have all of it */
 static uint64_t published, published_before, completed;
 static struct buffer round_bytes;
 
-static void sample(uint64_t nanoseconds)
-{
-    if (sample_count == sample_room) {
-        sample_room = sample_room * 2 + 65536;
-        samples = realloc(samples, sample_room * sizeof *samples);
-        if (samples == NULL)
-            fail("no memory for %zu samples", sample_room);
-    }
-    samples[sample_count++] = (uint32_t)(nanoseconds / 1000);
-}
-
 static void replied(struct connection *connection, unsigned count, uint64_t now)
 {
     for (unsigned index = 0; index < count; index++)
-        sample(now - connection->sent[(connection->matches + index) % outstanding]);
+        samples_add(now - connection->sent[(connection->matches + index) % outstanding]);
     last_match = now;
     operations += count;
     if (now >= deadline) {
@@ -93,7 +80,7 @@ static void delivered(struct connection *connection, unsigned count, uint64_t no
         uint64_t round = connection->matches++ / batch;
         if (round >= published)
             fail("socket %u got more than was published: %s", connection->number, connection->last);
-        sample(now - round_sent[round % ROUNDS]);
+        samples_add(now - round_sent[round % ROUNDS]);
         if (connection->matches % batch == 0 && ++round_done[round % ROUNDS] == sockets)
             completed++;
     }
@@ -132,12 +119,6 @@ static int publish_due(uint64_t now)
     return 100;
 }
 
-static int by_size(const void *one, const void *other)
-{
-    uint32_t a = *(const uint32_t *)one, b = *(const uint32_t *)other;
-    return (a > b) - (a < b);
-}
-
 static double cpu_seconds(void)
 {
     struct rusage usage;
@@ -146,20 +127,15 @@ static double cpu_seconds(void)
            (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 }
 
-static uint32_t percentile(double part)
-{
-    return sample_count ? samples[(size_t)((double)(sample_count - 1) * part)] : 0;
-}
-
 static void report(double seconds, double cpu)
 {
-    qsort(samples, sample_count, sizeof *samples, by_size);
+    samples_sort();
     printf("{\"operations\": %llu, \"rounds\": %llu, \"seconds\": %.6f, \"load_cpu_seconds\": %.6f, "
            "\"p50_us\": %u, \"p99_us\": %u, \"max_us\": %u}\n",
            (unsigned long long)operations, (unsigned long long)(published - published_before), seconds, cpu,
-           percentile(0.5), percentile(0.99), percentile(1));
+           samples_percentile(0.5), samples_percentile(0.99), samples_percentile(1));
     fflush(stdout);
-    sample_count = 0;
+    samples_forget();
 }
 
 static void run(double seconds)
@@ -201,7 +177,7 @@ static void stage(const char *name)
         connections_prepare(&all[sockets], 1, 1, patience);
     }
     for (unsigned index = 0; exchanges == &resume && index < sockets; index++)
-        sample(all[index].ready_at - all[index].started);
+        samples_add(all[index].ready_at - all[index].started);
     operations = sockets;
     published_before = published;
     report((double)(now_ns() - start) / 1e9, cpu_seconds() - cpu);

