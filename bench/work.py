@@ -32,7 +32,8 @@ class Column:
 class Scale:
     """How much of it is done.
 
-    `seconds` a measurement lasts, after `warm_up` seconds; `sockets` in the large cases, `subscribers` in a fan-out.
+    `seconds` a measurement lasts, after `warm_up` seconds; `sockets` in the large cases, and `subscribers`
+    in a fan-out.
     """
 
     seconds: float
