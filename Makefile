@@ -4,13 +4,14 @@
 #   make test-long    all tests with the soaks and the full matrices
 #   make check        format, lint, types, import rule
 #   make format       puts the format right
+#   make bench        compares with other servers; QUICK=1 in two minutes; a part: make bench ARGS="--only post"
 #   make docs         writes the generated pages of docs/
 #   make lock         resolves the dependencies anew; to newer versions: make lock UPGRADE=--upgrade
 #   make clean        removes what the other targets made, but not the data folder
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-long check format docs lock clean system-packages
+.PHONY: help run test test-long bench check format docs lock clean system-packages
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -20,6 +21,9 @@ ARGS ?=
 DATA_DIR ?= data
 PYTEST_ARGS ?=
 UPGRADE ?=
+QUICK ?=
+# What is compiled and installed for `make bench`.
+BENCH := .bench
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -36,6 +40,19 @@ test: $(VENV)/.dev system-packages
 
 test-long: $(VENV)/.dev system-packages
 	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -m "" --timeout=3600 $(PYTEST_ARGS)
+
+bench: $(VENV)/.dev $(BENCH)/load $(BENCH)/sendloop
+	@bash bench/peers/install.sh $(BENCH)
+	@$(BIN)/python -m bench.compare $(if $(QUICK),--quick) $(ARGS)
+
+$(BENCH)/load: bench/native/load.c bench/native/connections.c bench/native/samples.c bench/native/websocket.c \
+		bench/native/*.h
+	@mkdir -p $(BENCH)
+	$(CC) -O2 -Wall -Wextra -o $@ $(filter %.c,$^)
+
+$(BENCH)/sendloop: bench/native/sendloop.c bench/native/websocket.c bench/native/*.h
+	@mkdir -p $(BENCH)
+	$(CC) -O2 -Wall -Wextra -o $@ $(filter %.c,$^)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
@@ -60,11 +77,13 @@ lock: $(VENV)/.dev
 	$(COMPILE) $(UPGRADE) -c requirements.lock -c requirements-build.lock pyproject.toml --group build --group dev \
 		-o requirements-dev.lock
 	$(COMPILE) $(UPGRADE) tests/clients/zaqarclient.in -o tests/clients/zaqarclient.lock
+	for peer in zaqar nats picows; do \
+		$(COMPILE) $(UPGRADE) bench/peers/$$peer.in -o bench/peers/$$peer.lock || exit 1; done
 
 clean:
-	rm -rf $(VENV) build dist .coverage .coverage.* htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache \
+	rm -rf $(VENV) $(BENCH) build dist .coverage .coverage.* htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache \
 		.import_linter_cache
-	find gateway protocol storage schemas tests -name __pycache__ -prune -exec rm -rf {} +
+	find bench gateway protocol storage schemas tests -name __pycache__ -prune -exec rm -rf {} +
 
 system-packages:
 	@bash tests/system-packages.sh

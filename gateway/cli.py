@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
 
 from gateway import __version__
+from gateway.bench.options import Options, add_bench
 from gateway.settings import SETTINGS, Settings, SettingsError, mask_url
 from gateway.settings_sources import as_toml, load
 
@@ -27,6 +28,8 @@ examples:
       a Redis of your own; passwords are best kept out of the command line, which everybody can see
   zaqar-gateway catalog upgrade --config /etc/zaqar-gateway.toml
       makes or migrates the tables of a catalog on MariaDB or PostgreSQL
+  zaqar-gateway bench post --url ws://127.0.0.1:9000/
+      how fast it answers; see zaqar-gateway bench --help
   zaqar-gateway config --config /etc/zaqar-gateway.toml
       what would be in force, and where each value is from
 """
@@ -47,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     given = vars(_parser().parse_args(arguments))
     command = given.pop("command")
+    if command == "bench":
+        return _bench(Options(**{"outstanding": 1, **given}))
     try:
         settings, sources = load(given, os.environ)
     except SettingsError as error:
@@ -70,6 +75,18 @@ def _catalog(settings: Settings, given: Mapping[str, Any]) -> int:
     try:
         return run(settings, given["step"], given.get("revision"), given.get("source"))
     except CatalogCommandError as error:
+        sys.stderr.write(_error_line(str(error)))
+        return 1
+
+
+def _bench(options: Options) -> int:
+    # Only here: it loads Twisted and Autobahn.
+    from gateway.bench.client import BenchError  # noqa: PLC0415
+    from gateway.bench.command import run  # noqa: PLC0415
+
+    try:
+        return run(options)
+    except BenchError as error:
         sys.stderr.write(_error_line(str(error)))
         return 1
 
@@ -114,6 +131,7 @@ def _parser() -> _Parser:
         required=True,
         help="the data folder of a gateway that does not run, or the URL of a database",
     )
+    add_bench(commands)
     return parser
 
 

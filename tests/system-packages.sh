@@ -3,6 +3,7 @@
 # Installs what is missing where that is allowed; otherwise says what is missing and fails.
 set -euo pipefail
 needed="
+    cc            build-essential
     mariadbd      mariadb-server
     postgres      postgresql
     redis-server  redis-server
