@@ -273,7 +273,7 @@ class Mover:
             if self._reactor.seconds() >= deadline:
                 return False
         await self._target.settle_in(queue, self._token, numbers, FENCE, letters)
-        return self._reactor.seconds() < deadline
+        return bool(self._reactor.seconds() < deadline)
 
     async def _switch(self, queue: Queue, pool: str, token: bytes) -> None:
         """The queue has left for this pool: have the catalog say so."""
