@@ -27,6 +27,8 @@ examples:
       a Redis of your own; passwords are best kept out of the command line, which everybody can see
   zaqar-gateway catalog upgrade --config /etc/zaqar-gateway.toml
       makes or migrates the tables of a catalog on MariaDB or PostgreSQL
+  zaqar-gateway queue move jobs --to ssd --config /etc/zaqar-gateway.toml
+      moves a queue with all that is in it to another pool, while clients use it
   zaqar-gateway config --config /etc/zaqar-gateway.toml
       what would be in force, and where each value is from
 """
@@ -57,6 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if command == "catalog":
         return _catalog(settings, given)
+    if command == "queue":
+        return _move(settings, given)
     # Only here: it loads Twisted, the stores and their drivers.
     from gateway.process import serve  # noqa: PLC0415
 
@@ -70,6 +74,17 @@ def _catalog(settings: Settings, given: Mapping[str, Any]) -> int:
     try:
         return run(settings, given["step"], given.get("revision"))
     except CatalogCommandError as error:
+        sys.stderr.write(_error_line(str(error)))
+        return 1
+
+
+def _move(settings: Settings, given: Mapping[str, Any]) -> int:
+    # Only here: it loads Twisted, the stores and their drivers.
+    from gateway.queue_command import QueueCommandError, move  # noqa: PLC0415
+
+    try:
+        return move(settings, given["queue"], given["to"], given["project"])
+    except QueueCommandError as error:
         sys.stderr.write(_error_line(str(error)))
         return 1
 
@@ -106,6 +121,18 @@ def _parser() -> _Parser:
     ):
         step = _add_command(steps, name, about)
         step.add_argument("--revision", metavar="REVISION", help=f"where to go; default: {default}")
+    about = "work on one queue"
+    queue = commands.add_parser("queue", help=about, description=f"{about[0].upper()}{about[1:]}.")
+    actions = queue.add_subparsers(dest="action", metavar="ACTION", required=True)
+    mover = _add_command(
+        actions,
+        "move",
+        "move a queue with all that is in it to another pool, while clients use it; interrupted, the same "
+        "command continues; to the pool where it is, it gives an unfinished move up",
+    )
+    mover.add_argument("queue", metavar="QUEUE", help="its name")
+    mover.add_argument("--to", metavar="POOL", required=True, help="the pool where it shall be")
+    mover.add_argument("--project", help="its project; default: the only one that has a queue of this name")
     return parser
 
 

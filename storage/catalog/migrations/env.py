@@ -9,14 +9,13 @@ from alembic.migration import MigrationContext
 from sqlalchemy import text
 
 
-def _commit_where_tables_are(ctx: MigrationContext, **_: Any) -> None:
+def _commit_where_tables_are(ctx: MigrationContext, step: Any, heads: Any, run_args: Any) -> None:
     """MySQL commits at each change of a table by itself: the revision has to keep up with that."""
     if ctx.connection is not None and ctx.dialect.name == "mysql":
         ctx.connection.execute(text("COMMIT"))
 
 
 # The caller's transaction holds all of it, and commits.
-context.configure(
-    connection=context.config.attributes["connection"], on_version_apply=[_commit_where_tables_are]
-)
+connection = context.config.attributes["connection"]
+context.configure(connection=connection, on_version_apply=_commit_where_tables_are)
 context.run_migrations()

@@ -23,8 +23,8 @@ def queue(catalog: SQLCatalog) -> Queue:
     """A queue in the pool `default`, beside which there are two others."""
     for name in ("ssd", "hdd"):
         run(catalog.create_pool, Pool(name, "redis://x", 1))
-    queue, _ = run(catalog.create_queue, "p", "q", {"a": 1})
-    return queue
+    created: tuple[Queue, bool] = run(catalog.create_queue, "p", "q", {"a": 1})
+    return created[0]
 
 
 def test_a_move_begins_once(catalog: SQLCatalog, queue: Queue) -> None:
