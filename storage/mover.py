@@ -194,11 +194,11 @@ class Mover:
                 cursor = page.cursor
                 if part in MESSAGES:
                     self._copied += len(page.items)
-            elif part == parts[-1]:
-                break
-            else:
-                part, cursor = parts[parts.index(part) + 1], ""
             self._tell("copying", page.noted)
+            if not page.more:
+                if part == parts[-1]:
+                    break
+                part, cursor = parts[parts.index(part) + 1], ""
             if page.noted > MANY:
                 await self._catch_up(queue, MANY, CATCH_UP)
             if self._reactor.seconds() - self._recorded_at >= RECORD:
