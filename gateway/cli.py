@@ -30,6 +30,8 @@ examples:
       makes or migrates the tables of a catalog on MariaDB or PostgreSQL
   zaqar-gateway bench post --url ws://127.0.0.1:9000/
       how fast it answers; see zaqar-gateway bench --help
+  zaqar-gateway queue move jobs --to ssd --config /etc/zaqar-gateway.toml
+      moves a queue with all that is in it to another pool, while clients use it
   zaqar-gateway config --config /etc/zaqar-gateway.toml
       what would be in force, and where each value is from
 """
@@ -62,6 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     if command == "catalog":
         return _catalog(settings, given)
+    if command == "queue":
+        return _move(settings, given)
     # Only here: it loads Twisted, the stores and their drivers.
     from gateway.process import serve  # noqa: PLC0415
 
@@ -87,6 +91,17 @@ def _bench(options: Options) -> int:
     try:
         return run(options)
     except BenchError as error:
+        sys.stderr.write(_error_line(str(error)))
+        return 1
+
+
+def _move(settings: Settings, given: Mapping[str, Any]) -> int:
+    # Only here: it loads Twisted, the stores and their drivers.
+    from gateway.queue_command import QueueCommandError, move  # noqa: PLC0415
+
+    try:
+        return move(settings, given["queue"], given["to"], given["project"])
+    except QueueCommandError as error:
         sys.stderr.write(_error_line(str(error)))
         return 1
 
@@ -132,6 +147,18 @@ def _parser() -> _Parser:
         help="the data folder of a gateway that does not run, or the URL of a database",
     )
     add_bench(commands)
+    about = "work on one queue"
+    queue = commands.add_parser("queue", help=about, description=f"{about[0].upper()}{about[1:]}.")
+    actions = queue.add_subparsers(dest="action", metavar="ACTION", required=True)
+    mover = _add_command(
+        actions,
+        "move",
+        "move a queue with all that is in it to another pool, while clients use it; interrupted, the same "
+        "command continues; to the pool where it is, it gives an unfinished move up",
+    )
+    mover.add_argument("queue", metavar="QUEUE", help="its name")
+    mover.add_argument("--to", metavar="POOL", required=True, help="the pool where it shall be")
+    mover.add_argument("--project", help="its project; default: the only one that has a queue of this name")
     return parser
 
 

@@ -194,11 +194,11 @@ class Mover:
                 cursor = page.cursor
                 if part in MESSAGES:
                     self._copied += len(page.items)
-            elif part == parts[-1]:
-                break
-            else:
-                part, cursor = parts[parts.index(part) + 1], ""
             self._tell("copying", page.noted)
+            if not page.more:
+                if part == parts[-1]:
+                    break
+                part, cursor = parts[parts.index(part) + 1], ""
             if page.noted > MANY:
                 await self._catch_up(queue, MANY, CATCH_UP)
             if self._reactor.seconds() - self._recorded_at >= RECORD:
@@ -273,7 +273,7 @@ class Mover:
             if self._reactor.seconds() >= deadline:
                 return False
         await self._target.settle_in(queue, self._token, numbers, FENCE, letters)
-        return self._reactor.seconds() < deadline
+        return bool(self._reactor.seconds() < deadline)
 
     async def _switch(self, queue: Queue, pool: str, token: bytes) -> None:
         """The queue has left for this pool: have the catalog say so."""

@@ -67,7 +67,9 @@ class Copied(NamedTuple):
     """A page of what a queue holds."""
 
     items: list[bytes]
-    """As `MovingStore.put` takes them. None: that was all."""
+    """As `MovingStore.put` takes them."""
+    more: bool
+    """Whether another page has to follow."""
     cursor: str
     """Where the next page begins."""
     noted: int

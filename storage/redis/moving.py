@@ -48,10 +48,10 @@ class RedisMoves:
     async def copy(self, queue: Queue, token: bytes, part: str, cursor: str) -> Copied:
         score, _, member = cursor.partition(":")
         place = (score or "-inf", bytes.fromhex(member), ITEMS, BYTES)
-        noted, score, member, *items = await self._run(
+        more, noted, score, member, *items = await self._run(
             scripts.MOVE_COPY, queue, token, self._lease, part, *place
         )
-        return Copied(items, f"{score.decode()}:{member.hex()}", noted)
+        return Copied(items, bool(more), f"{score.decode()}:{member.hex()}", noted)
 
     async def take(self, queue: Queue, token: bytes) -> tuple[list[bytes], int]:
         left, *items = await self._run(scripts.MOVE_TAKE, queue, token, self._lease, ITEMS, BYTES)

@@ -28,18 +28,18 @@ def test_a_catalog_is_made_and_migrated(catalog_url: str, capsys: pytest.Capture
     assert "run zaqar-gateway catalog upgrade" in out
     for step, line in (
         (("upgrade", "--revision", "0001"), "revision none -> 0001\n"),
-        (("upgrade",), "revision 0001 -> 0002\n"),
-        (("downgrade",), "revision 0002 -> 0001\n"),
-        (("upgrade",), "revision 0001 -> 0002\n"),
-        (("upgrade",), "revision 0002 -> 0002\n"),
-        (("downgrade", "--revision", "0001"), "revision 0002 -> 0001\n"),
-        (("upgrade",), "revision 0001 -> 0002\n"),
+        (("upgrade",), "revision 0001 -> 0003\n"),
+        (("downgrade",), "revision 0003 -> 0002\n"),
+        (("upgrade",), "revision 0002 -> 0003\n"),
+        (("upgrade",), "revision 0003 -> 0003\n"),
+        (("downgrade", "--revision", "0001"), "revision 0003 -> 0001\n"),
+        (("upgrade",), "revision 0001 -> 0003\n"),
     ):
         assert command(capsys, *step, "--catalog-url", catalog_url) == (0, line, "")
     code, out, _ = command(capsys, "status", "--catalog-url", catalog_url)
     assert (code, out.splitlines()[1:]) == (
         0,
-        ["schema    0002", "gateway   0002", "verdict   ready"],
+        ["schema    0003", "gateway   0003", "verdict   ready"],
     )
 
 
@@ -50,10 +50,10 @@ def test_the_embedded_catalog_is_ready_whatever_it_is(
     code, out, _ = command(capsys, "status", *folder)
     assert (code, "schema    none" in out, "itself, when it starts" in out) == (0, True, True)
     assert list(tmp_path.iterdir()) == []
-    assert command(capsys, "upgrade", *folder) == (0, "revision none -> 0002\n", "")
-    assert command(capsys, "downgrade", *folder) == (0, "revision 0002 -> 0001\n", "")
+    assert command(capsys, "upgrade", *folder) == (0, "revision none -> 0003\n", "")
+    assert command(capsys, "downgrade", *folder) == (0, "revision 0003 -> 0002\n", "")
     code, out, _ = command(capsys, "status", *folder)
-    assert (code, "schema    0001" in out) == (0, True)
+    assert (code, "schema    0002" in out) == (0, True)
     with sqlite3.connect(tmp_path / "catalog.sqlite") as connection:
         connection.execute("UPDATE alembic_version SET version_num = '0009'")
     code, out, _ = command(capsys, "status", *folder)
@@ -106,7 +106,7 @@ def test_serve_migrates_only_its_own_catalog(
     with start_gateway(tmp_path):
         pass
     with sqlite3.connect(tmp_path / "catalog.sqlite") as connection:
-        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0002",)]
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [("0003",)]
     with mariadb.database() as url:
         with pytest.raises(AssertionError, match="zaqar-gateway catalog upgrade with the same settings"):
             start_gateway(tmp_path, "--catalog-url", url)

@@ -118,15 +118,15 @@ class Steps:
     ) -> None:
         self.waiting: str | None = None
         """The call that comes next; None when it has ended."""
-        self.fenced = False
+        self.fenced: bool = False
         """Whether requests for the queue would wait."""
         self.done: list[str] = []
         """The calls so far."""
         self._gate: Deferred[None] | None = None
         self._arrived = threading.Event()
         self._failure: BaseException | None = None
-        watched = [_Watched(part, self) for part in (RedisMoves(source), RedisMoves(target))]
-        self.mover = Mover(reactor, _Watched(catalog, self), *watched)
+        here, there = _Watched(RedisMoves(source), self), _Watched(RedisMoves(target), self)
+        self.mover = Mover(reactor, _Watched(catalog, self), here, there)
         run(self._start, queue, to_pool)
         self._arrived.wait(TIMEOUT)
 

@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
-from alembic import context
+from typing import Any
 
-# The caller's transaction holds all of it, and commits. MySQL commits at each change of a table by itself.
-context.configure(connection=context.config.attributes["connection"])
+from alembic import context
+from alembic.migration import MigrationContext
+from sqlalchemy import text
+
+
+def _commit_where_tables_are(ctx: MigrationContext, step: Any, heads: Any, run_args: Any) -> None:
+    """MySQL commits at each change of a table by itself: the revision has to keep up with that."""
+    if ctx.connection is not None and ctx.dialect.name == "mysql":
+        ctx.connection.execute(text("COMMIT"))
+
+
+# The caller's transaction holds all of it, and commits.
+connection = context.config.attributes["connection"]
+context.configure(connection=connection, on_version_apply=_commit_where_tables_are)
 context.run_migrations()

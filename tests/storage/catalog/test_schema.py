@@ -99,7 +99,7 @@ def shape(engine: Engine) -> dict[str, Any]:
 
 
 def test_the_newest_revision_is_the_one_that_the_statements_are_written_for() -> None:
-    assert schema.revisions() == ["0001", "0002"]
+    assert schema.revisions() == ["0001", "0002", "0003"]
     assert schema.revisions()[-1] == REVISION
 
 
@@ -159,7 +159,7 @@ def test_queues_survive_the_way_up_and_down(empty: Engine) -> None:
     schema.upgrade(empty)
     with empty.connect() as connection:
         assert connection.scalar(text("SELECT count(*) FROM queues WHERE pool = 'default'")) == 1
-    schema.downgrade(empty)
+    schema.downgrade(empty, "0001")
     with empty.connect() as connection:
         assert connection.execute(select(queues_0001)).one()._asdict() == {"incarnation": 5, **ROW}
 
@@ -185,16 +185,32 @@ def test_queues_in_other_pools_keep_the_schema_from_going_back(empty: Engine, ca
     run(catalog.create_flavor, Flavor("gold", ("ssd",)))
     queue, _ = run(catalog.create_queue, "p", "q", {"_flavor": "gold"})
     with pytest.raises(SchemaError, match="Queues in other pools than default: 1"):
-        schema.downgrade(empty)
+        schema.downgrade(empty, "0001")
+    schema.upgrade(empty)  # MySQL has gone the first step, and says so
     assert drift(empty) == []
     run(catalog.delete_queue, queue)
     run(lambda: catalog.update_pool("ssd", weight=0))
     run(catalog.create_queue, "p", "q", {})
     run(catalog.stop)
-    schema.downgrade(empty)
+    schema.downgrade(empty, "0001")
     with pytest.raises(SchemaError, match="There are queues"):
         schema.downgrade(empty)
     assert found(empty) == "0001"
+
+
+def test_moves_that_are_unfinished_keep_the_schema_from_going_back(empty: Engine, catalog_url: str) -> None:
+    catalog = SQLCatalog(reactor, catalog_url)
+    run(catalog.start, upgrade=True)
+    run(catalog.create_pool, Pool("ssd", "redis://x", 1))
+    queue, _ = run(catalog.create_queue, "p", "q", {})
+    run(catalog.begin_move, queue, "ssd")
+    with pytest.raises(SchemaError, match="Queues on their way to another pool: 1"):
+        schema.downgrade(empty)
+    assert (found(empty), drift(empty)) == (REVISION, [])
+    run(catalog.end_move, queue)
+    run(catalog.stop)
+    schema.downgrade(empty)
+    assert found(empty) == "0002"
 
 
 def test_a_migration_of_mariadb_that_was_interrupted_is_finished(mariadb: DatabaseServer) -> None:
@@ -213,7 +229,14 @@ def test_a_migration_of_mariadb_that_was_interrupted_is_finished(mariadb: Databa
                 "ALTER TABLE flavor_pools"
                 " ADD CONSTRAINT fk_flavor_pools_pool FOREIGN KEY (pool) REFERENCES pools (name)",
             ),
-            ("DELETE FROM pools", "DROP TABLE flavor_pools", "DROP TABLE flavors"),
+            (
+                "ALTER TABLE queue_moves DROP FOREIGN KEY fk_queue_moves_to_pool,"
+                " DROP INDEX ix_queue_moves_to_pool",
+                "ALTER TABLE queue_moves"
+                " ADD CONSTRAINT fk_queue_moves_to_pool FOREIGN KEY (to_pool) REFERENCES pools (name)",
+            ),
+            ("DROP TABLE queue_moves",),
+            ("DROP TABLE queue_moves", "DELETE FROM pools", "DROP TABLE flavor_pools", "DROP TABLE flavors"),
         ):
             with engine.begin() as connection:
                 for statement in undo:
@@ -227,7 +250,8 @@ def test_a_migration_of_mariadb_that_was_interrupted_is_finished(mariadb: Databa
         with engine.begin() as connection:
             connection.execute(text("ALTER TABLE queues DROP FOREIGN KEY fk_queues_pool, DROP pool"))
             connection.execute(text("DROP TABLE flavor_pools"))
-        schema.downgrade(engine)
+            connection.execute(text("DROP TABLE queue_moves"))
+        schema.downgrade(engine, "0001")
         assert found(engine) == "0001"
         engine.dispose()
 
@@ -285,9 +309,9 @@ def test_a_revision_that_nobody_knows_is_refused(empty: Engine, revision: str) -
     ("revision", "message"),
     [
         (None, "has no tables yet: run zaqar-gateway catalog upgrade"),
-        ("0001", "is of revision 0001, this gateway needs 0002: run zaqar-gateway catalog upgrade"),
-        ("0004", "catalog downgrade --revision 0002"),
-        ("a1b2c3", "catalog downgrade --revision 0002"),
+        ("0001", "is of revision 0001, this gateway needs 0003: run zaqar-gateway catalog upgrade"),
+        ("0005", "catalog downgrade --revision 0003"),
+        ("a1b2c3", "catalog downgrade --revision 0003"),
     ],
 )
 def test_a_schema_that_does_not_fit_is_refused_with_the_command(revision: str | None, message: str) -> None:
@@ -296,8 +320,8 @@ def test_a_schema_that_does_not_fit_is_refused_with_the_command(revision: str | 
 
 
 def test_the_next_schema_is_taken_with_a_warning() -> None:
-    assert schema.check("0002") == ""
-    assert "upgrade the gateway soon" in schema.check("0003")
+    assert schema.check("0003") == ""
+    assert "upgrade the gateway soon" in schema.check("0004")
 
 
 def test_a_catalog_does_not_start_on_another_schema(catalog_url: str, empty: Engine) -> None:
@@ -317,7 +341,7 @@ def test_a_catalog_works_on_the_next_schema(
 ) -> None:
     schema.upgrade(empty)
     with empty.begin() as connection:
-        connection.execute(text("UPDATE alembic_version SET version_num = '0003'"))
+        connection.execute(text("UPDATE alembic_version SET version_num = '0004'"))
     catalog = SQLCatalog(reactor, catalog_url)
     run(catalog.start)
     assert run(catalog.create_queue, "p", "q", {})[1]

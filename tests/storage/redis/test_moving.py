@@ -68,10 +68,11 @@ class Moving:
         """Copy these parts, or all; how many items."""
         count = 0
         for part in parts or self.source.parts:
-            cursor = ""
-            while (page := run(self.source.copy, self.queue, TOKEN, part, cursor)).items:
+            cursor, more = "", True
+            while more:
+                page = run(self.source.copy, self.queue, TOKEN, part, cursor)
                 run(self.target.put, self.queue, TOKEN, page.items)
-                cursor, count = page.cursor, count + len(page.items)
+                cursor, more, count = page.cursor, page.more, count + len(page.items)
         return count
 
     def catch_up(self) -> int:

@@ -4,7 +4,8 @@
 -- ARGV[4]     which: a key of COPIED
 -- ARGV[5, 6]  score and member to go on behind; -inf and nothing at the beginning
 -- ARGV[7, 8]  how many at the most, and how many bytes, about
--- Returns     {notes, score, member, items...}: how many changes are noted; where to go on. No items: that was all
+-- Returns     {more, notes, score, member, items...}: 1 if there may be more; how many changes are noted; where to go
+--             on. What comes behind the last page is noted: it need not be waited for
 -- Complexity  O(log n + k) for k items
 
 local refused = open_source(ARGV[3])
@@ -31,13 +32,14 @@ if member ~= "" and call("ZSCORE", key, member) == score then
 else
   entries = call("ZRANGEBYSCORE", key, score, "+inf", "WITHSCORES", "LIMIT", 0, limit)
 end
-local items, size = {}, 0
+local items, size, more = {}, 0, #entries == 2 * limit
 for i = 1, #entries, 2 do
   if size >= bytes then
+    more = true
     break
   end
   member, score = entries[i], entries[i + 1]
   items[#items + 1] = read(kind, member)
   size = size + #items[#items]
 end
-return { call("SCARD", NOTED) + call("SCARD", TAKEN), score, member, unpack(items) }
+return { more and 1 or 0, call("SCARD", NOTED) + call("SCARD", TAKEN), score, member, unpack(items) }
