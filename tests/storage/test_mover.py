@@ -318,7 +318,7 @@ def test_a_queue_that_is_deleted_meanwhile_leaves_nothing(
 
 def delete(stores: Stores, catalog: SQLCatalog, live: LiveQueue) -> None:
     for letter in run(stores[0].waiting_dead_letters, live.queue, 100):
-        run(stores[0].forget_dead_letter, live.queue, letter, live.queue)
+        run(stores[0].forget_dead_letter, live.queue, letter)
     assert run(stores[0].remove, live.queue)
     run(catalog.delete_queue, live.queue)
 

@@ -22,7 +22,7 @@ ONE, TWO = b"1" * 16, b"\xff" * 16
 def queue(catalog: SQLCatalog) -> Queue:
     """A queue in the pool `default`, beside which there are two others."""
     for name in ("ssd", "hdd"):
-        run(catalog.create_pool, Pool(name, "redis://x", 1))
+        run(catalog.create_pool, Pool(name, "redis://x", weight=0))
     created: tuple[Queue, bool] = run(catalog.create_queue, "p", "q", {"a": 1})
     return created[0]
 
@@ -109,7 +109,10 @@ def test_a_pool_that_a_queue_moves_to_stays(catalog: SQLCatalog, queue: Queue) -
     run(catalog.begin_move, queue, "ssd")
     with pytest.raises(PoolInUse, match=r"used by the unfinished move of queue q\.$"):
         run(catalog.delete_pool, "ssd")
-    run(catalog.begin_move, run(catalog.create_queue, "p", "r", {}, "ssd")[0], "ssd")
+    run(lambda: catalog.update_pool("ssd", weight=1))
+    run(lambda: catalog.update_pool("default", weight=0))
+    there, _ = run(catalog.create_queue, "p", "r", {})
+    run(catalog.begin_move, there, "ssd")
     with pytest.raises(PoolInUse, match=r"used by 1 queue and by the unfinished move of queues q, r\.$"):
         run(catalog.delete_pool, "ssd")
 
@@ -138,7 +141,7 @@ def test_queues_are_found_by_name_alone(catalog: SQLCatalog, queue: Queue) -> No
 def test_many_that_begin_at_once_have_one_move(make_catalog: Callable[[], SQLCatalog]) -> None:
     nodes = [make_catalog() for _ in range(4)]
     for name in ("ssd", "hdd"):
-        run(nodes[0].create_pool, Pool(name, "redis://x", 1))
+        run(nodes[0].create_pool, Pool(name, "redis://x", weight=0))
     with concurrent.futures.ThreadPoolExecutor(4) as threads:
         for number in range(10):
             queue, _ = run(nodes[0].create_queue, "p", f"q{number}", {})

@@ -137,7 +137,8 @@ def deliver(live: LiveQueue, number: int = 1, queue: LiveQueue | None = None) ->
 
 
 def deliver_and_forget(live: LiveQueue, state: State) -> None:
-    run(live.store.forget_dead_letter, live.queue, state["letter"], live.queue)
+    run(live.store.forget_dead_letter, live.queue, state["letter"])
+    run(live.store.dead_letter_arrived, live.queue, state["letter"], live.queue)
 
 
 def forget_origins(live: LiveQueue, state: State) -> None:
@@ -451,7 +452,7 @@ def test_a_complete_copy_that_could_not_be_used_is_gone_on_with(move: Moving) ->
     assert run(lambda: move.target.arrive(move.queue, TOKEN, TOKEN, keep=True)) is True
     move.live.post("meanwhile")
     move.live.pop()
-    run(move.live.store.forget_dead_letter, move.queue, letters(move.live)[0], move.queue)
+    run(move.live.store.forget_dead_letter, move.queue, letters(move.live)[0])
     there = move.live.page(claimed=True, delayed=True), letters(move.live)
     here = move.leave()
     assert (here.page(claimed=True, delayed=True), letters(here)) == there
@@ -469,7 +470,7 @@ def test_an_outbox_that_was_emptied_meanwhile_is_empty_there(move: Moving) -> No
     run(move.source.fence, move.queue, TOKEN, 0)
     run(lambda: move.target.arrive(move.queue, TOKEN, TOKEN, keep=True))
     for letter in letters(move.live):
-        run(move.live.store.forget_dead_letter, move.queue, letter, move.queue)
+        run(move.live.store.forget_dead_letter, move.queue, letter)
     assert letters(move.leave()) == []
 
 
