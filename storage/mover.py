@@ -41,7 +41,7 @@ TRIES = 10
 PAUSE = 0.2
 """Seconds between the first two tries; it grows with each."""
 
-FEW = 256
+FEW = 500
 """Changes that are few enough to let requests wait for them: one call copies them."""
 
 CATCH_UP = 30.0
@@ -105,6 +105,7 @@ class Mover:
         self._stopping = False
         self._token = os.urandom(16)
         self._copied = 0
+        self._newest = 0
         self._recorded_at = 0.0
 
     def stop(self) -> None:
@@ -165,12 +166,13 @@ class Mover:
 
     async def _begin(self, queue: Queue, move: Move, earlier: bytes) -> Move:
         try:
-            kept = await self._source.begin(queue, self._token, earlier)
+            begun = await self._source.begin(queue, self._token, earlier)
         except StaleQueue:
             await self._target.clear(queue, earlier)
             await self._catalog.end_move(queue)
             raise QueueDeleted(f"Queue {queue.name} was deleted while it moved.") from None
-        kept = await self._target.arrive(queue, self._token, earlier, keep=kept)
+        self._newest = begun.newest
+        kept = await self._target.arrive(queue, self._token, earlier, keep=begun.kept)
         return await self._record(move, step="copying", progress=move.progress if kept else "")
 
     async def _record(self, move: Move, *, step: str, progress: str) -> Move:
@@ -188,7 +190,7 @@ class Mover:
         part, cursor, copied = move.progress.split(" ") if move.progress else (parts[0], "", "0")
         self._copied = int(copied)
         while True:
-            page = await self._source.copy(queue, self._token, part, cursor)
+            page = await self._source.copy(queue, self._token, part, cursor, self._newest)
             if page.items:
                 await self._target.put(queue, self._token, page.items)
                 cursor = page.cursor

@@ -63,6 +63,15 @@ MESSAGES = frozenset({"free", "claimed", "delayed"})
 """The parts of a queue that are its messages."""
 
 
+class Begun(NamedTuple):
+    """The beginning of the notes."""
+
+    kept: bool
+    """Whether all has been noted since an earlier move began."""
+    newest: int
+    """The newest number of the queue: what has a later one is noted."""
+
+
 class Copied(NamedTuple):
     """A page of what a queue holds."""
 
@@ -100,14 +109,14 @@ class MovingStore(Protocol):
 
     # The source. But for the first, MoveLapsed says that changes have gone unnoted: begin anew.
 
-    async def begin(self, queue: Queue, token: bytes, earlier: bytes) -> bool:
-        """Note what changes from now on. True: it has been noted all the time since `earlier` began.
+    async def begin(self, queue: Queue, token: bytes, earlier: bytes) -> Begun:
+        """Note what changes from now on.
 
         That ends by itself a minute after the last call with this token. QueueMoved if the queue has left.
         """
 
-    async def copy(self, queue: Queue, token: bytes, part: str, cursor: str) -> Copied:
-        """A page of one part, behind `cursor`; empty begins."""
+    async def copy(self, queue: Queue, token: bytes, part: str, cursor: str, newest: int) -> Copied:
+        """A page of one part behind `cursor`, which empty begins, up to the number `newest` (`Begun`)."""
 
     async def take(self, queue: Queue, token: bytes) -> tuple[list[bytes], int]:
         """Some of what has changed, as it is now, and how many changes are left."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from storage.base import Queue
 from storage.errors import QueueMoved, StoreFailed
-from storage.moves import Copied, Numbers
+from storage.moves import Begun, Copied, Numbers
 from storage.redis import scripts
 from storage.redis.client import Argument
 from storage.redis.scripts import Script
@@ -17,7 +17,10 @@ LEASE = 60.0
 """Seconds that changes are noted after the mover's last call."""
 
 ITEMS = 256
-"""Items that one script reads or writes, at the most: as many as others handle of what is due."""
+"""Items of a page, at the most: as many as one script handles of what is due."""
+
+CHANGES = 1000
+"""Changes that are taken at once, at the most: they must be copied faster than others come."""
 
 BYTES = 1_048_576
 """Bytes of them, about: one may be as large as a frame."""
@@ -38,23 +41,23 @@ class RedisMoves:
 
     # The source
 
-    async def begin(self, queue: Queue, token: bytes, earlier: bytes) -> bool:
+    async def begin(self, queue: Queue, token: bytes, earlier: bytes) -> Begun:
         await self._store.create(queue)  # the catalog may have it alone
         reply = await self._run(scripts.MOVE_BEGIN, queue, token, self._lease, earlier)
-        if isinstance(reply, list):
+        if len(reply) == 1:
             raise QueueMoved(reply[0].decode())
-        return bool(reply == b"KEPT")
+        return Begun(bool(reply[0]), reply[1])
 
-    async def copy(self, queue: Queue, token: bytes, part: str, cursor: str) -> Copied:
+    async def copy(self, queue: Queue, token: bytes, part: str, cursor: str, newest: int) -> Copied:
         score, _, member = cursor.partition(":")
-        place = (score or "-inf", bytes.fromhex(member), ITEMS, BYTES)
+        place = (score or "-inf", bytes.fromhex(member), ITEMS, BYTES, newest)
         more, noted, score, member, *items = await self._run(
             scripts.MOVE_COPY, queue, token, self._lease, part, *place
         )
         return Copied(items, bool(more), f"{score.decode()}:{member.hex()}", noted)
 
     async def take(self, queue: Queue, token: bytes) -> tuple[list[bytes], int]:
-        left, *items = await self._run(scripts.MOVE_TAKE, queue, token, self._lease, ITEMS, BYTES)
+        left, *items = await self._run(scripts.MOVE_TAKE, queue, token, self._lease, CHANGES, BYTES)
         return items, left
 
     async def acknowledge(self, queue: Queue, token: bytes) -> None:

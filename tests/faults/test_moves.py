@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred, gatherResults
 
-from storage.base import NewMessage, Queue, Start
+from storage.base import Deleted, NewMessage, Queue, Start
 from storage.catalog.engine import sqlite_url
 from storage.catalog.sql import SQLCatalog
 from storage.errors import QueueMoved, StaleQueue
@@ -19,7 +19,7 @@ from storage.mover import Mover
 from storage.pools import Pool
 from storage.redis.moving import RedisMoves
 from storage.redis.store import RedisStore
-from tests.support.reactor import reactor, run, sleep
+from tests.support.reactor import reactor, run, sleep, wait_until
 from tests.support.servers import Server
 from tests.support.store import ALICE, LiveQueue, connected, new_claim, text
 
@@ -91,7 +91,8 @@ class Clients:
             for message in claimed.messages:
                 assert message.claim_id == claim
                 self.taken[json.loads(message.body.data)] += 1
-                await self.ask("delete_message", message.sequence, claim)
+                deleted = await self.ask("delete_message", message.sequence, claim)
+                assert deleted is Deleted.DONE, (deleted, message)
 
     async def pop(self) -> None:
         while self.running:
@@ -144,6 +145,7 @@ def test_a_queue_in_use_moves_to_and_fro(valkey: Server, redis7: Server, catalog
         run(scenario, timeout=120)
         left = Counter(clients.taken)
         last = LiveQueue.through(live, clients.stores[clients.pool])
+        wait_until(lambda: last.counts()[2] == 0)  # what becomes visible meanwhile would be listed twice
         place = 0
         while (page := last.page(limit=1000, start=Start(place), claimed=True, delayed=True)).messages:
             places = [message.position for message in page.messages]
@@ -151,4 +153,4 @@ def test_a_queue_in_use_moves_to_and_fro(valkey: Server, redis7: Server, catalog
             left.update(json.loads(message.body.data) for message in page.messages)
             place = page.position
         assert set(left) == clients.posted
-        assert set(left.values()) == {1}
+        assert {number: count for number, count in left.items() if count > 1} == {}

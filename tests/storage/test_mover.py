@@ -128,6 +128,7 @@ def test_it_goes_on_wherever_it_was_killed(
 ) -> None:
     """Killed before each of its calls in turn, while the queue is used; then run again to the end."""
     monkeypatch.setattr(moving, "ITEMS", 5)
+    monkeypatch.setattr(moving, "CHANGES", 5)
     monkeypatch.setattr(mover_module, "RECORD", 0)
     monkeypatch.setattr(mover_module, "FEW", 2)
     monkeypatch.setattr(mover_module, "PATIENCE", 30)

@@ -61,7 +61,7 @@ class Moving:
         target.scripts.clock_offset = live.store.scripts.clock_offset
 
     def begin(self, earlier: bytes = b"", token: bytes = TOKEN) -> tuple[bool, bool]:
-        kept = run(self.source.begin, self.queue, token, earlier)
+        kept, self.newest = run(self.source.begin, self.queue, token, earlier)
         return kept, run(lambda: self.target.arrive(self.queue, token, earlier, keep=kept))
 
     def copy(self, *parts: str) -> int:
@@ -70,7 +70,7 @@ class Moving:
         for part in parts or self.source.parts:
             cursor, more = "", True
             while more:
-                page = run(self.source.copy, self.queue, TOKEN, part, cursor)
+                page = run(self.source.copy, self.queue, TOKEN, part, cursor, self.newest)
                 run(self.target.put, self.queue, TOKEN, page.items)
                 cursor, more, count = page.cursor, page.more, count + len(page.items)
         return count
@@ -264,10 +264,10 @@ def test_pages_go_on_where_many_have_one_score(move: Moving, monkeypatch: pytest
     there, here = move.both()
     assert there == here
     # The last one of a page has gone: those of its score come once more, and none is missed.
-    first = run(move.source.copy, live.queue, TOKEN, "claims", "")
+    first = run(move.source.copy, live.queue, TOKEN, "claims", "", 0)
     member = bytes.fromhex(first.cursor.partition(":")[2])
     live.release(member)
-    again = run(move.source.copy, live.queue, TOKEN, "claims", first.cursor)
+    again = run(move.source.copy, live.queue, TOKEN, "claims", first.cursor, 0)
     assert set(again.items) & set(first.items)
     move.catch_up()
     there, here = move.both()
@@ -279,7 +279,7 @@ def test_pages_and_notes_are_bounded_by_bytes(move: Moving, monkeypatch: pytest.
     live = move.live
     live.post(*("x" * 6000 for _ in range(7)))
     move.begin()
-    assert len(run(move.source.copy, live.queue, TOKEN, "free", "").items) == 2
+    assert len(run(move.source.copy, live.queue, TOKEN, "free", "", live.now).items) == 2
     live.delete(live.post(*("y" * 6000 for _ in range(5)))[0])
     items, left = run(move.source.take, live.queue, TOKEN)
     assert 2 <= len(items) <= 3
@@ -300,7 +300,7 @@ def test_what_was_taken_is_taken_again_until_it_is_acknowledged(move: Moving) ->
     again, left = run(move.source.take, live.queue, TOKEN)
     assert (len(again), left) == (2, 0)
     assert again != items
-    assert run(move.source.copy, live.queue, TOKEN, "free", "").noted == 2
+    assert run(move.source.copy, live.queue, TOKEN, "free", "", live.now).noted == 2
     run(move.source.acknowledge, live.queue, TOKEN)
     assert run(move.source.take, live.queue, TOKEN) == ([], 0)
 
@@ -308,7 +308,7 @@ def test_what_was_taken_is_taken_again_until_it_is_acknowledged(move: Moving) ->
 def test_a_purge_does_not_take_along_what_was_posted_after_it(
     move: Moving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(moving, "ITEMS", 5)
+    monkeypatch.setattr(moving, "CHANGES", 5)
     live = move.live
     move.begin()
     live.post_many(50)
@@ -350,7 +350,7 @@ def test_without_its_mover_the_source_forgets_the_notes(move: Moving) -> None:
     wait_until(is_forgotten)
     assert value_of(move.live.store, move.queue, "noted") is None
     for call in (
-        lambda: move.source.copy(move.queue, TOKEN, "free", ""),
+        lambda: move.source.copy(move.queue, TOKEN, "free", "", 0),
         lambda: move.source.take(move.queue, TOKEN),
         lambda: move.source.acknowledge(move.queue, TOKEN),
         lambda: move.source.fence(move.queue, TOKEN, 1),
@@ -359,7 +359,7 @@ def test_without_its_mover_the_source_forgets_the_notes(move: Moving) -> None:
     ):
         with pytest.raises(MoveLapsed):
             run(call)
-    assert run(move.source.begin, move.queue, OTHER, TOKEN) is False
+    assert run(move.source.begin, move.queue, OTHER, TOKEN).kept is False
 
 
 def test_the_notes_go_on_to_another_mover(move: Moving) -> None:
@@ -613,7 +613,7 @@ def test_a_queue_that_was_deleted_does_not_move(move: Moving) -> None:
     assert run(move.live.store.remove, move.queue)
     for call in (
         lambda: move.source.begin(move.queue, OTHER, TOKEN),
-        lambda: move.source.copy(move.queue, TOKEN, "free", ""),
+        lambda: move.source.copy(move.queue, TOKEN, "free", "", 0),
         lambda: move.source.depart(move.queue, TOKEN, "there"),
     ):
         with pytest.raises(StaleQueue):
@@ -633,5 +633,5 @@ def test_a_store_is_told_from_others(
 def test_a_queue_that_only_the_catalog_has_can_move(stores: tuple[RedisStore, RedisStore]) -> None:
     queue = new_queue()
     moves = RedisMoves(stores[0])
-    assert run(moves.begin, queue, TOKEN, b"") is False
+    assert run(moves.begin, queue, TOKEN, b"") == (False, 0)
     assert run(moves.take, queue, TOKEN) == ([], 0)

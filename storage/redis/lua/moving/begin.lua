@@ -2,8 +2,8 @@
 --
 -- ARGV[3]     microseconds that changes are noted unless the mover renews it
 -- ARGV[4]     the move that this one goes on with, or nothing
--- Returns     KEPT: all changes since that one began are noted; NEW: those from now on; or {pool} if the queue has moved
---             there; STALE if it is not here
+-- Returns     {1, newest number} if all changes since that one began are noted, {0, newest number} if those from now
+--             on are; {pool} if the queue has moved there; STALE if it is not here
 -- Complexity  O(1)
 
 local head = call("HMGET", HEAD, "last", "move", "moved")
@@ -16,7 +16,7 @@ end
 local known = head[2] and unpack_move(head[2])
 call("HSET", HEAD, "move", pack_move(MOVE, clock + ARGV[3], 0))
 if known and known == ARGV[4] then
-  return "KEPT"
+  return { 1, tonumber(head[1]) }
 end
 call("UNLINK", NOTED, TAKEN)
-return "NEW"
+return { 0, tonumber(head[1]) }

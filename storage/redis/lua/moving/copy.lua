@@ -4,24 +4,25 @@
 -- ARGV[4]     which: a key of COPIED
 -- ARGV[5, 6]  score and member to go on behind; -inf and nothing at the beginning
 -- ARGV[7, 8]  how many at the most, and how many bytes, about
--- Returns     {more, notes, score, member, items...}: 1 if there may be more; how many changes are noted; where to go
---             on. What comes behind the last page is noted: it need not be waited for
+-- ARGV[9]     the newest number when noting began: what has a later one is noted, and need not be copied here
+-- Returns     {more, notes, score, member, items...}: 1 if there may be more; how many changes are noted; where to go on
 -- Complexity  O(log n + k) for k items
 
 local refused = open_source(ARGV[3])
 if refused then
   return refused
 end
--- What changes place while it is read is noted, so that nothing is missed.
+-- What changes place while it is read is noted, so that nothing is missed. Scores are numbers, or times.
 local COPIED = {
-  free = { FREE, "m" },
-  claimed = { CLAIMED, "m" },
-  delayed = { DELAYED, "m" },
-  claims = { CLAIMS, "c" },
-  subscriptions = { SUBSCRIPTION_ORDER, "s" },
-  origins = { ORIGINS, "o" },
+  free = { FREE, "m", true },
+  claimed = { CLAIMED, "m", true },
+  delayed = { DELAYED, "m", true },
+  claims = { CLAIMS, "c", false },
+  subscriptions = { SUBSCRIPTION_ORDER, "s", true },
+  origins = { ORIGINS, "o", false },
 }
-local key, kind = unpack(COPIED[ARGV[4]])
+local key, kind, by_number = unpack(COPIED[ARGV[4]])
+local newest = by_number and tonumber(ARGV[9]) or NEVER
 local score, member, limit, bytes = ARGV[5], ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8])
 
 -- Several may have one score, so it goes on behind the member; if that has gone, at its score once more.
@@ -34,7 +35,10 @@ else
 end
 local items, size, more = {}, 0, #entries == 2 * limit
 for i = 1, #entries, 2 do
-  if size >= bytes then
+  if tonumber(entries[i + 1]) > newest then
+    more = false
+    break
+  elseif size >= bytes then
     more = true
     break
   end
