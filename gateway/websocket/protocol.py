@@ -55,7 +55,7 @@ class SocketProtocol(WebSocketServerProtocol):
         self.transport.setTcpKeepAlive(True)  # a peer that is gone without a word is noticed in the end
         log.info("connection_opened", connection=self.session.id, peer=self.peer)
         let_go(self)
-        self.factory.burst.opened()
+        self.factory.burst.count()
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         assert self.session is not None
@@ -68,6 +68,7 @@ class SocketProtocol(WebSocketServerProtocol):
         self.factory.sockets.discard(self)
         self.factory.node.metrics.connections.dec()
         session.close()
+        self.factory.burst.count()
         log.info("connection_closed", connection=session.id, code=code, clean=wasClean)
 
     def dropConnection(self, abort: bool = False) -> None:

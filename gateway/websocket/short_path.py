@@ -43,7 +43,7 @@ class ShortPath(WebSocketServerProtocol):
     autoPingTimeoutCall: Any
     autoPingRestartOnAnyTraffic: bool
 
-    _gathered: list[bytes] | None = None
+    _gathered: bytes | list[bytes] | None = None
     _gathered_bytes = 0
     _send_now: Send | None = None
 
@@ -120,11 +120,17 @@ class ShortPath(WebSocketServerProtocol):
         """Send a message in its turn. Nothing happens once the socket is closing."""
         self.send_raw(make_frame(opcode(form), frame))
 
-    def send_raw(self, frame: bytes) -> None:
-        """Send a data frame as it is. Nothing happens once the socket is closing."""
+    def send_raw(self, frames: bytes) -> None:
+        """Send data frames as they are. Nothing happens once the socket is closing."""
         if self.state == self.STATE_OPEN:
             self.trafficStats.outgoingWebSocketFrames += 1
-            self._gather(frame)
+            if self._gathered is None:
+                self._gathered = frames
+                self.outbox.add(self)
+                if len(frames) > MAX_GATHERED:
+                    self._send_early()
+            else:
+                self._gather(frames)
 
     def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
         """Autobahn's way out: its control frames go behind what is gathered, its handshake at once."""
@@ -141,21 +147,26 @@ class ShortPath(WebSocketServerProtocol):
     def _gather(self, data: bytes) -> None:
         gathered = self._gathered
         if gathered is None:
-            self._gathered, self._gathered_bytes = [data], len(data)
+            self._gathered = data
             self.outbox.add(self)
-        else:
-            gathered.append(data)
-            self._gathered_bytes += len(data)
+            return
+        if isinstance(gathered, bytes):
+            gathered = self._gathered = [gathered]
+            self._gathered_bytes = len(gathered[0])
+        gathered.append(data)
+        self._gathered_bytes += len(data)
         if self._gathered_bytes > MAX_GATHERED:
-            self.flush()
-            self._gathered = []  # it stands in the outbox already
+            self._send_early()
+
+    def _send_early(self) -> None:
+        self.flush()
+        self._gathered = b""  # it stands in the outbox already
 
     def flush(self) -> None:
         """Send what is gathered."""
         gathered, self._gathered = self._gathered, None
         if gathered:
-            self._gathered_bytes = 0
-            data = gathered[0] if len(gathered) == 1 else b"".join(gathered)
+            data = gathered if isinstance(gathered, bytes) else b"".join(gathered)
             self.trafficStats.outgoingOctetsWireLevel += len(data)
             self._transmit(data)
 
