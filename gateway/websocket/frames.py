@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 
-from autobahn.websocket import xormasker
+from autobahn.websocket import USES_NVX, xormasker
 
 from protocol.codec import Form
 
@@ -15,8 +15,8 @@ BINARY = 2
 FIN = 0x80
 MASKED = 0x80
 
-MASKED_AS_NUMBER = 1500
-"""Bytes up to which Python's integers unmask faster than Autobahn's extension does."""
+MASKED_AS_NUMBER = 1500 if USES_NVX else 1 << 62
+"""Bytes up to which Python's integers unmask faster than Autobahn: always, if its extension is missing."""
 
 _MSGPACK = Form.MSGPACK
 _MEDIUM = struct.Struct(">BBH")
