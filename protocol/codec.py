@@ -27,6 +27,8 @@ Value = TypeVar("Value")
 class Form(enum.Enum):
     """How a frame or a body is written."""
 
+    __hash__ = object.__hash__  # an enum's own goes by the name, which takes longer than the look-up
+
     JSON = "text (JSON)"
     MSGPACK = "binary (MessagePack)"
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from functools import lru_cache
 from typing import Final, Literal
 
 from protocol.errors import BadRequest
@@ -29,9 +30,14 @@ Marker = tuple[Literal["position", "sequence"], int]
 
 def format_id(sequence: int, incarnation: int) -> str:
     """The id of the message (or subscription) with this sequence in this incarnation of a queue."""
-    high = f"{sequence >> 12:012x}"
+    high = f"{sequence:015x}"
+    return f"{high[:8]}-{high[8:12]}-{_VERSION}{high[12:]}{_tail(incarnation)}"
+
+
+@lru_cache(maxsize=10_000)  # all ids of a queue end in it
+def _tail(incarnation: int) -> str:
     low = f"{_VARIANT << _INCARNATION_BITS | incarnation:016x}"
-    return f"{high[:8]}-{high[8:]}-{_VERSION:x}{sequence & 0xFFF:03x}-{low[:4]}-{low[4:]}"
+    return f"-{low[:4]}-{low[4:]}"
 
 
 def parse_id(text: str) -> tuple[int, int] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from twisted.internet.task import deferLater
@@ -30,17 +31,18 @@ _BUSY = {
 
 def head_key(queue: Queue) -> bytes:
     """The key that all keys of a queue are derived from. Its hash tag keeps them in one slot."""
-    return b"zg:{%016x}:head" % queue.incarnation
+    return _keys(queue.incarnation)[0]
 
 
-def absent_key(queue: Queue) -> bytes:
-    """A key of the queue's slot that never exists, named with every script.
+@lru_cache(maxsize=10_000)
+def _keys(incarnation: int) -> tuple[bytes, bytes]:
+    """The keys that are named with every script: the head, and one of its slot that never exists.
 
     While a slot of a cluster moves key by key, the server would run a script on what is already, or still,
     there, and end it in the middle at the first key that is not. Of the keys that a script names one is then
     missing: it is refused as a whole (TRYAGAIN, ASK) until the slot has moved.
     """
-    return b"zg:{%016x}:absent" % queue.incarnation
+    return b"zg:{%016x}:head" % incarnation, b"zg:{%016x}:absent" % incarnation
 
 
 def channel(queue: Queue) -> bytes:
@@ -108,8 +110,8 @@ class ScriptRunner:
     async def _evaluate(
         self, client: StoreClient, script: Script, queue: Queue, arguments: tuple[Argument, ...]
     ) -> tuple[Reply, StoreConnection]:
-        head = head_key(queue)
-        rest = (2, head, absent_key(queue), self.clock_offset, *arguments)
+        head, absent = _keys(queue.incarnation)
+        rest = (2, head, absent, self.clock_offset, *arguments)
         try:
             return await client.send(head, "EVALSHA", script.sha, *rest)
         except ScriptUnknown:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -19,7 +20,7 @@ PAD = "x" * 6000
 
 
 def broadcast(
-    gateway: Gateway,
+    gateways: Gateway | Sequence[Gateway],
     count: int,
     *,
     every: int,
@@ -29,15 +30,17 @@ def broadcast(
 ) -> int:
     """Post to subscribers of both forms, with a fault every so many posts; returns how many were stored.
 
-    All must have heard exactly what the queue holds, in its order. With a `failover` they may have heard
-    more: what was not acknowledged and is lost, and a delayed message again if the end of its delay is lost.
+    Posters and subscribers are spread over the gateways. All must have heard exactly what the queue holds, in
+    its order. With a `failover` they may have heard more: what was not acknowledged and is lost, and a
+    delayed message again if the end of its delay is lost.
     """
     with ExitStack() as open_clients:
         # Several post at a time, so that something is posted at every moment of a connection's life.
-        posters = [open_clients.enter_context(Client(gateway.url, project="one")) for _ in range(POSTERS)]
+        nodes = itertools.cycle([gateways] if isinstance(gateways, Gateway) else gateways)
+        posters = [open_clients.enter_context(Client(next(nodes).url, project="one")) for _ in range(POSTERS)]
         poster = posters[0]
         subscribers = [
-            open_clients.enter_context(Client(gateway.url, project="one", form=form))
+            open_clients.enter_context(Client(next(nodes).url, project="one", form=form))
             for form in ("json", "msgpack", "json")
         ]
         for subscriber in subscribers:
