@@ -21,14 +21,14 @@ from storage.catalog.engine import sqlite_url
 from storage.catalog.schema import SchemaError
 from storage.catalog.sql import SQLCatalog
 from storage.errors import MoveUnfinished, NoQueue, QueueMoved, StaleQueue
-from storage.mover import MoveFailed, MoveInterrupted, Mover
+from storage.mover import MoveFailed, MoveInterrupted, Mover, abandon
 from storage.moves import Move
 from storage.pools import DEFAULT_POOL
 from storage.redis.health import LayoutError
 from storage.redis.moving import RedisMoves
 from storage.redis.store import RedisStore
 
-STORE_PATIENCE = 10.0
+STORE_PATIENCE = 5.0
 """Seconds to wait for a store."""
 
 
@@ -131,10 +131,13 @@ class _Command:
 
     async def _give_up(self, catalog: SQLCatalog, queue: Queue, unfinished: Move) -> None:
         source = await self._open_store(catalog, queue.pool)
-        target = await self._open_store(catalog, unfinished.to_pool)
-        mover = Mover(self._reactor, catalog, RedisMoves(source), RedisMoves(target))
+        target = None
         try:
-            await mover.abandon(queue, unfinished)
+            target = RedisMoves(await self._open_store(catalog, unfinished.to_pool))
+        except QueueCommandError as error:
+            sys.stderr.write(f"{error}; what was copied there goes by itself after a day\n")
+        try:
+            await abandon(catalog, RedisMoves(source), target, queue, unfinished)
         except QueueMoved as moved:
             await catalog.switch_pool(queue, moved.pool)
             raise QueueCommandError(

@@ -81,7 +81,7 @@ class Progress(NamedTuple):
 
 
 class Mover:
-    """Moves one queue. `run` or `abandon` is called once.
+    """Moves one queue, once.
 
     :param reactor: Twisted's (which types it as a module).
     :param source: of the queue's pool in the catalog.
@@ -155,14 +155,6 @@ class Mover:
             f"Queue {queue.name} could not be moved: the store of pool {queue.pool} forgot {STARTS} times "
             "what had changed. It is where it was."
         )
-
-    async def abandon(self, queue: Queue, move: Move) -> None:
-        """End an unfinished move: the queue stays where it is. QueueMoved if it has left already."""
-        # Whoever is at it must not go on.
-        await self._source.begin(queue, self._token, b"")
-        await self._source.give_up(queue, self._token)
-        await self._target.clear(queue, move.token)
-        await self._catalog.end_move(queue)
 
     async def _begin(self, queue: Queue, move: Move, earlier: bytes) -> Move:
         try:
@@ -284,3 +276,18 @@ class Mover:
         if not await self._catalog.switch_pool(queue, pool):
             raise QueueDeleted(f"Queue {queue.name} was deleted, or moved on, while it moved.")
         await self._source.forget(queue)
+
+
+async def abandon(
+    catalog: MoveCatalog, source: MovingStore, target: MovingStore | None, queue: Queue, move: Move
+) -> None:
+    """End an unfinished move: the queue stays where it is. QueueMoved if it has left already.
+
+    :param target: None if it is away; what was copied there goes by itself.
+    """
+    token = os.urandom(16)
+    await source.begin(queue, token, b"")  # whoever is at it does not go on
+    await source.give_up(queue, token)
+    if target is not None:
+        await target.clear(queue, move.token)
+    await catalog.end_move(queue)

@@ -213,6 +213,18 @@ def test_a_move_is_given_up(own: Gateway, there: Server, catalog: SQLCatalog, he
     assert live.bodies() == ["a"]
 
 
+def test_a_move_to_a_pool_that_has_died_is_given_up(
+    own: Gateway, catalog: SQLCatalog, here: RedisStore, tmp_path: Path
+) -> None:
+    live = new_queue(catalog, here, "unlucky")
+    run(catalog.create_pool, Pool("dead", f"unix://{tmp_path}/nobody", 1))
+    run(catalog.begin_move, live.queue, "dead")
+    code, out, err = move(own.data_dir, "unlucky", "--to", "default")
+    assert (code, out) == (0, "queue unlucky stays in pool default; its move to dead was given up\n")
+    assert "the store of pool dead: " in err
+    run(catalog.delete_pool, "dead")
+
+
 def test_the_bar_of_a_terminal() -> None:
     master, slave = os.openpty()
     with open(slave, "w", encoding="utf-8") as terminal:

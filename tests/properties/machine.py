@@ -242,6 +242,9 @@ class StoreMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.jobs.outbox)
     @rule(times=st.integers(1, 2), forget=st.booleans())
     def deliver(self, times: int, forget: bool) -> None:
+        self.deliver_all(times, forget)
+
+    def deliver_all(self, times: int, forget: bool) -> None:
         """Deliver them all, perhaps twice; without forgetting them it is as if the gateway had crashed."""
         live = self.hands[0]
         waiting = run(live.store.waiting_dead_letters, live.queue, 1000)

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,8 +14,16 @@ from storage import mover as mover_module
 from storage.base import Queue
 from storage.catalog.engine import sqlite_url
 from storage.catalog.sql import SQLCatalog
-from storage.errors import MoveUnfinished, NoQueue, QueueMoved, StoreFailed, StoreUnavailable, UnknownPool
-from storage.mover import MoveFailed, MoveInterrupted, Mover, Progress, QueueDeleted
+from storage.errors import (
+    MoveUnfinished,
+    NoQueue,
+    OutcomeUnknown,
+    QueueMoved,
+    StoreFailed,
+    StoreUnavailable,
+    UnknownPool,
+)
+from storage.mover import MoveFailed, MoveInterrupted, Mover, Progress, QueueDeleted, abandon
 from storage.pools import Pool
 from storage.redis import moving
 from storage.redis.moving import RedisMoves
@@ -398,6 +407,39 @@ def test_a_queue_that_is_switched_by_whoever_meets_its_mark(
     check_moved(stores, catalog, jobs, before)
 
 
+def test_a_queue_that_left_although_the_answer_was_lost(
+    stores: Stores, catalog: SQLCatalog, jobs: LiveQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    depart = RedisMoves.depart
+
+    async def unanswered(*arguments: Any) -> bool:
+        await depart(*arguments)
+        raise OutcomeUnknown("The connection broke.")
+
+    monkeypatch.setattr(RedisMoves, "depart", unanswered)
+    before = contents(stores[0], jobs.queue)
+    run(make_mover(stores, catalog).run, jobs.queue, "there")
+    check_moved(stores, catalog, jobs, before)
+
+
+def test_a_queue_that_may_have_left_and_has_not(
+    stores: Stores, catalog: SQLCatalog, jobs: LiveQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: Any) -> bool:
+        raise OutcomeUnknown("The connection broke.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RedisMoves, "depart", broken)
+        with pytest.raises(OutcomeUnknown):
+            run(make_mover(stores, catalog).run, jobs.queue, "there")
+    jobs.post("goes on at once")
+    before = contents(stores[0], jobs.queue)
+    again = Steps(catalog, *stores, jobs.queue, "there")
+    again.run_until(None)
+    assert again.done.count("copy") == 1  # it went on with what was there
+    check_moved(stores, catalog, jobs, before)
+
+
 def test_a_move_can_be_given_up(stores: Stores, catalog: SQLCatalog, jobs: LiveQueue) -> None:
     run(catalog.create_pool, Pool("third", "redis://third", 1))
     steps = Steps(catalog, *stores, jobs.queue, "there")
@@ -406,7 +448,8 @@ def test_a_move_can_be_given_up(stores: Stores, catalog: SQLCatalog, jobs: LiveQ
     with pytest.raises(MoveUnfinished, match="to pool there has not ended"):
         run(make_mover(stores, catalog).run, jobs.queue, "third")
     (move,) = run(catalog.list_moves, -1, 10)
-    run(make_mover(stores, catalog).abandon, jobs.queue, move)
+    here, there = (RedisMoves(store) for store in stores)
+    run(abandon, catalog, here, there, jobs.queue, move)
     assert run(catalog.list_moves, -1, 10) == []
     assert contents(stores[1], jobs.queue) == {}
     assert set(value_of(stores[0], jobs.queue, "head")) == {b"last", b"visible", b"wake"}
@@ -420,7 +463,7 @@ def test_a_move_that_is_done_cannot_be_given_up(stores: Stores, catalog: SQLCata
     before = contents(stores[1], jobs.queue)
     (move,) = run(catalog.list_moves, -1, 10)
     with pytest.raises(QueueMoved):
-        run(make_mover(stores, catalog).abandon, jobs.queue, move)
+        run(abandon, catalog, RedisMoves(stores[0]), None, jobs.queue, move)
     assert contents(stores[1], jobs.queue) == before
 
 

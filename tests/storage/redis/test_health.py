@@ -60,7 +60,28 @@ def test_an_empty_store_gets_the_layout(store: RedisStore, store_server: Server)
     client = store_server.client()
     assert client.get("zg:layout") == b"%d" % LAYOUT
     with connected(store_server):
-        assert client.keys() == [b"zg:layout"]
+        assert set(client.keys()) == {b"zg:layout", b"zg:store"}
+
+
+def test_a_store_is_known_by_what_was_written_when_it_was_first_used(
+    store: RedisStore, store_server: Server
+) -> None:
+    assert len(store.identity) == 32
+    with connected(store_server) as again:
+        assert again.identity == store.identity
+
+
+@pytest.mark.parametrize("refusal", ["full", "replica"])
+def test_a_store_of_before_that_takes_no_writes_has_no_identity(tmp_path: Path, refusal: str) -> None:
+    with start_valkey(tmp_path / "store") as server:
+        client = server.client()
+        client.set("zg:layout", LAYOUT)
+        if refusal == "full":
+            client.config_set("maxmemory", 1)
+        else:
+            client.replicaof("127.0.0.1", "1")
+        with connected(server) as store:
+            assert store.identity == b""
 
 
 @pytest.mark.parametrize("found", ["2", "0", "", "none of ours"])
@@ -70,3 +91,4 @@ def test_data_of_another_layout_are_left_alone(store_server: Server, found: str)
     with pytest.raises(LayoutError, match=f"layout {found}; this version of the gateway needs {LAYOUT}"):
         connected(store_server).__enter__()
     assert client.get("zg:layout") == found.encode()
+    client.flushall()  # others use the server too
