@@ -6,14 +6,19 @@ are, the catalog says.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from protocol.errors import Unavailable
 from storage.base import Catalog, MessageStore, Queue
 from storage.errors import StoreUnavailable
 from storage.pools import DEFAULT_POOL
 from storage.shared_work import SharedWork
+
+RETRY = 1.0
+"""Seconds for which a store that could not be opened is not tried again."""
 
 
 class Announcements(Protocol):
@@ -45,16 +50,26 @@ Open = Callable[[str, str], Awaitable[OpenStore]]
 class Stores:
     """Opens stores, and knows those that are open.
 
-    Several that need the same store at once wait for one attempt. A store that could not be opened is tried
-    again with the next request that needs it.
+    Several that need the same store at once wait for one attempt. If it fails, who comes within the next
+    `RETRY` seconds is refused at once; then it is tried again.
+
+    :param clock: seconds, of any start, that never go back.
     """
 
-    def __init__(self, default: OpenStore, catalog: Catalog, open_store: Open) -> None:
+    def __init__(
+        self,
+        default: OpenStore,
+        catalog: Catalog,
+        open_store: Open,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.default = default
         self._opened = {DEFAULT_POOL: default}
         self._opening: SharedWork[str, OpenStore] = SharedWork()
         self._catalog = catalog
         self._open_store = open_store
+        self._clock = clock
+        self._failures: dict[str, tuple[str, float, str]] = {}
         self._stopped = False
 
     def opened(self, pool: str) -> OpenStore | None:
@@ -113,7 +128,15 @@ class Stores:
         known = await self._catalog.get_pool(pool)
         if known is None:
             raise StoreUnavailable(f"The pool {pool}, which the queue is in, is in no catalog any more.")
-        opened = await self._open_store(pool, known.uri)
+        uri, when, why = self._failures.pop(pool, ("", 0.0, ""))
+        if uri == known.uri and self._clock() - when < RETRY:
+            self._failures[pool] = uri, when, why
+            raise StoreUnavailable(why)
+        try:
+            opened = await self._open_store(pool, known.uri)
+        except Unavailable as error:
+            self._failures[pool] = known.uri, self._clock(), str(error)
+            raise
         if self._stopped:
             await opened.close()
             raise StoreUnavailable("The gateway is about to stop.")
