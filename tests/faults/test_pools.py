@@ -130,5 +130,6 @@ def test_a_gateway_starts_without_the_store_of_a_pool(pools: Pools, tmp_path: Pa
         assert "second" in refused.body["exception"]
         assert client.request("message_list", {"queue_name": "here"}).status == 200
         pools.second.restart()
+        wait_until(lambda: client.request("message_list", {"queue_name": "there"}).status == 200)
         found = client.request("message_list", {"queue_name": "there", "echo": True})
         assert [message["body"] for message in found.body["messages"]] == [1]
