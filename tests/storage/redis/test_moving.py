@@ -320,6 +320,23 @@ def test_a_purge_does_not_take_along_what_was_posted_after_it(
     assert len(here["messages"]) == 50
 
 
+def test_a_purge_does_not_take_along_who_subscribed_after_it(
+    move: Moving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(moving, "CHANGES", 2)
+    live = move.live
+    move.begin()
+    for number in range(20):
+        subscribe(live, f"http://{number}")
+    live.purge(messages=False)
+    for number in range(20):
+        subscribe(live, f"http://again/{number}")
+    move.catch_up()
+    there, here = move.both()
+    assert there == here
+    assert len(here["subscriptions"]) == 20
+
+
 def test_nothing_is_noted_for_a_queue_that_stays(move: Moving) -> None:
     fill(move.live)
     for name in ("noted", "taken"):
@@ -542,6 +559,20 @@ def test_a_fence_ends_by_itself_and_the_queue_stays(move: Moving) -> None:
     assert run(move.source.depart, move.queue, TOKEN, "there") is False
     run(move.source.acknowledge, move.queue, TOKEN)
     assert run(move.source.depart, move.queue, TOKEN, "there") is True
+
+
+def test_what_is_not_noted_keeps_the_queue_too_when_the_fence_has_ended(move: Moving) -> None:
+    dead = LiveQueue(move.live.store, "dead")
+    bury(move.live, 2)
+    move.begin()
+    move.copy()
+    move.catch_up()
+    move.settle_in()
+    run(move.source.fence, move.queue, TOKEN, 0.05)
+    letter = letters(move.live)[0]  # as soon as the fence has ended
+    run(move.live.store.forget_dead_letter, move.queue, letter, dead.queue)
+    assert value_of(move.live.store, move.queue, "noted") is None
+    assert run(move.source.depart, move.queue, TOKEN, "there") is False
 
 
 def test_who_waits_too_long_is_told_so(move: Moving, places: tuple[Place, Place]) -> None:

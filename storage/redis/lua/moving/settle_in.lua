@@ -14,9 +14,7 @@ if head[1] ~= MOVE then
   return refuse("OVERTAKEN")
 end
 if ARGV[6] == "0" then
-  call("UNLINK", OUTBOX) -- what an earlier try has put there
-else
-  call("LTRIM", OUTBOX, 0, ARGV[6] - 1)
+  call("UNLINK", OUTBOX) -- what an earlier try has put there; else the first letter has removed that
 end
 wake = math.min(first_score(CLAIMS), first_score(EXPIRY), first_score(DUE), first_score(SUBSCRIPTION_EXPIRY))
 local fence = clock + ARGV[5]
