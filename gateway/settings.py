@@ -99,6 +99,9 @@ class Settings:
         "address to listen on; :: and 0.0.0.0 are all",
     )
     port: int = _setting(9000, integer(0, 65535), "port to listen on; 0 takes any free one")
+    workers: int = _setting(
+        1, integer(1, 256), "processes that share the port and the sockets; one per CPU core is a good number"
+    )
     allow_anonymous: bool = _setting(
         False, boolean(), "listen beyond loopback although nobody has to authenticate"
     )

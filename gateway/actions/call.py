@@ -12,6 +12,7 @@ from gateway.metrics import Metrics
 from gateway.push.hub import Hub
 from gateway.push.subscriber import Sink
 from gateway.settings import Settings
+from gateway.workers.worker import Worker
 from protocol import envelope
 from protocol.codec import Form
 from protocol.envelope import Incoming
@@ -46,8 +47,14 @@ class Node:
     notification_url: str
     allowed_hosts: Collection[str]
     """Host names, in lower case, under which the node answers."""
+    worker: Worker | None = None
+    """This process as one of several; None if it is the only one."""
     draining: bool = False
     """Whether the node is about to stop: no request is taken up any more."""
+
+    async def all_metrics(self) -> bytes:
+        """What the whole node has counted. ChannelClosed, TimeoutError: its supervisor does not say so."""
+        return self.metrics.text() if self.worker is None else await self.worker.node_metrics()
 
 
 class Call:
