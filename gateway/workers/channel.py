@@ -42,10 +42,11 @@ class Channel(Int32StringReceiver):
         self._on_closed = on_closed
         self._asked: dict[int, Deferred[bytes]] = {}
         self._last = 0
+        self._closed = False
 
     async def ask(self, question: str, timeout: float) -> bytes:
         """The answer of the other side. ChannelClosed; TimeoutError after `timeout` seconds."""
-        if not self.connected:
+        if self._closed:
             raise ChannelClosed
         self._last += 1
         number = self._last
@@ -69,13 +70,14 @@ class Channel(Int32StringReceiver):
 
     async def _reply(self, number: int, question: str) -> None:
         answer = await self._answer(question)
-        if self.connected:
+        if not self._closed:
             self._tell(number, answer)
 
     def _tell(self, number: int, told: str | bytes) -> None:
         self.sendString(msgpack.packb([number, told]))  # type: ignore[no-untyped-call]  # Twisted's is not typed
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._closed = True
         asked, self._asked = self._asked, {}
         for answer in asked.values():
             answer.errback(ChannelClosed())

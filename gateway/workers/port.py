@@ -12,7 +12,7 @@ BACKLOG = 1024
 
 
 def reserve(address: str, port: int) -> socket.socket:
-    """A socket that keeps the port for the processes of this node, and takes no connection itself.
+    """A socket that takes no connection, and keeps a port that the kernel chose from being chosen again.
 
     :param port: 0 takes any free one.
     :raises OSError: somebody else listens there, another node of this user too.
