@@ -16,6 +16,7 @@ from gateway.actions.call import Node
 from gateway.http.hosts import origin_allowed
 from gateway.logs import get_logger
 from gateway.websocket.session import Session
+from gateway.websocket.silence import left_of_silence
 from protocol.close_codes import INTERNAL_ERROR, SERVICE_RESTART
 from protocol.codec import Form
 
@@ -59,6 +60,19 @@ class SocketProtocol(WebSocketServerProtocol):
         self.factory.node.metrics.connections.dec()
         self.session.close()
         log.info("connection_closed", connection=self.session.id, code=code, clean=wasClean)
+
+    def onAutoPingTimeout(self) -> None:
+        """Autobahn saw no pong and no message in time. Whoever sends anything else is alive as well."""
+        silence = left_of_silence(self.transport, self.factory.node.settings.ping_timeout)
+        if silence > 0:
+            # Autobahn's timer rounds down to whole seconds.
+            self.autoPingTimeoutCall = self.factory._batched_timer.call_later(
+                silence + 1, self.onAutoPingTimeout
+            )
+            return
+        if self.session is not None:
+            log.info("connection_silent", connection=self.session.id)
+        super().onAutoPingTimeout()
 
     def dropConnection(self, abort: bool = False) -> None:
         # A closing handshake that is done needs no reset, which would take our own close frame with it.
@@ -116,6 +130,8 @@ class SocketFactory(WebSocketServerFactory):
             webStatus=False,
             openHandshakeTimeout=node.settings.handshake_timeout,
             closeHandshakeTimeout=2,
+            autoPingInterval=node.settings.ping_interval,
+            autoPingTimeout=node.settings.ping_timeout,
             # A client that breaks the protocol is told why, with a close frame.
             failByDrop=False,
             maxFramePayloadSize=node.settings.max_frame_bytes,
