@@ -23,6 +23,7 @@ from gateway.http.site import make_site
 from gateway.http.switch import SwitchFactory
 from gateway.metrics import Metrics
 from gateway.push.hub import Hub
+from gateway.push.liveness import Liveness
 from gateway.settings import Settings, mask_url
 from gateway.stopping import PART, REST, Stopping, within
 from gateway.store_opening import StoreOpener, UnfitStore
@@ -108,6 +109,9 @@ class Gateway:
             announce=lambda project, name: changes.tell(QueueChanged(project, name)),
         )
         hub = Hub(self._reactor, router, stores, metrics.pushed)
+        liveness = Liveness(self._reactor, router, stores, settings.heartbeat_interval, hub.check)
+        liveness.start()
+        self._stopping.add(liveness.stop)
         self._stopping.add(hub.stop)
         watch = CatalogWatch(self._reactor, router, stores, COMPARE_INTERVAL)
         watch.start()

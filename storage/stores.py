@@ -13,6 +13,7 @@ from typing import Protocol
 from storage.base import Catalog, MessageStore, Queue
 from storage.errors import StoreUnavailable
 from storage.pools import DEFAULT_POOL
+from storage.redis.nodes import NodeRegistry
 from storage.shared_work import SharedWork
 
 
@@ -36,6 +37,8 @@ class OpenStore:
     """Closes the connections; what is under way fails."""
     uri: str = field(default="", repr=False)
     """Where it is, with its password. Empty for the default pool."""
+    nodes: NodeRegistry | None = None
+    """The processes that use it; None: this one does not tell the others of itself."""
 
 
 Open = Callable[[str, str], Awaitable[OpenStore]]
@@ -60,6 +63,10 @@ class Stores:
     def opened(self, pool: str) -> OpenStore | None:
         """The store of a pool, if it is open."""
         return self._opened.get(pool)
+
+    def all_opened(self) -> list[OpenStore]:
+        """All stores that are open."""
+        return list(self._opened.values())
 
     async def open(self, pool: str) -> OpenStore:
         """The store of a pool, opened if need be.

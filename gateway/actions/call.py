@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from msgspec import UNSET
 
@@ -23,14 +23,6 @@ from storage.stores import Stores
 
 Answer = tuple[int, Any]
 """What an action returns: the status and the body of the reply."""
-
-
-class Client(Sink, Protocol):
-    """The connection that a request came on."""
-
-    @property
-    def subscriber(self) -> str:
-        """How its subscriptions show."""
 
 
 @dataclass
@@ -62,7 +54,7 @@ class Call:
 
     __slots__ = ("body", "client", "form", "incoming", "node", "project", "router")
 
-    def __init__(self, node: Node, client: Client, incoming: Incoming) -> None:
+    def __init__(self, node: Node, client: Sink, incoming: Incoming) -> None:
         assert incoming.headers is not None
         self.node = node
         self.router = node.router

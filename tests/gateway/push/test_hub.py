@@ -32,6 +32,7 @@ class Socket:
 
     closed: bool = False
     willing: bool = True
+    subscriber: str = "http://gateway/socket"
     frames: list[bytes] = field(default_factory=list)
 
     def push(self, frame: bytes, form: Form) -> bool:
