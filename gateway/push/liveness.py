@@ -6,6 +6,7 @@ A socket's subscriptions end with it. When its whole process dies, another one f
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList
@@ -130,22 +131,20 @@ class Liveness:
             ended += len(held)
 
     async def _end(self, registry: NodeRegistry, node: str, subscription: SocketSubscription) -> bool:
-        """End a subscription, unless another process does. False: it could not be done."""
+        """End a subscription. Each step may be done twice, by two processes. False: it cannot be done now."""
+        sequence = subscription.sequence
 
         async def end(store: MessageStore, queue: Queue) -> None:
-            if queue.incarnation == subscription.incarnation:
-                await store.unsubscribe(queue, subscription.sequence)
+            if queue.incarnation != subscription.incarnation:
+                return  # another of the same name
+            if await store.get_subscription(queue, sequence) is not None:  # else its owner has ended it
+                await registry.sweeps(node, subscription)
+                await store.unsubscribe(queue, sequence)
 
         try:
-            if not await registry.take(node, subscription):
-                return True
-            try:
+            with suppress(NoQueue):  # the queue is gone, and its subscriptions with it
                 await self._router.run(subscription.project, subscription.name, end)
-            except NoQueue:
-                pass  # the queue is gone, and its subscriptions with it
-            except BaseException:
-                await registry.give_back(node, subscription)
-                raise
+            await registry.swept(node, subscription)
         except RequestError as error:
             log.warning("subscription_not_swept", queue=subscription.name, reason=str(error))
             return False

@@ -82,11 +82,9 @@ class Remembered:
             with feed.subscribing():
                 while not subscriber.sink.closed:
                     try:
-                        # Whoever sweeps takes it out of the registry first, all others leave it there.
-                        if await nodes.holds(subscription):
-                            nodes.forget(subscription)
-                        else:
+                        if await nodes.was_swept(subscription):
                             await renew()
+                        nodes.forget(subscription)
                         return
                     except RequestError as error:
                         log.warning("subscription_not_renewed", queue=queue.name, reason=str(error))

@@ -1,13 +1,13 @@
 """Which processes use a store, and what each would leave behind there: one sign of life for all of it.
 
-Keys (plain commands; each may be in another slot)::
+Keys (plain commands; each process's own two are in one slot)::
 
     zg:nodes                        sorted set: process by its last sign of life, on the store's clock
     zg:node:<id>                    there as long as the process shows signs of life
     zg:{node:<id>}:subscriptions    hash: the subscriptions of its sockets, to be ended when it cannot
+    zg:{node:<id>}:swept            set, for a day: those that others have ended, taking it for dead
 
-Whoever ends a subscription of a dead process takes it out of the hash first, so of several only one ends it,
-and a process that was only stalled can tell what was ended for it from what its owner has ended.
+So a process that was only stalled can tell what was ended by mistake from what its owner has ended.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ from storage.redis.client import StoreClient
 
 AT_ONCE = 1000
 """Entries that one command writes."""
+
+SWEPT_FOR = 86_400
+"""Seconds that a process may stall and learn what was swept meanwhile."""
 
 _NODES = b"zg:nodes"
 
@@ -79,12 +82,10 @@ class NodeRegistry:
         """It has ended."""
         self._change(subscription, False)
 
-    async def holds(self, subscription: SocketSubscription) -> bool:
-        """Whether it is remembered. If not, another process has ended it, or is about to."""
-        if subscription in self._changes:
-            return True
-        key = _held_key(self.node)
-        return bool(await self._client.execute("HEXISTS", key, subscription.field, key=key))
+    async def was_swept(self, subscription: SocketSubscription) -> bool:
+        """Whether another process has ended it, or is about to, in place of this one."""
+        key = _swept_key(self.node)
+        return bool(await self._client.execute("SISMEMBER", key, subscription.field, key=key))
 
     async def write(self) -> None:
         """Write what is to be remembered or forgotten, as far as it is not. Raises what the store raises."""
@@ -151,16 +152,16 @@ class NodeRegistry:
             if found or cursor == b"0":
                 return list(_read(found))
 
-    async def take(self, node: str, subscription: SocketSubscription) -> bool:
-        """Take one to end it. False: somebody else has."""
-        key = _held_key(node)
-        return bool(await self._client.execute("HDEL", key, subscription.field, key=key))
+    async def sweeps(self, node: str, subscription: SocketSubscription) -> None:
+        """A subscription of a process is about to be ended: it may want to know, should it be alive."""
+        key = _swept_key(node)
+        await self._client.execute("SADD", key, subscription.field, key=key)
+        await self._client.execute("EXPIRE", key, SWEPT_FOR, key=key)
 
-    async def give_back(self, node: str, subscription: SocketSubscription) -> None:
-        """It was taken and could not be ended."""
+    async def swept(self, node: str, subscription: SocketSubscription) -> None:
+        """It has ended."""
         key = _held_key(node)
-        value = msgpack.packb([subscription.project, subscription.name])
-        await self._client.execute("HSET", key, subscription.field, value, key=key)
+        await self._client.execute("HDEL", key, subscription.field, key=key)
 
     async def remove(self, node: str) -> None:
         """Nothing is left of a process."""
@@ -179,6 +180,10 @@ def _alive_key(node: str) -> bytes:
 
 def _held_key(node: str) -> bytes:
     return f"zg:{{node:{node}}}:subscriptions".encode()
+
+
+def _swept_key(node: str) -> bytes:
+    return f"zg:{{node:{node}}}:swept".encode()
 
 
 def _read(found: list[bytes]) -> Iterable[SocketSubscription]:
