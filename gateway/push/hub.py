@@ -79,17 +79,18 @@ class Hub:
                     ) from None
                 sequence = await self._make(opened.store, queue, subscriber, ttl, options)
                 if sequence is not None:
-                    self._add(feed, Subscriber(sink, sequence, form, ttl, options))
+                    await self._add(feed, Subscriber(sink, sequence, form, ttl, options))
         finally:
             self._drop_if_unused(feed)
         if sink.closed:  # meanwhile
             self.closed(sink)
         return sequence
 
-    def _add(self, feed: Feed, subscriber: Subscriber) -> None:
+    async def _add(self, feed: Feed, subscriber: Subscriber) -> None:
         if feed.add(subscriber):
             self._sinks.setdefault(subscriber.sink, {})[subscriber.sequence] = feed
-            self._remembered.add(feed.queue, subscriber.sequence)
+            # Before the reply: what a client knows of is swept if this process dies.
+            await self._remembered.add(feed.queue, subscriber.sequence)
 
     async def _make(
         self, store: MessageStore, queue: Queue, subscriber: str, ttl: int, options: Mapping[str, Any]
@@ -163,7 +164,7 @@ class Hub:
             return
         renewed = Subscriber(was.sink, sequence, was.form, was.ttl, was.options)
         renewed.position = was.position
-        self._add(feed, renewed)
+        await self._add(feed, renewed)
         log.info("subscription_renewed", queue=feed.queue.name)
         if was.sink.closed:  # meanwhile
             self.closed(was.sink)

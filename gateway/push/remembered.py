@@ -32,11 +32,11 @@ class Remembered:
         self._stores = stores
         self._asking: set[Deferred[None]] = set()
 
-    def add(self, queue: Queue, sequence: int) -> None:
-        """A socket of this process has a subscription."""
+    async def add(self, queue: Queue, sequence: int) -> None:
+        """A socket of this process has a subscription. Returns when others know, or cannot be told now."""
         nodes = self._nodes(queue)
         if nodes is not None:
-            nodes.remember(SocketSubscription.of(queue, sequence))
+            await nodes.remember(SocketSubscription.of(queue, sequence))
 
     def remove(self, queue: Queue, sequence: int) -> None:
         """It has ended."""
@@ -46,10 +46,12 @@ class Remembered:
 
     def carry(self, feed: Feed, queue: Queue) -> None:
         """The feed's queue is about to be `queue`: if that is in another pool, all of it moves along."""
+        nodes = self._nodes(queue)
         if queue.pool != feed.queue.pool:
             for sequence in feed.subscribers:
                 self.remove(feed.queue, sequence)
-                self.add(queue, sequence)
+                if nodes is not None:
+                    nodes.remember(SocketSubscription.of(queue, sequence))
 
     def ended(
         self, feed: Feed, subscriber: Subscriber, renew: Callable[[], Awaitable[None]]

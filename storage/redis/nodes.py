@@ -63,6 +63,7 @@ class NodeRegistry:
         self._client = client
         self._lifetime = lifetime
         self._changes: dict[SocketSubscription, bool] = {}
+        self._waiting: dict[SocketSubscription, Deferred[None]] = {}
         self._writing = False
 
     # This process
@@ -74,9 +75,13 @@ class NodeRegistry:
         await self._client.execute("ZADD", _NODES, await self._now(), self.node, key=_NODES)
         return before is not None
 
-    def remember(self, subscription: SocketSubscription) -> None:
-        """A socket of this process has a subscription. It is written soon, together with others."""
+    def remember(self, subscription: SocketSubscription) -> Deferred[None]:
+        """A socket of this process has a subscription.
+
+        It is written together with others. Fires when that is done, or could not be: then it is tried again.
+        """
         self._change(subscription, True)
+        return self._waiting.setdefault(subscription, Deferred())
 
     def forget(self, subscription: SocketSubscription) -> None:
         """It has ended."""
@@ -107,6 +112,11 @@ class NodeRegistry:
             except RequestError:
                 self._changes = {**changes, **self._changes}  # what is newer holds
                 raise
+            finally:
+                for each in changes:
+                    waiting = self._waiting.pop(each, None)
+                    if waiting is not None:
+                        waiting.callback(None)
 
     async def leave(self) -> None:
         """This process ends. If subscriptions could not be ended, others are left to do it."""

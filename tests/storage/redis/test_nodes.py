@@ -127,7 +127,7 @@ def test_one_that_leaves_is_gone_unless_something_is_left(store: RedisStore) -> 
 
     async def scenario() -> None:
         await one.beat()
-        one.remember(left_behind)
+        await one.remember(left_behind)
         await one.leave()
         assert await other.is_alive(one.node)
         one.forget(left_behind)
@@ -146,7 +146,8 @@ def test_what_a_store_that_was_away_did_not_take_is_written_later(tmp_path: Path
 
         async def away() -> None:
             one.remember(first)
-            one.remember(second)
+            waiting = one.remember(second)
+            await waiting  # nobody waits for a store that is away
             with pytest.raises(RequestError):
                 await one.write()
             one.forget(first)
