@@ -83,12 +83,14 @@ class Liveness:
 
     def _work(self, registry: NodeRegistry, role: str, work: Callable[[NodeRegistry], Any]) -> None:
         key = (registry, role)
-        if key not in self._working:  # else the last one is still under way
-            self._working[key] = working = Deferred.fromCoroutine(self._attempt(registry, role, work))
-            if working.called:
-                del self._working[key]
-            else:
-                working.addBoth(lambda _: self._working.pop(key, None))
+        if key in self._working:  # the last one is still under way
+            return
+        self._working[key] = working = Deferred.fromCoroutine(self._attempt(registry, role, work))
+
+        def done(_: object) -> None:
+            del self._working[key]
+
+        working.addBoth(done)
 
     async def _attempt(self, registry: NodeRegistry, role: str, work: Callable[[NodeRegistry], Any]) -> None:
         try:
