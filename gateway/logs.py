@@ -27,18 +27,28 @@ _LONGEST_VALUE = 8192
 Event = MutableMapping[str, Any]
 
 
-def configure(level: str = "info", form: str = "auto", stream: TextIO | None = None) -> None:
+def configure(
+    level: str = "info", form: str = "auto", stream: TextIO | None = None, worker: int | None = None
+) -> None:
     """Set up logging for the whole process. May be called again; the last call counts.
 
     :param level: the least serious events that are written: `debug`, `info`, `warning` or `error`.
     :param form: `human`, `json`, or `auto`: human on a terminal, JSON elsewhere.
     :param stream: instead of stderr.
+    :param worker: the number of this process, if it is one of several; stands in every event.
     """
     stream = sys.stderr if stream is None else stream
     human = form == "human" or (form == "auto" and stream.isatty())
+
+    def add_worker(logger: object, method: str, event: Event) -> Event:
+        if worker is not None:
+            event["worker"] = worker
+        return event
+
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,
+            add_worker,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
             _with_traceback,
             _human if human else _json,

@@ -15,20 +15,26 @@ from gateway.garbage import settle
 from gateway.reactor import install
 from gateway.service import Gateway, StartError
 from gateway.settings import Settings
+from gateway.workers.supervisor import Supervisor
 
 log = logs.get_logger(__name__)
 
 
-def serve(settings: Settings) -> int:
-    """Run a gateway until SIGTERM or SIGINT; returns the exit code: 0, or 1 if it could not start."""
+def serve(settings: Settings, worker: int | None = None) -> int:
+    """Run a node until SIGTERM or SIGINT; returns the exit code: 0, or 1 if it could not start.
+
+    :param worker: the number of this process, if it is only one of a node's workers.
+    """
     # Only now is it known that a reactor is wanted. Importing it installs Twisted's own where none is yet.
     install()
     from twisted.internet import reactor  # noqa: PLC0415
 
     # Twisted measures by the clock on the wall: set back, it would hold up every timer for as long.
     reactor.seconds = time.monotonic  # type: ignore[method-assign]  # that is the point
-    logs.configure(settings.log_level, settings.log_format)
-    code = _Process(reactor, settings).run()
+    logs.configure(settings.log_level, settings.log_format, worker=worker)
+    several = settings.workers > 1 and worker is None
+    node = Supervisor(reactor, settings) if several else Gateway(reactor, settings, worker)
+    code = _Process(reactor, node).run()
     # The end of the process gives all memory back at once: searching it for garbage would take half a second.
     gc.freeze()
     return code
@@ -37,16 +43,16 @@ def serve(settings: Settings) -> int:
 class _Process:
     """One run of the reactor."""
 
-    def __init__(self, reactor: Any, settings: Settings) -> None:
+    def __init__(self, reactor: Any, node: Gateway | Supervisor) -> None:
         self._reactor = reactor
-        self._gateway = Gateway(reactor, settings)
+        self._node = node
         self._ending = False
         self._code = 0
 
     def run(self) -> int:
         """Start, run until the end, stop; returns the exit code."""
         self._reactor.callWhenRunning(self._start)
-        self._reactor.addSystemEventTrigger("before", "shutdown", self._gateway.stop)
+        self._reactor.addSystemEventTrigger("before", "shutdown", self._node.stop)
         self._reactor.run()
         if self._code == 0:
             log.info("stopped")
@@ -56,7 +62,7 @@ class _Process:
         # Twisted's own handlers, which run() has just set, fail at the second signal.
         signal.signal(signal.SIGTERM, self._end)
         signal.signal(signal.SIGINT, self._end)
-        started = Deferred.fromCoroutine(self._gateway.start())
+        started = Deferred.fromCoroutine(self._node.start())
         started.addCallback(lambda _: settle())
         started.addErrback(self._failed)
 

@@ -5,30 +5,34 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from twisted.internet.address import IPv4Address
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError, maybeDeferred
+from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 
 from gateway import __version__, logs
 from gateway.actions.call import Node
 from gateway.catalog_watch import CatalogWatch
-from gateway.embedded.lock import DataFolderError, DataFolderLock
-from gateway.embedded.valkey import STOP_DEADLINE, EmbeddedValkey, EmbeddedValkeyError
+from gateway.embedded.lock import DataFolderError
+from gateway.embedded.storage import open_storage
+from gateway.embedded.valkey import EmbeddedValkeyError
 from gateway.http.hosts import ANY, LOOPBACK
 from gateway.http.site import make_site
 from gateway.http.switch import SwitchFactory
 from gateway.metrics import Metrics
 from gateway.push.hub import Hub
+from gateway.push.liveness import Liveness
 from gateway.settings import Settings, mask_url
+from gateway.stopping import PART, REST, Stopping, within
 from gateway.store_opening import StoreOpener, UnfitStore
 from gateway.sweeper import Sweeper
 from gateway.websocket.protocol import SocketFactory
+from gateway.workers import port as shared_port
+from gateway.workers.worker import Worker
 from protocol.errors import RequestError
 from storage.base import Event
-from storage.catalog.engine import sqlite_url
 from storage.catalog.schema import SchemaError
 from storage.catalog.sql import SQLCatalog
 from storage.pools import DEFAULT_POOL
@@ -50,12 +54,6 @@ CACHED_ROUTES = 100_000
 CACHED_BYTES = 16_777_216
 """Bytes of their encoded metadata; in memory they take several times as much."""
 
-STOP_REST = 0.5
-"""Seconds that stopping may take beyond `shutdown_timeout`. With its default a supervisor can count on 5."""
-
-STOP_PART = 0.15
-"""Seconds of them for each part that waits for others."""
-
 log = logs.get_logger(__name__)
 
 
@@ -63,14 +61,24 @@ class StartError(Exception):
     """The gateway cannot start. The message says why, and what to do."""
 
 
-class Gateway:
-    """One node. `start` and `stop` are called once each, in the reactor."""
+START_FAILURES: Final = (
+    *(DataFolderError, EmbeddedValkeyError, LayoutError, UnfitStore, SchemaError, RequestError, OSError),
+    *(CannotListenError, ValueError),  # a port in use; a URL that only its library finds fault with
+)
+"""What keeps a node from starting without being its fault."""
 
-    def __init__(self, reactor: Any, settings: Settings) -> None:
+
+class Gateway:
+    """One node, or one worker of it. `start` and `stop` are called once each, in the reactor.
+
+    :param worker: its number, if it is one of several processes.
+    """
+
+    def __init__(self, reactor: Any, settings: Settings, worker: int | None = None) -> None:
         self._reactor = reactor
         self._settings = settings
-        self._stops: list[tuple[Callable[[], Any], float]] = []
-        self._stopping: Deferred[None] | None = None
+        self._is_worker = worker is not None
+        self._stopping = Stopping(reactor, settings.shutdown_timeout + REST)
         self.node: Node | None = None
         self.url = ""
 
@@ -78,34 +86,19 @@ class Gateway:
         """Start everything and listen. Raises StartError; what was started must be stopped all the same."""
         try:
             await self._start()
-        except (
-            *(
-                DataFolderError,
-                EmbeddedValkeyError,
-                LayoutError,
-                UnfitStore,
-                SchemaError,
-                RequestError,
-                OSError,
-            ),
-            *(CannotListenError, ValueError),  # a port in use; a URL that only its library finds fault with
-        ) as error:
+        except START_FAILURES as error:
             raise StartError(str(error)) from error
 
     async def _start(self) -> None:
         settings = self._settings
-        if settings.redis_url is None or settings.catalog_url is None:
-            os.umask(0o077)  # what is in the folder is for this user only
-            lock = DataFolderLock(settings.data_dir)
-            lock.acquire()
-            self._at_stop(lock.release)
-        store_url = settings.redis_url or await self._start_valkey()
-        catalog = self._make_catalog()
+        metrics = Metrics()
+        worker = Worker(self._reactor, metrics) if self._is_worker else None
+        store_url, catalog_url = await open_storage(self._reactor, settings, self._stopping)
+        catalog = SQLCatalog(self._reactor, catalog_url, timeout=settings.request_timeout)
         # A database of its own nobody else uses: it can be migrated at once.
         await catalog.start(upgrade=settings.catalog_url is None)
-        self._at_stop(catalog.stop)
+        self._stopping.add(catalog.stop)
 
-        metrics = Metrics()
         store, stores = await self._open_stores(catalog, store_url, lambda: hub)
         changes = CatalogChanges(self._reactor, store.client, store_url, settings.request_timeout)
         router = Router(
@@ -116,20 +109,30 @@ class Gateway:
             announce=lambda project, name: changes.tell(QueueChanged(project, name)),
         )
         hub = Hub(self._reactor, router, stores, metrics.pushed)
-        self._at_stop(hub.stop)
+        liveness = Liveness(self._reactor, router, stores, settings.heartbeat_interval, hub.check)
+        liveness.start()
+        self._stopping.add(liveness.stop)
+        self._stopping.add(hub.stop)
         watch = CatalogWatch(self._reactor, router, stores, COMPARE_INTERVAL)
         watch.start()
-        self._at_stop(watch.stop)
+        self._stopping.add(watch.stop)
         changes.start(watch.changed, watch.compare_soon)
-        self._at_stop(changes.stop)
+        self._stopping.add(changes.stop)
         sweeper = Sweeper(self._reactor, router, catalog, settings.sweep_interval)
         sweeper.start()
-        self._at_stop(sweeper.stop)
+        self._stopping.add(sweeper.stop)
 
         allowed = {ANY} if settings.allow_anonymous else LOOPBACK | {settings.host.lower()}
         self.node = Node(self._reactor, settings, router, catalog, stores, hub, changes, metrics, "", allowed)
+        if worker is not None:
+            self.node.worker = worker
+            self._stopping.add(worker.stop)
         self._listen(self.node)
-        self._log_start(store_url)
+        if worker is None:
+            log.info("listening", url=self.url, **listening_fields(settings, store_url))
+        else:
+            log.info("worker_listening", url=self.url, pid=os.getpid())
+            await worker.listening()
 
     async def _open_stores(
         self, catalog: SQLCatalog, url: str, hub: Callable[[], Hub]
@@ -145,19 +148,8 @@ class Gateway:
         opener = StoreOpener(self._reactor, self._settings, told, listening)
         store, opened = await opener.open(DEFAULT_POOL, url, STORE_PATIENCE)
         stores = Stores(opened, catalog, opener.open_for_request)
-        self._at_stop(stores.stop)
+        self._stopping.add(stores.stop)
         return store, stores
-
-    async def _start_valkey(self) -> str:
-        valkey = EmbeddedValkey(self._settings.data_dir, self._settings.fsync, self._reactor)
-        self._at_stop(valkey.stop, STOP_DEADLINE)
-        await valkey.start()
-        return valkey.url
-
-    def _make_catalog(self) -> SQLCatalog:
-        settings = self._settings
-        url = settings.catalog_url or sqlite_url(settings.data_dir / "catalog.sqlite")
-        return SQLCatalog(self._reactor, url, timeout=settings.request_timeout)
 
     def _listen(self, node: Node) -> None:
         settings = self._settings
@@ -165,62 +157,47 @@ class Gateway:
         switch = SwitchFactory(
             self._reactor, sockets, make_site(node), node.allowed_hosts, settings.handshake_timeout
         )
-        interface = _address(settings.host)
-        port: IListeningPort = self._reactor.listenTCP(
-            settings.port, switch, backlog=1024, interface=interface
-        )
+        address = numeric_address(settings.host)
+        port: IListeningPort
+        if self._is_worker:
+            port = shared_port.listen(self._reactor, switch, address, settings.port)
+        else:
+            port = self._reactor.listenTCP(
+                settings.port, switch, backlog=shared_port.BACKLOG, interface=address
+            )
         number = cast(IPv4Address, port.getHost()).port
-        shown = f"[{settings.host}]" if ":" in settings.host else settings.host
+        shown = shown_host(settings.host)
         self.url = f"ws://{shown}:{number}/"
         node.notification_url = f"http://{settings.notification_host or shown}:{number}/"
 
         async def close() -> None:
             node.draining = True
-            await _within(self._reactor, settings.shutdown_timeout, sockets.drain)
+            await within(self._reactor, settings.shutdown_timeout, sockets.drain)
             sockets.drop()
 
-        self._at_stop(close, settings.shutdown_timeout + STOP_PART)
-        self._at_stop(port.stopListening)
-
-    def _log_start(self, store_url: str) -> None:
-        settings = self._settings
-        log.info(
-            "listening",
-            url=self.url,
-            version=__version__,
-            store=mask_url(store_url) if settings.redis_url else "embedded valkey",
-            catalog=mask_url(settings.catalog_url) if settings.catalog_url else "embedded sqlite",
-            data_dir=str(settings.data_dir),
-        )
+        self._stopping.add(close, settings.shutdown_timeout + PART)
+        self._stopping.add(port.stopListening)
 
     def stop(self) -> Deferred[None]:
         """Stop accepting, finish the requests in flight, close the sockets with 1012, then stop the rest."""
-        if self._stopping is None:
-            self._stopping = Deferred.fromCoroutine(self._stop())
-        return self._stopping
-
-    def _at_stop(self, stop: Callable[[], Any], seconds: float = STOP_PART) -> None:
-        """Have `stop` called at the end, the last first, and given up after so many seconds."""
-        self._stops.append((stop, seconds))
-
-    async def _stop(self) -> None:
-        end = self._reactor.seconds() + self._settings.shutdown_timeout + STOP_REST
-        while self._stops:
-            stop, seconds = self._stops.pop()
-            await _within(self._reactor, max(0.0, min(seconds, end - self._reactor.seconds())), stop)
+        return self._stopping.run()
 
 
-async def _within(reactor: Any, seconds: float, stop: Callable[[], Any]) -> None:
-    """Stop one part, but wait no longer than so many seconds. A part that fails keeps no other running."""
-    try:
-        await maybeDeferred(stop).addTimeout(seconds, reactor)
-    except (TimeoutError, CancelledError):
-        log.warning("stop_took_too_long", part=stop.__qualname__, seconds=round(seconds, 1))
-    # Whatever it is, the other parts must be stopped too.
-    except Exception:
-        log.exception("stop_failed", part=stop.__qualname__)
+def listening_fields(settings: Settings, store_url: str) -> dict[str, str]:
+    """What the event `listening` tells of a node, beside its address."""
+    return {
+        "version": __version__,
+        "store": mask_url(store_url) if settings.redis_url else "embedded valkey",
+        "catalog": mask_url(settings.catalog_url) if settings.catalog_url else "embedded sqlite",
+        "data_dir": str(settings.data_dir),
+    }
 
 
-def _address(host: str) -> str:
+def shown_host(host: str) -> str:
+    """A host as it stands in a URL."""
+    return f"[{host}]" if ":" in host else host
+
+
+def numeric_address(host: str) -> str:
     """The address that a host name stands for; names are looked up once, at the start."""
     return str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])

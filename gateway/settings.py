@@ -103,6 +103,9 @@ class Settings:
     allow_anonymous: bool = _setting(
         False, boolean(), "listen beyond loopback although nobody has to authenticate"
     )
+    workers: int = _setting(
+        1, integer(1, 256), "processes that share the port and the sockets; one per CPU core is a good number"
+    )
     data_dir: Path = _setting(  # noqa: RUF009  # it makes a field
         MISSING,
         text("FOLDER", "a folder", check_folder),
@@ -154,6 +157,15 @@ class Settings:
     max_messages_per_post: int = _setting(1000, integer(1, 1000), "messages one post may hold")
     handshake_timeout: float = _setting(
         10.0, seconds(0.1, 300), "seconds a client has for the WebSocket handshake"
+    )
+    ping_interval: int = _setting(
+        30, integer(0, 3600), "seconds from a sign of life of a socket to the next ping; 0 sends none"
+    )
+    ping_timeout: int = _setting(
+        60, integer(0, 3600), "seconds of silence after a ping that end a socket; 0 ends none"
+    )
+    heartbeat_interval: float = _setting(
+        10.0, seconds(0.1, 300), "seconds between two signs of life to other nodes; three missed are a death"
     )
     request_timeout: float = _setting(10.0, seconds(0.1, 300), "seconds the store has for one request")
     shutdown_timeout: float = _setting(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any
 
 from gateway import logs
+from gateway.push.liveness import MISSED
 from gateway.settings import Settings
 from protocol.errors import Unavailable
 from storage.base import Event
@@ -13,6 +15,7 @@ from storage.errors import StoreFailed, StoreUnavailable
 from storage.pools import DEFAULT_POOL
 from storage.redis.events import RedisEvents
 from storage.redis.health import LayoutError
+from storage.redis.nodes import NodeRegistry
 from storage.redis.store import RedisStore
 from storage.stores import OpenStore
 
@@ -38,6 +41,7 @@ class StoreOpener:
     ) -> None:
         self._reactor = reactor
         self._settings = settings
+        self._node = os.urandom(8).hex()
         self._on_event = on_event
         self._on_listening = on_listening
 
@@ -62,7 +66,9 @@ class StoreOpener:
             await events.stop()
             await store.stop()
 
-        return store, OpenStore(store, events, close, "" if pool == DEFAULT_POOL else uri)
+        lifetime = MISSED * self._settings.heartbeat_interval
+        nodes = NodeRegistry(self._reactor, store.client, self._node, lifetime)
+        return store, OpenStore(store, events, close, "" if pool == DEFAULT_POOL else uri, nodes)
 
     async def open_for_request(self, pool: str, uri: str) -> OpenStore:
         """Open a pool's store because a request needs it. Raises what the client is told."""

@@ -15,6 +15,7 @@ from protocol.errors import Unavailable
 from storage.base import Catalog, MessageStore, Queue
 from storage.errors import StoreUnavailable
 from storage.pools import DEFAULT_POOL
+from storage.redis.nodes import NodeRegistry
 from storage.shared_work import SharedWork
 
 RETRY = 1.0
@@ -41,6 +42,8 @@ class OpenStore:
     """Closes the connections; what is under way fails."""
     uri: str = field(default="", repr=False)
     """Where it is, with its password. Empty for the default pool."""
+    nodes: NodeRegistry | None = None
+    """The processes that use it; None: this one does not tell the others of itself."""
 
 
 Open = Callable[[str, str], Awaitable[OpenStore]]
@@ -75,6 +78,10 @@ class Stores:
     def opened(self, pool: str) -> OpenStore | None:
         """The store of a pool, if it is open."""
         return self._opened.get(pool)
+
+    def all_opened(self) -> list[OpenStore]:
+        """All stores that are open."""
+        return list(self._opened.values())
 
     async def open(self, pool: str) -> OpenStore:
         """The store of a pool, opened if need be.

@@ -12,6 +12,7 @@ from gateway.metrics import Metrics
 from gateway.push.hub import Hub
 from gateway.push.subscriber import Sink
 from gateway.settings import Settings, is_loopback
+from gateway.workers.worker import Worker
 from protocol import envelope
 from protocol.codec import Form
 from protocol.envelope import Incoming
@@ -32,10 +33,6 @@ class Client(Sink, Protocol):
     extended: bool
     """Whether it has agreed on protocol.extension."""
 
-    @property
-    def subscriber(self) -> str:
-        """How its subscriptions show."""
-
 
 @dataclass
 class Node:
@@ -52,6 +49,8 @@ class Node:
     notification_url: str
     allowed_hosts: Collection[str]
     """Host names, in lower case, under which the node answers."""
+    worker: Worker | None = None
+    """This process as one of several; None if it is the only one."""
     draining: bool = False
     """Whether the node is about to stop: no request is taken up any more."""
 
@@ -60,13 +59,17 @@ class Node:
         """Whether all who can connect may administer. There are no roles yet: only users of this machine."""
         return is_loopback(self.settings.host) and not self.settings.allow_anonymous
 
+    async def all_metrics(self) -> bytes:
+        """What the whole node has counted. ChannelClosed, TimeoutError: its supervisor does not say so."""
+        return self.metrics.text() if self.worker is None else await self.worker.node_metrics()
+
 
 class Call:
     """One request whose types and ranges are right, and who sent it."""
 
     __slots__ = ("body", "client", "form", "incoming", "node", "project", "router")
 
-    def __init__(self, node: Node, client: Client, incoming: Incoming) -> None:
+    def __init__(self, node: Node, client: Sink, incoming: Incoming) -> None:
         assert incoming.headers is not None
         self.node = node
         self.router = node.router

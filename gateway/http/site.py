@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, TimeoutError
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
@@ -13,6 +13,7 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 from gateway import __version__
 from gateway.actions.call import Node
 from gateway.logs import get_logger
+from gateway.workers.channel import ChannelClosed
 from protocol.errors import RequestError
 
 log = get_logger(__name__)
@@ -113,31 +114,49 @@ class _Alive(_Page):
         return _json(request, 200, {"status": "ok"})
 
 
-class _Metrics(_Page):
-    def render_GET(self, request: Request) -> bytes:
-        """Prometheus' text format."""
-        return _answer(request, 200, b"text/plain; version=0.0.4; charset=utf-8", self._node.metrics.text())
+Found = tuple[int, bytes, bytes]
+"""What a page answers once it knows: status, content type, body."""
 
 
-class _Ready(_Page):
+class _LatePage(_Page):
+    """A page that has to ask others first."""
+
     def render_GET(self, request: Request) -> int:
-        """200 if the store and the catalog answer and the store keeps what it is given; else 503."""
+        """What `_look` finds; 500 if it fails."""
         left: list[Failure] = []
         request.notifyFinish().addErrback(left.append)
 
-        def reply(found: tuple[int, dict[str, Any]]) -> None:
+        def reply(found: Found) -> None:
             if not left:
-                request.write(_json(request, *found))
+                request.write(_answer(request, *found))
                 request.finish()
 
         def broke(failure: Failure) -> None:
-            log.error("readyz_failed", failure=failure.getTraceback())
-            reply((500, {"ready": False}))
+            log.error("page_failed", path=request.path.decode(), failure=failure.getTraceback())
+            reply((500, b"text/plain", b"The gateway failed on this request.\n"))
 
         Deferred.fromCoroutine(self._look()).addCallbacks(reply, broke)
         return NOT_DONE_YET
 
-    async def _look(self) -> tuple[int, dict[str, Any]]:
+    async def _look(self) -> Found:
+        raise NotImplementedError
+
+
+class _Metrics(_LatePage):
+    """Prometheus' text format; 503 if the node's other processes do not say what they have counted."""
+
+    async def _look(self) -> Found:
+        try:
+            text = await self._node.all_metrics()
+        except (ChannelClosed, TimeoutError):
+            return 503, b"text/plain", b"The supervisor of this worker does not answer.\n"
+        return 200, b"text/plain; version=0.0.4; charset=utf-8", text
+
+
+class _Ready(_LatePage):
+    """200 if the store and the catalog answer and the store keeps what it is given; else 503."""
+
+    async def _look(self) -> Found:
         found: dict[str, Any] = {}
         ready = not self._node.draining
         try:
@@ -164,4 +183,5 @@ class _Ready(_Page):
         except RequestError as error:
             found["catalog"] = {"status": str(error), "code": error.code}
             ready = False
-        return (200 if ready else 503), {"ready": ready, **found}
+        document = json.dumps({"ready": ready, **found}).encode() + b"\n"
+        return (200 if ready else 503), b"application/json", document

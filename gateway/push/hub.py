@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred, DeferredList, TimeoutError
 
 from gateway.logs import get_logger
 from gateway.push.feed import Feed
+from gateway.push.remembered import Remembered
 from gateway.push.subscriber import Sink, Subscriber
 from protocol.body import Form
 from protocol.errors import RequestError
@@ -37,6 +38,7 @@ class Hub:
         self._feeds: dict[int, Feed] = {}
         self._sinks: dict[Sink, dict[int, Feed]] = {}
         self._ending: set[Deferred[None]] = set()
+        self._remembered = Remembered(reactor, stores)
 
     def told(self, incarnation: int, event: Event) -> None:
         """The store announced something about a queue."""
@@ -63,7 +65,10 @@ class Hub:
             feed = Feed(self._reactor, queue, opened, self._on_pushed, self._removed, self._find)
             self._feeds[queue.incarnation] = feed
         else:
-            feed.move(queue, opened)  # if the route has changed, and the feed has not heard of it yet
+            self._remembered.carry(
+                feed, queue
+            )  # if the route has changed, and the feed has not heard of it yet
+            feed.move(queue, opened)
         try:
             with feed.subscribing():
                 try:
@@ -73,13 +78,19 @@ class Hub:
                         "The message store does not announce messages at the moment."
                     ) from None
                 sequence = await self._make(opened.store, queue, subscriber, ttl, options)
-                if sequence is not None and feed.add(Subscriber(sink, sequence, form)):
-                    self._sinks.setdefault(sink, {})[sequence] = feed
+                if sequence is not None:
+                    await self._add(feed, Subscriber(sink, sequence, form, ttl, options))
         finally:
             self._drop_if_unused(feed)
         if sink.closed:  # meanwhile
             self.closed(sink)
         return sequence
+
+    async def _add(self, feed: Feed, subscriber: Subscriber) -> None:
+        if feed.add(subscriber):
+            self._sinks.setdefault(subscriber.sink, {})[subscriber.sequence] = feed
+            # Before the reply: what a client knows of is swept if this process dies.
+            await self._remembered.add(feed.queue, subscriber.sequence)
 
     async def _make(
         self, store: MessageStore, queue: Queue, subscriber: str, ttl: int, options: Mapping[str, Any]
@@ -94,7 +105,11 @@ class Hub:
     async def _find(self, feed: Feed) -> tuple[Queue, OpenStore] | None:
         """Where a feed's queue is now; None if it is gone. Raises what the catalog and the store raise."""
         queue = await self._router.find_again(feed.queue)
-        return None if queue is None else (queue, await self._stores.open(queue.pool))
+        if queue is None:
+            return None
+        opened = await self._stores.open(queue.pool)
+        self._remembered.carry(feed, queue)
+        return queue, opened
 
     def writable(self, sink: Sink) -> None:
         """A slow socket takes more."""
@@ -107,15 +122,20 @@ class Hub:
         """A socket has closed: its subscriptions end (protocol.md section 4)."""
         for sequence, feed in self._sinks.pop(sink, {}).items():
             feed.remove(sequence)
-            end = partial(_unsubscribe, sequence=sequence)
-            ending: Deferred[None] = Deferred.fromCoroutine(self._end(feed.queue, end))
+            ending: Deferred[None] = Deferred.fromCoroutine(self._unsubscribe(feed.queue, sequence))
             self._ending.add(ending)
             ending.addBoth(self._ended, ending)
 
     def _ended(self, _: object, ending: Deferred[None]) -> None:
         self._ending.discard(ending)
 
-    async def _end(self, queue: Queue, end: Callable[[MessageStore, Queue], Awaitable[None]]) -> None:
+    async def _unsubscribe(self, queue: Queue, sequence: int) -> None:
+        if await self._end(queue, lambda store, queue: store.unsubscribe(queue, sequence)):
+            self._remembered.remove(queue, sequence)
+
+    async def _end(self, queue: Queue, end: Callable[[MessageStore, Queue], Awaitable[None]]) -> bool:
+        """End a subscription in the store; False if that cannot be done now."""
+
         async def end_here(store: MessageStore, found: Queue) -> None:
             if found.incarnation == queue.incarnation:
                 await end(store, found)
@@ -125,12 +145,34 @@ class Hub:
         except NoQueue:
             pass  # the queue went first, and its subscriptions with it
         except RequestError as error:
-            # Its ttl ends it later; until then it is listed, and pushes to nobody.
+            # Its ttl ends it later, or who sweeps after this process; until then it pushes to nobody.
             log.warning("subscription_left_behind", queue=queue.name, reason=str(error))
+            return False
+        return True
 
     def _removed(self, feed: Feed, subscriber: Subscriber) -> None:
-        self._sinks.get(subscriber.sink, {}).pop(subscriber.sequence, None)
+        if self._sinks.get(subscriber.sink, {}).pop(subscriber.sequence, None) is not None:
+            asking = self._remembered.ended(feed, subscriber, partial(self._renew, feed, subscriber))
+            asking.addBoth(lambda _: self._drop_if_unused(feed))
         self._drop_if_unused(feed)
+
+    async def _renew(self, feed: Feed, was: Subscriber) -> None:
+        """Subscribe a socket again whose subscription was ended by mistake: it goes on where it stands."""
+        store = (await self._stores.open(feed.queue.pool)).store
+        sequence = await self._make(store, feed.queue, was.sink.subscriber, was.ttl, was.options)
+        if sequence is None:  # the client was faster
+            return
+        renewed = Subscriber(was.sink, sequence, was.form, was.ttl, was.options)
+        renewed.position = was.position
+        await self._add(feed, renewed)
+        log.info("subscription_renewed", queue=feed.queue.name)
+        if was.sink.closed:  # meanwhile
+            self.closed(was.sink)
+
+    def check(self) -> None:
+        """Others could have taken this process for dead: see whether its subscriptions are still there."""
+        for feed in list(self._feeds.values()):
+            feed.listening()
 
     def _drop_if_unused(self, feed: Feed) -> None:
         if not feed.used and self._feeds.get(feed.queue.incarnation) is feed:
@@ -139,11 +181,8 @@ class Hub:
 
     async def stop(self) -> None:
         """End all that is under way. The sockets are closed by now."""
+        self._remembered.stop()
         await DeferredList(list(self._ending))
         for feed in list(self._feeds.values()):
             feed.close()
         self._feeds.clear()
-
-
-async def _unsubscribe(store: MessageStore, queue: Queue, sequence: int) -> None:
-    await store.unsubscribe(queue, sequence)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 from protocol.body import Form
 
@@ -12,6 +13,10 @@ class Sink(Protocol):
 
     closed: bool
 
+    @property
+    def subscriber(self) -> str:
+        """How its subscriptions show."""
+
     def push(self, frames: bytes) -> bool:
         """Send notifications, framed by gateway.websocket.frames, in their turn.
 
@@ -20,14 +25,19 @@ class Sink(Protocol):
 
 
 class Subscriber:
-    """Where one subscription stands: `position` is that of the last message that its socket took."""
+    """Where one subscription stands: `position` is that of the last message that its socket took.
 
-    __slots__ = ("form", "position", "reading", "sequence", "sink")
+    `ttl` and `options` are those that it was made with.
+    """
 
-    def __init__(self, sink: Sink, sequence: int, form: Form) -> None:
+    __slots__ = ("form", "options", "position", "reading", "sequence", "sink", "ttl")
+
+    def __init__(self, sink: Sink, sequence: int, form: Form, ttl: int, options: Mapping[str, Any]) -> None:
         self.sink = sink
         self.sequence = sequence
         self.form = form
+        self.ttl = ttl
+        self.options = options
         # The sequence comes from the queue's own counter, so it stands between the messages before and after.
         self.position = sequence
         self.reading = False

@@ -22,6 +22,7 @@ from gateway.websocket.frames import opcode
 from gateway.websocket.outbox import Outbox
 from gateway.websocket.session import Session
 from gateway.websocket.short_path import ShortPath
+from gateway.websocket.silence import left_of_silence
 from protocol.close_codes import INTERNAL_ERROR, SERVICE_RESTART
 from protocol.codec import Form
 from protocol.extension import SUBPROTOCOL
@@ -70,6 +71,19 @@ class SocketProtocol(WebSocketServerProtocol):
         session.close()
         self.factory.burst.count()
         log.info("connection_closed", connection=session.id, code=code, clean=wasClean)
+
+    def onAutoPingTimeout(self) -> None:
+        """Autobahn saw no pong and no message in time. Whoever sends anything else is alive as well."""
+        silence = left_of_silence(self.transport, self.factory.node.settings.ping_timeout)
+        if silence > 0:
+            # Autobahn's timer rounds down to whole seconds.
+            self.autoPingTimeoutCall = self.factory._batched_timer.call_later(
+                silence + 1, self.onAutoPingTimeout
+            )
+            return
+        if self.session is not None:
+            log.info("connection_silent", connection=self.session.id)
+        super().onAutoPingTimeout()
 
     def dropConnection(self, abort: bool = False) -> None:
         # A closing handshake that is done needs no reset, which would take our own close frame with it.
@@ -135,6 +149,8 @@ class SocketFactory(WebSocketServerFactory):
             webStatus=False,
             openHandshakeTimeout=node.settings.handshake_timeout,
             closeHandshakeTimeout=2,
+            autoPingInterval=node.settings.ping_interval,
+            autoPingTimeout=node.settings.ping_timeout,
             # A client that breaks the protocol is told why, with a close frame.
             failByDrop=False,
             maxFramePayloadSize=node.settings.max_frame_bytes,

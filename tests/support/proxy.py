@@ -25,16 +25,16 @@ Pair = tuple[socket.socket, socket.socket]
 
 
 class Proxy:
-    """Forwards connections from one Unix socket to another, in a thread of its own.
+    """Forwards connections from a Unix socket to another, or to a TCP port, in a thread of its own.
 
     What it has read it forwards, or drops with the connection. A stalled direction is not read: what is sent
     there stays in the kernel's buffers, as behind a network that is gone.
     """
 
-    def __init__(self, target: Path, path: Path) -> None:
+    def __init__(self, target: Path | tuple[str, int], path: Path) -> None:
         self.path = path
         self.url = f"unix://{path}"
-        self._target = str(target)
+        self._target = str(target) if isinstance(target, Path) else target
         self._lock = threading.Lock()
         self._stalled: set[str] = set()
         self._only: Pair | None = None
@@ -140,7 +140,7 @@ class Proxy:
         if self._listener is None:  # closed meanwhile
             return
         near, _ = self._listener.accept()
-        far = socket.socket(socket.AF_UNIX)
+        far = socket.socket(socket.AF_UNIX if isinstance(self._target, str) else socket.AF_INET)
         try:
             far.connect(self._target)
         except OSError:  # the store is down, as for a client without a proxy

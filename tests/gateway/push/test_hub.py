@@ -33,6 +33,7 @@ class Socket:
 
     closed: bool = False
     willing: bool = True
+    subscriber: str = "http://gateway/socket"
     numbers: list[int] = field(default_factory=list)
     """The numbers that were posted as bodies."""
 

@@ -1,0 +1,71 @@
+"""A worker's side: what it is told at its start, and its channel to the supervisor."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from gateway.logs import get_logger
+from gateway.metrics import Metrics
+from gateway.settings import Settings
+from gateway.workers.channel import Channel, connect
+
+CHANNEL_DESCRIPTOR = 3
+"""Where a worker finds its end of the channel."""
+
+ANSWER_TIMEOUT = 5.0
+"""Seconds that the supervisor has for an answer."""
+
+LISTENING = "listening"
+"""Asked by a worker that listens now; the answer is empty."""
+
+METRICS = "metrics"
+"""Asked by the supervisor: what the worker has counted. Asked by a worker: what the whole node has."""
+
+log = get_logger(__name__)
+
+
+def pack_settings(settings: Settings) -> bytes:
+    """The settings as a worker reads them from its standard input, where nobody else can."""
+    return json.dumps(asdict(settings), default=str).encode()
+
+
+def read_settings(data: bytes) -> Settings:
+    """What `pack_settings` has packed."""
+    values = json.loads(data)
+    return Settings(**{**values, "data_dir": Path(values["data_dir"])})
+
+
+class Worker:
+    """This process as one of several. It ends, as by SIGTERM, when the supervisor does."""
+
+    def __init__(self, reactor: Any, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._channel = Channel(reactor, self._answer, self._supervisor_gone)
+        connect(reactor, socket.socket(fileno=CHANNEL_DESCRIPTOR), self._channel)
+        self._stopping = False
+
+    async def listening(self) -> None:
+        """Tell the supervisor that this worker listens."""
+        await self._channel.ask(LISTENING, ANSWER_TIMEOUT)
+
+    async def node_metrics(self) -> bytes:
+        """What all workers have counted. ChannelClosed, TimeoutError."""
+        return await self._channel.ask(METRICS, ANSWER_TIMEOUT)
+
+    def stop(self) -> None:
+        """The process is about to end by itself."""
+        self._stopping = True
+
+    async def _answer(self, question: str) -> bytes:
+        return self._metrics.text() if question == METRICS else b""
+
+    def _supervisor_gone(self) -> None:
+        if not self._stopping:
+            log.error("supervisor_gone")
+            os.kill(os.getpid(), signal.SIGTERM)
