@@ -195,6 +195,10 @@ class StoreMachine(RuleBasedStateMachine):
     def two_at_once(self, kinds: tuple[str, str], sequence: int, limit: int) -> None:
         # What is due is done before and after, or it would be of weight which of the two did it.
         self.do_what_is_due(self.jobs)
+        # So would what comes due by the numbers that they draw.
+        while (ends := self.jobs.boundaries()) and ends[0] <= self.jobs.now + len(kinds):
+            self.move_to(ends[0])
+            self.do_what_is_due(self.jobs)
         operations = [self.operation(kind, sequence, limit) for kind in kinds]
 
         def start() -> Deferred[Any]:
