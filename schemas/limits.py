@@ -43,6 +43,12 @@ OPTIONS_BYTES: Final = 65_536
 METADATA_BYTES: Final = 65_536
 """Bytes of the encoded metadata object of one queue."""
 
+REQUEST_ID_CHARACTERS: Final = 128
+"""Characters of a request's id."""
+
+DEDUP_ID_BYTES: Final = 128
+"""Bytes of a message's dedup_id in UTF-8."""
+
 PROJECT_CHARACTERS: Final = 256
 
 QUEUE_NAME_PATTERN: Final = r"^[a-zA-Z0-9_\-.]+$"

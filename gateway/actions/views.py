@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import uuid
-from datetime import UTC, datetime
 from typing import Any
 
 from protocol.body import show_checksum
 from protocol.codec import Form
 from protocol.identifiers import format_id
+from protocol.times import shown_time
 from schemas.flavors import CAPABILITIES, FlavorView
 from schemas.messages import DeadLetter, MessageView
 from schemas.pools import PoolView
@@ -28,9 +28,8 @@ def message_view(message: Message, queue: Queue, form: Form, *, in_full: bool = 
             queue_name=message.origin.queue_name, message_id=str(uuid.UUID(bytes=message.origin.message_id))
         )
     if in_full:
-        created = datetime.fromtimestamp(message.created, UTC)
         further["claim_count"] = message.claim_count
-        further["created"] = created.strftime("%Y-%m-%dT%H:%M:%SZ")
+        further["created"] = shown_time(message.created)
     return MessageView(
         id=format_id(message.sequence, queue.incarnation),
         claim_id=None if message.claim_id is None else str(uuid.UUID(bytes=message.claim_id)),

@@ -201,7 +201,7 @@ class Session:
             self._request_bytes -= len(frame)
             self._count += 1
             self._since = perf_counter()
-            self._incoming = envelope.read(frame, form)
+            self._incoming = envelope.read(frame, form, extended=self.extended)
             answer = self._run(None)
             if answer is None:
                 return  # _resume goes on
