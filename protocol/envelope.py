@@ -13,9 +13,18 @@ from protocol.errors import SchemaViolation
 from protocol.incoming import Incoming, check_request_id, without_fields, without_secrets
 from protocol.registry import ACTIONS, PLAIN_ACTIONS
 from schemas.envelope import Echo, Reply, ReplyHeaders
-from schemas.events import Notification
+from schemas.events import ExtendedNotification, Notification
 
-__all__ = ["Incoming", "check", "client_id", "notification", "read", "reply"]
+__all__ = [
+    "Incoming",
+    "check",
+    "client_id",
+    "event",
+    "extended_notification",
+    "notification",
+    "read",
+    "reply",
+]
 
 
 class _Frame(Struct, frozen=True, gc=False):
@@ -84,3 +93,24 @@ def reply(incoming: Incoming, status: int, body: object) -> bytes:
 def notification(queue_name: str, ttl: int, body: Body, form: Form) -> bytes:
     """The frame that pushes a message to a subscriber. `ttl` in seconds."""
     return CODECS[form].encode(Notification(ttl=ttl, body=body.told_in(form), queue_name=queue_name))
+
+
+def extended_notification(
+    queue_name: str, ttl: int, body: Body, message_id: str, marker: str, created: str, form: Form
+) -> bytes:
+    """The same for an extended socket (protocol.extension): with id, marker and time of the message."""
+    return CODECS[form].encode(
+        ExtendedNotification(
+            ttl=ttl,
+            body=body.told_in(form),
+            queue_name=queue_name,
+            message_id=message_id,
+            marker=marker,
+            created=created,
+        )
+    )
+
+
+def event(told: Struct, form: Form) -> bytes:
+    """The frame of one of schemas.events.EVENTS."""
+    return CODECS[form].encode(told)

@@ -22,6 +22,9 @@ CLAIM_GRACE_DEFAULT: Final = 60
 
 SUBSCRIPTION_TTL_MIN: Final = 60
 SUBSCRIPTION_TTL_DEFAULT: Final = 3_600
+SUBSCRIPTION_TTL_OF_SOCKET: Final = 315_360_000
+"""Ten years: that of a subscription which lives as long as its socket."""
+
 SUBSCRIPTION_END_BEFORE: Final = 253_370_764_800
 """The start of the year 9999 in Unix time: every subscription ends before it."""
 

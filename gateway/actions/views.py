@@ -9,11 +9,12 @@ from protocol.body import show_checksum
 from protocol.codec import Form
 from protocol.identifiers import format_id
 from protocol.times import shown_time
+from schemas.events import Gap as GapView
 from schemas.flavors import CAPABILITIES, FlavorView
 from schemas.messages import DeadLetter, MessageView
 from schemas.pools import PoolView
 from schemas.subscriptions import SubscriptionView
-from storage.base import Message, Queue, Subscription
+from storage.base import Gap, Message, Queue, Subscription
 from storage.pools import Flavor, Pool
 from storage.redis.address import masked
 
@@ -51,6 +52,12 @@ def subscription_view(subscription: Subscription, queue: Queue) -> SubscriptionV
         options=dict(subscription.options),
         confirmed=subscription.confirmed,
     )
+
+
+def gap_view(gap: Gap) -> GapView:
+    """What a subscription does not get."""
+    reason: Any = gap.reason  # the store tells no other than the schema has
+    return GapView(after=str(gap.start), to=str(gap.end), reason=reason)
 
 
 def pool_view(pool: Pool, *, in_full: bool = True) -> PoolView:

@@ -13,7 +13,7 @@ from gateway.push.feed import Feed
 from gateway.push.subscriber import Sink, Subscriber
 from protocol.body import Form
 from protocol.errors import RequestError
-from storage.base import Event, MessageStore, Queue
+from storage.base import Event, MessageStore, Queue, Start, Subscribed
 from storage.errors import NoQueue, OutcomeUnknown, StoreUnavailable, TooFewReplicas
 from storage.router import Router
 from storage.stores import OpenStore, Stores
@@ -51,9 +51,19 @@ class Hub:
             feed.listening()
 
     async def subscribe(
-        self, sink: Sink, queue: Queue, subscriber: str, ttl: int, options: Mapping[str, Any], form: Form
-    ) -> int | None:
-        """Subscribe a socket to a queue; returns the subscription's sequence, None if the subscriber has one.
+        self,
+        sink: Sink,
+        queue: Queue,
+        subscriber: str,
+        ttl: int,
+        options: Mapping[str, Any],
+        form: Form,
+        start: Start | None = None,
+    ) -> Subscribed | None:
+        """Subscribe a socket to a queue; None if the subscriber has a subscription to it.
+
+        It is pushed what comes after `start`; None: what comes from now on. Whoever calls answers the socket
+        before that takes notifications.
 
         Raises what the store raises, StoreUnavailable if the store's announcements cannot be heard.
         """
@@ -72,20 +82,28 @@ class Hub:
                     raise StoreUnavailable(
                         "The message store does not announce messages at the moment."
                     ) from None
-                sequence = await self._make(opened.store, queue, subscriber, ttl, options)
-                if sequence is not None and feed.add(Subscriber(sink, sequence, form)):
-                    self._sinks.setdefault(sink, {})[sequence] = feed
+                made = await self._make(opened.store, queue, subscriber, ttl, options, start)
+                if made is not None:
+                    position = None if start is None else made.position
+                    if feed.add(Subscriber(sink, made.sequence, form, position)):
+                        self._sinks.setdefault(sink, {})[made.sequence] = feed
         finally:
             self._drop_if_unused(feed)
         if sink.closed:  # meanwhile
             self.closed(sink)
-        return sequence
+        return made
 
     async def _make(
-        self, store: MessageStore, queue: Queue, subscriber: str, ttl: int, options: Mapping[str, Any]
-    ) -> int | None:
+        self,
+        store: MessageStore,
+        queue: Queue,
+        subscriber: str,
+        ttl: int,
+        options: Mapping[str, Any],
+        start: Start | None,
+    ) -> Subscribed | None:
         try:
-            return await store.subscribe(queue, subscriber, ttl, options, confirmed=False)
+            return await store.subscribe(queue, subscriber, ttl, options, confirmed=False, start=start)
         except (OutcomeUnknown, TooFewReplicas):
             # It may stand in the store, where the client's next try would find it and be refused.
             await self._end(queue, lambda store, queue: store.unsubscribe_subscriber(queue, subscriber))

@@ -1,8 +1,7 @@
-"""What a socket gains by protocol.extension, in both forms: request ids, no echo, `describe`."""
+"""Request ids, no echo, dedup_ids and `describe`: sockets that have agreed on protocol.extension."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,17 +9,8 @@ import pytest
 from gateway import __version__
 from protocol.extension import FEATURES, SUBPROTOCOL
 from schemas.actions import SHAPES
-from tests.support.client import Client, Form, encode
-from tests.support.expect import done, misshapen
-from tests.support.gateway import Gateway
-
-
-@pytest.fixture(params=["gateway", "plain_gateway"])
-def extended(request: pytest.FixtureRequest, form: Form) -> Iterator[Client]:
-    """A client that has agreed on the extension, with and without the short path for frames."""
-    running: Gateway = request.getfixturevalue(request.param)
-    with Client(running.url, form=form, subprotocol=SUBPROTOCOL) as connected:
-        yield connected
+from tests.support.client import Client, encode
+from tests.support.expect import bodies, done, misshapen, refused
 
 
 def ask(client: Client, action: str, body: Any = None, **more: Any) -> dict[str, Any]:
@@ -85,3 +75,37 @@ def test_describe_is_no_action_elsewhere(client: Client) -> None:
     reply = client.request("describe")
     assert reply.status == 400
     assert reply.body["code"] == "unknown_action"
+
+
+def post_once(client: Client, *messages: tuple[Any, Any]) -> list[str]:
+    """Post bodies with their dedup_ids (None: without); the ids of the messages."""
+    sent = [
+        {"body": body} if dedup_id is None else {"body": body, "dedup_id": dedup_id}
+        for body, dedup_id in messages
+    ]
+    told = done(client.request("message_post", {"queue_name": "q", "messages": sent}), 201)
+    ids: list[str] = told["message_ids"]
+    return ids
+
+
+def test_a_repeated_post_answers_the_first_ids_and_stores_nothing(extended: Client) -> None:
+    first = post_once(extended, (1, "a"), (2, None), (3, "b"), (4, "a"))
+    assert first[3] == first[0]
+    again = post_once(extended, (5, "b"), (6, "\u00e9" * 64))
+    assert again[0] == first[2]
+    assert bodies(extended, "q") == [1, 2, 3, 6]
+
+
+@pytest.mark.parametrize("dedup_id", [5, None, "", ["a"], "x" * 129, "\u00e9" * 65])
+def test_a_dedup_id_is_a_string_that_is_not_too_long(extended: Client, dedup_id: Any) -> None:
+    messages = [{"body": 1, "dedup_id": "good"}, {"body": 2, "dedup_id": dedup_id}]
+    reply = extended.request("message_post", {"queue_name": "q", "messages": messages})
+    refused(reply, 400, "messages[1].dedup_id")
+    assert done(extended.request("queue_list"), 200)["queues"] == []
+
+
+@pytest.mark.parametrize("dedup_id", ["a", 5, {"b": 1}])
+def test_elsewhere_a_dedup_id_is_ignored(client: Client, dedup_id: Any) -> None:
+    first = post_once(client, (1, dedup_id), (2, dedup_id))
+    assert first[0] != first[1]
+    assert bodies(client, "q") == [1, 2]

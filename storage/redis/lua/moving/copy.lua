@@ -12,6 +12,7 @@ if refused then
   return refused
 end
 -- What changes place while it is read is noted, so that nothing is missed.
+local _, firsts_expiry = firsts_keys()
 local COPIED = {
   free = { FREE, "m" },
   claimed = { CLAIMED, "m" },
@@ -19,6 +20,8 @@ local COPIED = {
   claims = { CLAIMS, "c" },
   subscriptions = { SUBSCRIPTION_ORDER, "s" },
   origins = { ORIGINS, "o" },
+  lost = { lost_key(), "l" },
+  firsts = { firsts_expiry, "f" },
 }
 local key, kind = unpack(COPIED[ARGV[4]])
 local score, member, limit, bytes = ARGV[5], ARGV[6], tonumber(ARGV[7]), tonumber(ARGV[8])
