@@ -155,6 +155,9 @@ class Settings:
         64, integer(1, 4096), "requests of one socket that may wait; beyond, the socket is not read"
     )
     max_messages_per_post: int = _setting(1000, integer(1, 1000), "messages one post may hold")
+    dedup_window: int = _setting(
+        600, integer(1, 86_400), "seconds in which a message with the same dedup_id is not stored again"
+    )
     handshake_timeout: float = _setting(
         10.0, seconds(0.1, 300), "seconds a client has for the WebSocket handshake"
     )

@@ -7,20 +7,21 @@ A frame that merely repeats a key comes out as a request: the last value counts.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import msgpack
-from msgspec import Raw
+from msgspec import UNSET, Raw
 
 from protocol.codec import CODECS, Form
 from protocol.errors import BadRequest, MalformedFrame, RequestError, SchemaViolation, UnknownAction
-from protocol.incoming import Incoming, is_secret
-from protocol.registry import ACTIONS, Action
+from protocol.incoming import Incoming, check_request_id, is_secret
+from protocol.registry import ACTIONS, PLAIN_ACTIONS, Action
 from protocol.tellable import json_nests_deeper, msgpack_nests_deeper, read_json, read_msgpack
 from schemas import limits
 
 
-def diagnose(frame: bytes, form: Form) -> Incoming:
+def diagnose(frame: bytes, form: Form, *, extended: bool) -> Incoming:
     """Read a frame that the short way refused. Never raises."""
     incoming = Incoming(form)
     try:
@@ -28,9 +29,12 @@ def diagnose(frame: bytes, form: Form) -> Incoming:
         if not isinstance(document, dict):
             raise MalformedFrame("Unexpected body type. Expected dict or dict like.")
         _remember(incoming, document)
-        incoming.action = _action(document.get("action"))
+        wrong = _remember_extended(incoming, document) if extended else None
+        incoming.action = _action(document.get("action"), ACTIONS if extended else PLAIN_ACTIONS)
         if flaw is not None:
             raise BadRequest(f"The request cannot be processed: {flaw}.")
+        if wrong is not None:
+            raise wrong
         _fill(incoming, incoming.action, document)
     except RequestError as error:
         incoming.failure = error
@@ -67,14 +71,36 @@ def _remember(incoming: Incoming, document: dict[Any, Any]) -> None:
     incoming.raw_body = _encoded(document["body"], incoming.form) if "body" in document else None
 
 
+def _remember_extended(incoming: Incoming, document: dict[Any, Any]) -> SchemaViolation | None:
+    """Keep the request's id and whether to repeat the request, or return what is wrong with them."""
+    echo, name = document.get("echo", True), document.get("id", UNSET)
+    if not isinstance(echo, bool):
+        return SchemaViolation("echo: true or false")
+    incoming.echo = echo
+    if name is UNSET:
+        return None
+    if isinstance(name, bool) or not isinstance(name, str | int):
+        return SchemaViolation("id: a string or an integer")
+    try:
+        check_request_id(name)
+        if isinstance(name, str):
+            name.encode()
+    except UnicodeEncodeError:  # half a surrogate pair: it cannot be repeated
+        return SchemaViolation("id: a string of whole characters")
+    except SchemaViolation as error:
+        return error
+    incoming.id = name
+    return None
+
+
 def _encoded(value: object, form: Form) -> Raw:
     # Unlike msgspec these two write all that was read: half surrogate pairs, extension types.
     return Raw(json.dumps(value).encode() if form is Form.JSON else msgpack.packb(value))
 
 
-def _action(name: object) -> Action:
-    if isinstance(name, str) and name in ACTIONS:
-        return ACTIONS[name]
+def _action(name: object, actions: Mapping[str, Action]) -> Action:
+    if isinstance(name, str) and name in actions:
+        return actions[name]
     raise UnknownAction(f"{name} is not a valid action")
 
 

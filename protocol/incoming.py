@@ -6,11 +6,12 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
-from msgspec import Raw
+from msgspec import UNSET, Raw, UnsetType
 
 from protocol.codec import Codec, Form
 from protocol.errors import RequestError, SchemaViolation
 from protocol.registry import Action
+from schemas import limits
 from schemas.envelope import SECRET_HEADERS, AuthenticateHeaders, RequestHeaders
 
 
@@ -35,6 +36,19 @@ class Incoming:
     """The action as the reply repeats it."""
     echo_headers: Raw | None = field(default=None, repr=False)
     """The headers as the reply repeats them: without secrets."""
+    id: str | int | UnsetType = UNSET
+    """What the client calls the request; the reply repeats it (protocol.extension)."""
+    echo: bool = True
+    """Whether the reply repeats the request."""
+
+
+def check_request_id(value: str | int | UnsetType) -> None:
+    """Raise SchemaViolation if a request's id cannot be repeated in every form, or is too long."""
+    if isinstance(value, str):
+        if len(value) > limits.REQUEST_ID_CHARACTERS:
+            raise SchemaViolation(f"id: a string of at most {limits.REQUEST_ID_CHARACTERS} characters")
+    elif value is not UNSET and abs(value) > limits.SAFE_INTEGER:
+        raise SchemaViolation(f"id: an integer of at most {limits.SAFE_INTEGER}")
 
 
 def without_secrets(headers: Raw, codec: Codec) -> Raw:

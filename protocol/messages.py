@@ -8,7 +8,7 @@ from msgspec import UNSET, Raw, Struct
 
 from protocol.body import Body
 from protocol.checks import check_bound
-from protocol.codec import CODECS
+from protocol.codec import CODECS, Codec
 from protocol.errors import BadRequest, SchemaViolation
 from protocol.incoming import Incoming
 from protocol.registry import bounds
@@ -22,6 +22,8 @@ class PostedMessage(NamedTuple):
     ttl: int | None
     delay: int | None
     body: Body
+    dedup_id: bytes = b""
+    """By which a repeat is known; empty: it has none."""
 
 
 class _Post(Struct, frozen=True):
@@ -33,11 +35,14 @@ class _Post(Struct, frozen=True):
 _BOUNDS: Final = bounds(NewMessage)
 
 
-def read_messages(incoming: Incoming, post_bytes: int = limits.POST_BYTES) -> list[PostedMessage]:
+def read_messages(
+    incoming: Incoming, post_bytes: int = limits.POST_BYTES, *, extended: bool = False
+) -> list[PostedMessage]:
     """The messages of a message_post that `envelope.check` has let through.
 
     `post_bytes` is the most bytes that the encoded `messages` array may have
-    (docs/compatibility.md, 25). Raises BadRequest, which names the message and the field.
+    (docs/compatibility.md, 25); `extended`: whether they may have a dedup_id, which is ignored otherwise.
+    Raises BadRequest, which names the message and the field.
     """
     assert incoming.raw_body is not None
     form = incoming.form
@@ -64,6 +69,21 @@ def read_messages(incoming: Incoming, post_bytes: int = limits.POST_BYTES) -> li
                 None if message.ttl is UNSET else message.ttl,
                 None if message.delay is UNSET else message.delay,
                 Body(form, data),
+                _read_dedup_id(message.dedup_id, codec, index)
+                if extended and message.dedup_id is not UNSET
+                else b"",
             )
         )
     return posted
+
+
+def _read_dedup_id(raw: Raw, codec: Codec, index: int) -> bytes:
+    try:
+        found = codec.decode(raw, str).encode()
+    except SchemaViolation:
+        found = b""
+    if not 0 < len(found) <= limits.DEDUP_ID_BYTES:
+        raise BadRequest(
+            f"messages[{index}].dedup_id must be a string of 1 to {limits.DEDUP_ID_BYTES} bytes in UTF-8"
+        )
+    return found

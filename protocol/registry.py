@@ -49,7 +49,7 @@ class Action:
 
 _BODY_OPTIONAL: Final = frozenset(
     {
-        *("authenticate", "get_home_doc", "check_node_health", "ping_node"),
+        *("authenticate", "get_home_doc", "check_node_health", "ping_node", "describe"),
         *("queue_list", "pool_list", "flavor_list"),
     }
 )
@@ -60,6 +60,9 @@ _ADMIN: Final = frozenset(
         *("flavor_create", "flavor_list", "flavor_get", "flavor_update", "flavor_delete"),
     }
 )
+_EXTENDED: Final = frozenset({"describe"})
+"""Actions of protocol.extension: elsewhere there is none of the name."""
+
 _CLIENT_UUID: Final = frozenset({"message_post", "message_list"})
 
 
@@ -102,3 +105,8 @@ def _action(name: str, shape: Shape) -> Action:
 ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
     {name: _action(name, shape) for name, shape in SHAPES.items()}
 )
+
+PLAIN_ACTIONS: Final[Mapping[str, Action]] = MappingProxyType(
+    {name: action for name, action in ACTIONS.items() if name not in _EXTENDED}
+)
+"""Those of a socket without protocol.extension: Zaqar's."""

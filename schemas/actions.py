@@ -26,6 +26,7 @@ SHAPES: Mapping[str, Shape] = MappingProxyType(
         "get_home_doc": Shape(node.GetHomeDoc, node.HomeDocReply),
         "check_node_health": Shape(node.CheckNodeHealth, node.HealthReply),
         "ping_node": Shape(node.PingNode, queues.EmptyReply),
+        "describe": Shape(node.Describe, node.DescribeReply),
         "queue_create": Shape(queues.QueueCreate, str),
         "queue_get": Shape(queues.QueueGet, dict[str, Any]),
         "queue_list": Shape(queues.QueueList, queues.QueueListReply),

@@ -70,9 +70,10 @@ class ReplyHeaders(Struct, frozen=True):
 
 
 class Reply(Struct, frozen=True, kw_only=True):
-    """A reply to one request."""
+    """A reply to one request. `id` is the request's, if it had one; no `request` where it asked for none."""
 
-    request: Echo
+    id: str | int | UnsetType = UNSET
+    request: Echo | UnsetType = UNSET
     body: Any
     headers: ReplyHeaders
 

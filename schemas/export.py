@@ -11,7 +11,7 @@ import msgspec
 
 from schemas.actions import SHAPES
 from schemas.envelope import ErrorReply
-from schemas.events import Notification
+from schemas.events import EVENTS, ExtendedNotification, Notification
 from schemas.messages import MessagePost, NewMessage
 
 FOLDER: Final = Path(__file__).parent / "json"
@@ -43,6 +43,11 @@ def documents() -> Iterator[tuple[str, dict[str, Any]]]:
         yield f"{action}.request.json", schema(f"{action}.request", f"Body of {action}", shape.request)
         yield f"{action}.reply.json", schema(f"{action}.reply", f"Reply of {action}", shape.reply)
     yield "event.notification.json", schema("event.notification", "Notification", Notification)
+    name = "event.extended_notification"
+    yield f"{name}.json", schema(name, "Notification on an extended socket", ExtendedNotification)
+    for event in EVENTS:
+        name = f"event.{event.__struct_defaults__[0]}"
+        yield f"{name}.json", schema(name, f"Event {event.__struct_defaults__[0]}", event)
     yield "error.json", schema("error", "Error", ErrorReply)
 
 

@@ -22,6 +22,9 @@ CLAIM_GRACE_DEFAULT: Final = 60
 
 SUBSCRIPTION_TTL_MIN: Final = 60
 SUBSCRIPTION_TTL_DEFAULT: Final = 3_600
+SUBSCRIPTION_TTL_OF_SOCKET: Final = 315_360_000
+"""Ten years: that of a subscription which lives as long as its socket."""
+
 SUBSCRIPTION_END_BEFORE: Final = 253_370_764_800
 """The start of the year 9999 in Unix time: every subscription ends before it."""
 
@@ -42,6 +45,12 @@ OPTIONS_BYTES: Final = 65_536
 
 METADATA_BYTES: Final = 65_536
 """Bytes of the encoded metadata object of one queue."""
+
+REQUEST_ID_CHARACTERS: Final = 128
+"""Characters of a request's id."""
+
+DEDUP_ID_BYTES: Final = 128
+"""Bytes of a message's dedup_id in UTF-8."""
 
 PROJECT_CHARACTERS: Final = 256
 

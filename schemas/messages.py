@@ -16,6 +16,14 @@ class NewMessage(Struct, frozen=True, kw_only=True):
     ttl: MessageTtl | UnsetType = UNSET
     delay: MessageDelay | UnsetType = UNSET
     body: Raw
+    # Kept as it was sent: on a socket without the extension it is ignored, whatever it is.
+    dedup_id: (
+        Annotated[
+            Raw,
+            Meta(extra_json_schema={"type": "string", "minLength": 1, "maxLength": limits.DEDUP_ID_BYTES}),
+        ]
+        | UnsetType
+    ) = UNSET
 
 
 RawNewMessage = Annotated[Raw, Meta(extra_json_schema={"$ref": "#/$defs/NewMessage"})]

@@ -57,3 +57,33 @@ class HealthReply(Struct, frozen=True, kw_only=True):
     catalog_reachable: bool
     operation_status: dict[str, OperationStatus]
     pools: dict[str, PoolHealth] | UnsetType = UNSET
+
+
+class Describe(Struct, frozen=True):
+    """Read what the node offers, and within which limits. Only on sockets that agreed on the extension."""
+
+
+class LimitsView(Struct, frozen=True, kw_only=True):
+    """The limits in force. Sizes in bytes, durations in seconds."""
+
+    max_frame_bytes: int
+    max_requests_in_flight: int
+    max_messages_per_post: int
+    max_page: int
+    max_message_ttl: int
+    max_message_delay: int
+    max_claim_ttl: int
+    max_request_id_characters: int
+    max_dedup_id_bytes: int
+    dedup_window: int
+
+
+class DescribeReply(Struct, frozen=True, kw_only=True):
+    """What the node offers. `server_time` is the node's own clock, in UTC; the store goes by its own."""
+
+    version: str
+    subprotocol: str
+    server_time: str
+    actions: list[str]
+    features: list[str]
+    limits: LimitsView

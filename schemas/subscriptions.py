@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from msgspec import UNSET, Raw, Struct, UnsetType
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType, field
 
 from schemas import limits
+from schemas.events import Gap
 from schemas.fields import NewQueueName, PageLimit, SubscriptionTtl, integer
 
 
@@ -17,6 +18,10 @@ class SubscriptionCreate(Struct, frozen=True, kw_only=True):
     subscriber: str | UnsetType = UNSET
     ttl: SubscriptionTtl | UnsetType = UNSET
     options: dict[str, Raw] | UnsetType = UNSET
+    # Kept as it was sent: on a socket without the extension it is ignored, whatever it is.
+    start: Annotated[Raw, Meta(extra_json_schema={"type": "string"})] | UnsetType = field(
+        name="from", default=UNSET
+    )
 
 
 class SubscriptionList(Struct, frozen=True, kw_only=True):
@@ -52,10 +57,16 @@ class SubscriptionDelete(Struct, frozen=True, kw_only=True):
 
 
 class SubscriptionCreateReply(Struct, frozen=True, kw_only=True):
-    """A new subscription. (A duplicate is answered with a plain string.)"""
+    """A new subscription. (A duplicate is answered with a plain string.)
+
+    On an extended socket also where it goes on, whether it has missed nothing, and else what.
+    """
 
     subscription_id: str
     message: str
+    marker: str | UnsetType = UNSET
+    recovered: bool | UnsetType = UNSET
+    gap: Gap | UnsetType | None = UNSET
 
 
 class SubscriptionView(Struct, frozen=True, kw_only=True):

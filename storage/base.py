@@ -48,6 +48,8 @@ class NewMessage(NamedTuple):
     delay: int = 0
     checksum: bytes | None = None
     """16 bytes, where the gateway computes them."""
+    dedup_id: bytes = b""
+    """By which a repeat is known; empty: it has none."""
 
 
 class Origin(NamedTuple):
@@ -87,6 +89,25 @@ class Start:
     number: int = 0
     is_sequence: bool = False
     """True: `number` names a message and stands for the place where that is, or was."""
+
+
+class Gap(NamedTuple):
+    """Messages that a subscriber does not get: they stood behind `start`, the last of them at `end`."""
+
+    start: int
+    end: int
+    reason: str
+    """`expired`, `deleted` or `purged`: the last of them was. `failover`: the store lost writes."""
+
+
+class Subscribed(NamedTuple):
+    """A subscription that was made."""
+
+    sequence: int
+    position: int
+    """It goes on behind this place: that of the newest message, unless it resumes."""
+    gap: Gap | None
+    """What it misses, if it resumes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +236,8 @@ class Ended(NamedTuple):
     sequence: int | None
     """One of them; None: all that were made up to `until`."""
     until: int = 0
+    reason: str = "unknown"
+    """`expired`, `deleted`, `purged`, `queue_deleted`; or `unknown` where the announcement was missed."""
 
 
 class Due(NamedTuple):
@@ -252,8 +275,14 @@ class MessageStore(Protocol):
     async def purge(self, queue: Queue, *, messages: bool, subscriptions: bool) -> None:
         """Remove all messages with their claims, all subscriptions, or both."""
 
-    async def post(self, queue: Queue, messages: Sequence[NewMessage], client: bytes) -> list[int]:
-        """Store messages, all or none; returns their sequences in order. `client` is 16 bytes."""
+    async def post(
+        self, queue: Queue, messages: Sequence[NewMessage], client: bytes, dedup_window: int = 0
+    ) -> list[int]:
+        """Store messages, all or none; returns their sequences in order. `client` is 16 bytes.
+
+        A message whose dedup_id another has had within `dedup_window` seconds is not stored: the sequence is
+        that one's. Where all have one, the post may be sent twice.
+        """
 
     async def list_messages(
         self,
@@ -299,9 +328,22 @@ class MessageStore(Protocol):
         """End a claim; its messages are free again, each at its old place."""
 
     async def subscribe(
-        self, queue: Queue, subscriber: str, ttl: int, options: Mapping[str, Any], *, confirmed: bool
-    ) -> int | None:
-        """Add a subscription; returns its sequence, None if the subscriber has one."""
+        self,
+        queue: Queue,
+        subscriber: str,
+        ttl: int,
+        options: Mapping[str, Any],
+        *,
+        confirmed: bool,
+        start: Start | None = None,
+    ) -> Subscribed | None:
+        """Add a subscription; None if the subscriber has one.
+
+        It has got all messages up to `start` already; None: all that there are.
+        """
+
+    async def find_gap(self, queue: Queue, position: int) -> Gap | None:
+        """What those miss who have got all messages up to a position that they were told."""
 
     async def list_subscriptions(self, queue: Queue, after: int, limit: int) -> list[Subscription]:
         """Up to `limit` subscriptions with a sequence above `after`."""

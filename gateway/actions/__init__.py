@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from gateway.actions import claims, flavors, messages, node, pools, queues, subscriptions
+from gateway.actions import claims, describe, flavors, messages, node, pools, queues, subscriptions
 from gateway.actions.call import Answer, Call
 
 Action = Callable[[Call], Awaitable[Answer]]
@@ -14,6 +14,7 @@ ACTIONS: Mapping[str, Action] = {
     "get_home_doc": node.get_home_doc,
     "check_node_health": node.check_node_health,
     "ping_node": node.ping_node,
+    "describe": describe.describe,
     "queue_create": queues.queue_create,
     "queue_list": queues.queue_list,
     "queue_get": queues.queue_get,

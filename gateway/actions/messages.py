@@ -36,7 +36,7 @@ async def message_post(call: Call) -> Answer:
         post_bytes = (await call.router.find(call.project, name)).settings.max_post_size
     except NoQueue:
         post_bytes = limits.POST_BYTES
-    posted = read_messages(call.incoming, post_bytes)
+    posted = read_messages(call.incoming, post_bytes, extended=call.client.extended)
     if len(posted) > settings.max_messages_per_post:
         raise BadRequest(f"A post may hold {settings.max_messages_per_post} messages, not {len(posted)}.")
     client = call.client_id
@@ -49,10 +49,11 @@ async def message_post(call: Call) -> Answer:
                 defaults.default_ttl if message.ttl is None else message.ttl,
                 defaults.default_delay if message.delay is None else message.delay,
                 checksum(message.body) if settings.enable_checksum else None,
+                message.dedup_id,
             )
             for message in posted
         ]
-        sequences = await store.post(queue, messages, client)
+        sequences = await store.post(queue, messages, client, settings.dedup_window)
         return [format_id(sequence, queue.incarnation) for sequence in sequences]
 
     return 201, MessagePostReply(message_ids=await call.router.run(call.project, name, post, create=True))

@@ -4,45 +4,100 @@ from __future__ import annotations
 
 from contextlib import suppress
 from time import time
+from typing import Any
+
+from msgspec import UNSET
 
 from gateway.actions.call import Answer, Call, given
-from gateway.actions.views import subscription_view
-from protocol.errors import Conflict, NotFound
+from gateway.actions.views import gap_view, subscription_view
+from protocol.codec import CODECS
+from protocol.errors import BadRequest, Conflict, NotFound, SchemaViolation
+from protocol.extension import EARLIEST, NOW
 from protocol.identifiers import format_id, parse_id, parse_marker
 from protocol.subscribers import check_lifetime, check_subscriber, read_options
 from schemas import limits
 from schemas.queues import EmptyReply
 from schemas.subscriptions import SubscriptionCreateReply, SubscriptionListReply, SubscriptionView
-from storage.base import MessageStore, Queue
+from storage.base import MessageStore, Queue, Start, Subscribed
 from storage.errors import NoQueue
 
 
 async def subscription_create(call: Call) -> Answer:
     """Subscribe this socket, or somebody by URL; 409 if the subscriber is subscribed. Creates the queue."""
     body = call.body
-    ttl = given(body.ttl, limits.SUBSCRIPTION_TTL_DEFAULT)
+    subscriber, extended = given(body.subscriber, ""), call.client.extended
+    # On an extended socket its own subscription lives as long as the socket does: who closes it ends it.
+    lasting = extended and not subscriber
+    default = limits.SUBSCRIPTION_TTL_OF_SOCKET if lasting else limits.SUBSCRIPTION_TTL_DEFAULT
+    ttl = given(body.ttl, default)
     check_lifetime(ttl, time())
     options = read_options(body.options, call.form)
-    subscriber = given(body.subscriber, "")
+    resumes = _resumes(call) if extended else ""
     if subscriber:
         check_subscriber(subscriber)
 
-    async def subscribe(store: MessageStore, queue: Queue) -> str | None:
+    async def subscribe(store: MessageStore, queue: Queue) -> tuple[Subscribed, int] | None:
         if subscriber:
-            sequence = await store.subscribe(queue, subscriber, ttl, options, confirmed=False)
+            made = await store.subscribe(queue, subscriber, ttl, options, confirmed=False)
         else:
-            client = call.client
-            sequence = await call.node.hub.subscribe(
-                client, queue, client.subscriber, ttl, options, call.form
+            client, start = call.client, _start(resumes, queue)
+            made = await call.node.hub.subscribe(
+                client, queue, client.subscriber, ttl, options, call.form, start
             )
-        return None if sequence is None else format_id(sequence, queue.incarnation)
+        return None if made is None else (made, queue.incarnation)
 
-    subscription_id = await call.router.run(call.project, body.queue_name, subscribe, create=True)
-    if subscription_id is None:
+    made = await call.router.run(call.project, body.queue_name, subscribe, create=True)
+    if made is None:
         return 409, f"Subscription {body.queue_name} not created."
+    subscribed, incarnation = made
+    further = _where_it_stands(subscribed, resumes) if lasting else {}
     return 201, SubscriptionCreateReply(
-        subscription_id=subscription_id, message=f"Subscription {body.queue_name} created."
+        subscription_id=format_id(subscribed.sequence, incarnation),
+        message=f"Subscription {body.queue_name} created.",
+        **further,
     )
+
+
+def _resumes(call: Call) -> str:
+    """From where the subscription resumes: a marker or EARLIEST; empty for one that begins now."""
+    raw = call.body.start
+    if raw is UNSET:
+        return ""
+    try:
+        text = CODECS[call.form].decode(raw, str)
+    except SchemaViolation:
+        text = ""
+    if not text:
+        raise BadRequest('from must be "now", "earliest" or a marker')
+    if given(call.body.subscriber, ""):
+        raise BadRequest("from is for subscriptions of this socket: leave out subscriber, or from")
+    if text == NOW:
+        return ""
+    if text != EARLIEST:
+        parse_marker(text, 0)  # before the queue is created for it
+    return text
+
+
+def _start(resumes: str, queue: Queue) -> Start | None:
+    if not resumes:
+        return None
+    if resumes == EARLIEST:
+        return Start()
+    match parse_marker(resumes, queue.incarnation):
+        case ("position", number):
+            return Start(number)
+        case ("sequence", number):
+            return Start(number, is_sequence=True)
+        case _:
+            raise BadRequest("from is the id of a message of another queue")
+
+
+def _where_it_stands(subscribed: Subscribed, resumes: str) -> dict[str, Any]:
+    """The further fields of the reply on an extended socket."""
+    # Who asks for all that there is misses nothing of it.
+    gap = None if resumes == EARLIEST else subscribed.gap
+    shown = None if gap is None else gap_view(gap)
+    return {"marker": str(subscribed.position), "recovered": gap is None, "gap": shown}
 
 
 async def subscription_list(call: Call) -> Answer:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import uuid
-from datetime import UTC, datetime
 from typing import Any
 
 from protocol.body import show_checksum
 from protocol.codec import Form
 from protocol.identifiers import format_id
+from protocol.times import shown_time
+from schemas.events import Gap as GapView
 from schemas.flavors import CAPABILITIES, FlavorView
 from schemas.messages import DeadLetter, MessageView
 from schemas.pools import PoolView
 from schemas.subscriptions import SubscriptionView
-from storage.base import Message, Queue, Subscription
+from storage.base import Gap, Message, Queue, Subscription
 from storage.pools import Flavor, Pool
 from storage.redis.address import masked
 
@@ -28,9 +29,8 @@ def message_view(message: Message, queue: Queue, form: Form, *, in_full: bool = 
             queue_name=message.origin.queue_name, message_id=str(uuid.UUID(bytes=message.origin.message_id))
         )
     if in_full:
-        created = datetime.fromtimestamp(message.created, UTC)
         further["claim_count"] = message.claim_count
-        further["created"] = created.strftime("%Y-%m-%dT%H:%M:%SZ")
+        further["created"] = shown_time(message.created)
     return MessageView(
         id=format_id(message.sequence, queue.incarnation),
         claim_id=None if message.claim_id is None else str(uuid.UUID(bytes=message.claim_id)),
@@ -52,6 +52,12 @@ def subscription_view(subscription: Subscription, queue: Queue) -> SubscriptionV
         options=dict(subscription.options),
         confirmed=subscription.confirmed,
     )
+
+
+def gap_view(gap: Gap) -> GapView:
+    """What a subscription does not get."""
+    reason: Any = gap.reason  # the store tells no other than the schema has
+    return GapView(after=str(gap.start), to=str(gap.end), reason=reason)
 
 
 def pool_view(pool: Pool, *, in_full: bool = True) -> PoolView:

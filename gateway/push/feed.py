@@ -1,43 +1,29 @@
 """The live messages of one queue on this node.
 
 What the store announces is a hint, the queue is the truth: an announcement that does not follow on the last
-known position makes the feed read what it missed. All subscribers share one position, but for those whose
-socket is slow: they fall behind, cost nothing meanwhile, and read from the queue when the socket takes more.
+known position makes the feed read what it missed. All subscribers share one position, but for those who are
+behind (gateway.push.replays).
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from gateway.logs import get_logger
+from gateway.push.frames import notifications, pieces
+from gateway.push.replays import PAGE, Replays
 from gateway.push.subscriber import Subscriber
-from gateway.websocket.frames import make_frame, opcode
-from protocol.body import Form
-from protocol.envelope import notification
-from protocol.errors import RequestError
-from storage.base import Announced, Due, Ended, Event, Message, Moved, Queue, Start
+from gateway.push.tasks import Tasks
+from protocol.identifiers import format_id
+from schemas.events import GapEvent, SubscriptionEndedEvent
+from storage.base import Announced, Due, Ended, Event, Gap, Message, MessageStore, Moved, Queue, Start
 from storage.errors import StaleQueue
 from storage.stores import OpenStore
-
-PAGE = 100
-"""Messages read from the queue at a time."""
-
-FIRST_PAGE = 10
-"""The same for a socket that was slow: it may take only a few; doubled as long as it takes all."""
-
-PIECE = 65_536
-"""Bytes of bodies that are pushed in one piece, if it is more than one message."""
-
-RETRY = 0.5
-"""Seconds until a read that the store refused is tried again."""
-
-Task = Callable[[], Coroutine[Any, Any, None]]
 
 log = get_logger(__name__)
 
@@ -66,18 +52,30 @@ class Feed:
         self._find = find
         self.subscribers: dict[int, Subscriber] = {}
         self._subscribing = 0
-        self._ended: set[int] = set()
-        self._ended_until = 0
-        self._behind: set[int] = set()
+        self._ended: dict[int, str] = {}
+        self._ended_until = Ended(None)
         self._position: int | None = None
+        self.era = 0
         self._target = 0
         self._reading = False
         self._read_again = False
-        self._closed = False
+        self._unsure = False
         self._looking = False
-        self._timers: dict[str | int, IDelayedCall] = {}
+        self._tasks = Tasks(reactor, queue.name, self._look_for_queue)
+        self._replays = Replays(self, self._tasks, on_pushed)
         self._ready: list[Deferred[Failure | None]] = []
         opened.events.listen(queue)
+
+    @property
+    def store(self) -> MessageStore:
+        """The store that the queue is in."""
+        return self._opened.store
+
+    @property
+    def position(self) -> int:
+        """Up to where all have got the messages who are not behind. Known once the feed is ready."""
+        assert self._position is not None
+        return self._position
 
     # Life
 
@@ -98,10 +96,7 @@ class Feed:
 
     def close(self) -> None:
         """Stop: no subscriber is left."""
-        self._closed = True
-        for timer in self._timers.values():
-            timer.cancel()
-        self._timers.clear()
+        self._tasks.close()
         self._opened.events.leave(self.queue)
 
     def move(self, queue: Queue, opened: OpenStore) -> None:
@@ -112,15 +107,15 @@ class Feed:
             opened.events.listen(queue)
 
     def listening(self) -> None:
-        """The node listens (again): whatever was announced before was missed."""
-        self._spawn("position", self._find_position)
+        """The node listens (again): whatever was announced before was missed, and writes may be lost."""
+        self._unsure = self._position is not None
+        self._tasks.begin("position", self._find_position)
         if self.subscribers:
-            self._spawn("subscribers", self._check_subscribers)
-        for sequence in list(self._behind):
-            self.resume(self.subscribers[sequence])
+            self._tasks.begin("subscribers", self._check_subscribers)
+        self._replays.resume_all()
 
     async def _find_position(self) -> None:
-        swept = await self._opened.store.sweep(self.queue)
+        swept = await self.store.sweep(self.queue)
         if self._position is None:
             self._position = swept.visible
             self._tell_ready(None)
@@ -130,8 +125,8 @@ class Feed:
 
     async def _check_subscribers(self) -> None:
         for sequence in list(self.subscribers):
-            if await self._opened.store.get_subscription(self.queue, sequence) is None:
-                self.remove(sequence)
+            if await self.store.get_subscription(self.queue, sequence) is None:
+                self._end(sequence, Ended(sequence))
 
     def _tell_ready(self, outcome: Failure | None) -> None:
         ready, self._ready = self._ready, []
@@ -151,63 +146,89 @@ class Feed:
             case Moved():
                 self._look_for_queue()
             case Ended(None, until):
-                self._ended_until = max(self._ended_until, until)
+                if until >= self._ended_until.until:
+                    self._ended_until = event
                 for sequence in [number for number in self.subscribers if number <= until]:
-                    self.remove(sequence)
+                    self._end(sequence, event)
             case Ended(sequence):
                 assert sequence is not None
                 if self._subscribing:
-                    self._ended.add(sequence)
-                self.remove(sequence)
+                    self._ended[sequence] = event.reason
+                self._end(sequence, event)
 
     def _announced(self, before: int, last: int, messages: list[Message] | None) -> None:
         if self._position is None:
             self._target = max(self._target, last)
             return
-        if last <= self._position:
+        if last <= self._position and not self._unsure:
             return
-        if messages is None or self._reading or before > self._position:
+        if messages is None or self._reading or self._unsure or before > self._position:
             self._read_to(last)
         else:
-            self._deliver([message for message in messages if message.position > self._position])
+            self._deliver([message for message in messages if message.position > self.position])
             self._position = last
 
     def _wake_in(self, seconds: float | None) -> None:
         """Look at the queue when the next delay ends: its messages are announced by whoever looks first."""
         if seconds is not None:
-            self._after("due", max(seconds, 0.001), self._wake)
+            self._tasks.after("due", max(seconds, 0.001), self._wake)
 
     async def _wake(self) -> None:
-        self._wake_in((await self._opened.store.sweep(self.queue)).due_in)
+        self._wake_in((await self.store.sweep(self.queue)).due_in)
 
     # Reading what was missed
 
     def _read_to(self, position: int) -> None:
         self._target = max(self._target, position)
-        if self._position is not None and self._target > self._position:
-            self._spawn("read", self._read)
+        if self._position is not None and (self._unsure or self._target > self._position):
+            self._tasks.begin("read", self._read)
 
     async def _read(self) -> None:
-        assert self._position is not None
         self._read_again = True
         if self._reading:
             return
         self._reading = True
         try:
-            while self._read_again and not self._closed:
+            while self._read_again and not self._tasks.closed:
                 self._read_again = False
+                if self._unsure:
+                    await self._look_behind()
                 target = self._target
-                page = await self._opened.store.list_messages(
-                    self.queue, Start(self._position), PAGE, include_claimed=True
+                page = await self.store.list_messages(
+                    self.queue, Start(self.position), PAGE, include_claimed=True
                 )
-                if page.messages:
+                if self._unsure:  # meanwhile: what was read may be lost
+                    self._read_again = True
+                elif page.messages:
                     self._deliver(page.messages)
-                    self._position = max(self._position, page.position)
+                    self._position = max(self.position, page.position)
                     self._read_again = True
                 else:  # all that is left up to there has been read; the rest was deleted
-                    self._position = max(self._position, target)
+                    self._position = max(self.position, target)
         finally:
             self._reading = False
+
+    async def _look_behind(self) -> None:
+        """Find out whether the store still has what was pushed last, or has lost it in a failover."""
+        self._unsure = False
+        try:
+            gap = await self.store.find_gap(self.queue, self.position)
+        except BaseException:
+            self._unsure = True
+            raise
+        if gap is not None and gap.reason == "failover":
+            self._go_back(gap)
+
+    def _go_back(self, gap: Gap) -> None:
+        """What stood behind `gap.start` is lost. What is posted now may get the same positions."""
+        log.warning("store_lost_messages", queue=self.queue.name, behind=gap.start, up_to=gap.end)
+        self.era += 1
+        self._position = self._target = gap.start
+        event = GapEvent(queue_name=self.queue.name, after=str(gap.start), to=str(gap.end))
+        for subscriber in self.subscribers.values():
+            # Nothing stands between that it could get twice.
+            subscriber.position = min(subscriber.position, gap.start)
+            subscriber.tell(event)
 
     # Subscribers
 
@@ -223,146 +244,83 @@ class Feed:
                 self._ended.clear()
 
     def add(self, subscriber: Subscriber) -> bool:
-        """A new subscriber. It gets what comes after its sequence, also if that was delivered just now.
+        """A new subscriber. It gets what comes after its position, also if that was delivered just now.
 
         False: its subscription has ended meanwhile.
         """
-        if subscriber.sequence <= self._ended_until or subscriber.sequence in self._ended:
+        sequence = subscriber.sequence
+        if sequence <= self._ended_until.until:
+            self._tell_ended(subscriber, self._ended_until.reason)
             return False
-        self.subscribers[subscriber.sequence] = subscriber
-        assert self._position is not None
-        if self._position > subscriber.position:
-            self._behind.add(subscriber.sequence)
-            self.resume(subscriber)
+        if sequence in self._ended:
+            self._tell_ended(subscriber, self._ended[sequence])
+            return False
+        self.subscribers[sequence] = subscriber
+        if self.position > subscriber.position:
+            self._replays.add(subscriber)
         return True
 
     def remove(self, sequence: int) -> None:
-        """A subscription has ended."""
+        """A subscription has ended, and its socket knows."""
         subscriber = self.subscribers.pop(sequence, None)
         if subscriber is not None:
-            self._behind.discard(sequence)
+            self._replays.remove(sequence)
             self._on_removed(self, subscriber)
 
+    def resume(self, subscriber: Subscriber) -> None:
+        """The socket takes more: go on for it from where it stands."""
+        self._replays.resume(subscriber)
+
+    def _end(self, sequence: int, event: Ended) -> None:
+        if sequence in self.subscribers:
+            self._tell_ended(self.subscribers[sequence], event.reason)
+            self.remove(sequence)
+
+    def _tell_ended(self, subscriber: Subscriber, why: str) -> None:
+        reason: Any = why  # the store tells no other than the schema has
+        subscription_id = format_id(subscriber.sequence, self.queue.incarnation)
+        subscriber.tell(
+            SubscriptionEndedEvent(queue_name=self.queue.name, subscription_id=subscription_id, reason=reason)
+        )
+
     def _deliver(self, messages: Sequence[Message]) -> None:
-        """Push to all who are not behind: encoded once for each form, and several messages in one piece."""
+        """Push to all who are not behind: encoded once for each kind, and several messages in one piece."""
         pushed = 0
-        for part in _parts(messages):
-            frames: dict[Form, bytes] = {}
+        for part in pieces(messages):
+            frames: dict[int, bytes] = {}
             first, last = part[0].position, part[-1].position
             for subscriber in list(self.subscribers.values()):
-                if subscriber.sequence in self._behind or last <= subscriber.position:
+                if subscriber.sequence in self._replays or last <= subscriber.position:
                     continue
-                wanted = part
+                wanted, kind = part, subscriber.kind
                 if first <= subscriber.position:  # its subscription was made between these
                     wanted = [message for message in part if message.position > subscriber.position]
-                    frame = self._frame(wanted, subscriber.form)
-                elif (known := frames.get(subscriber.form)) is not None:
+                    frame = notifications(self.queue, wanted, kind)
+                elif (known := frames.get(kind)) is not None:
                     frame = known
                 else:
-                    frame = frames[subscriber.form] = self._frame(part, subscriber.form)
+                    frame = frames[kind] = notifications(self.queue, part, kind)
                 if subscriber.sink.push(frame):
                     subscriber.position = last
                     pushed += len(wanted)
                 else:
-                    self._behind.add(subscriber.sequence)
+                    self._replays.fall_behind(subscriber)
         self._on_pushed(pushed)
-
-    def _frame(self, messages: Iterable[Message], form: Form) -> bytes:
-        """The notifications of these messages, each in a WebSocket frame of its own."""
-        kind, name = opcode(form), self.queue.name
-        return b"".join(
-            [make_frame(kind, notification(name, message.ttl, message.body, form)) for message in messages]
-        )
-
-    def resume(self, subscriber: Subscriber) -> None:
-        """The socket takes more: go on for it from where it stands."""
-        if subscriber.sequence in self._behind:
-            self._spawn(subscriber.sequence, lambda: self._read_for(subscriber))
-
-    async def _read_for(self, subscriber: Subscriber) -> None:
-        if subscriber.reading:
-            return
-        subscriber.reading = True
-        size = FIRST_PAGE
-        try:
-            while subscriber.sequence in self._behind and not self._closed:
-                assert self._position is not None
-                target = self._position
-                page = await self._opened.store.list_messages(
-                    self.queue, Start(subscriber.position), size, include_claimed=True
-                )
-                for part in _parts(page.messages):
-                    if subscriber.sequence not in self._behind or not subscriber.sink.push(
-                        self._frame(part, subscriber.form)
-                    ):
-                        return
-                    subscriber.position = part[-1].position
-                    self._on_pushed(len(part))
-                if not page.messages:
-                    subscriber.position = max(subscriber.position, target)
-                if subscriber.position >= self._position:
-                    self._behind.discard(subscriber.sequence)
-                size = min(2 * size, PAGE)
-        finally:
-            subscriber.reading = False
 
     # Where the queue is
 
     def _look_for_queue(self) -> None:
         if not self._looking:
             self._looking = True
-            self._spawn("find", self._follow)
+            self._tasks.begin("find", self._follow)
 
     async def _follow(self) -> None:
         found = await self._find(self)
         self._looking = False
         if found is None:  # gone, and its subscriptions with it
             self._tell_ready(Failure(StaleQueue()))
-            self.told(Ended(None, max(self.subscribers, default=0)))
+            self.told(Ended(None, max(self.subscribers, default=0), "queue_deleted"))
         elif found[1] is self._opened:  # it was gone for a moment, and subscriptions may be
             self.listening()
         else:
             self.move(*found)
-
-    # Tasks
-
-    def _spawn(self, role: str | int, task: Task) -> None:
-        if not self._closed:
-            Deferred.fromCoroutine(task()).addErrback(self._failed, role, task)
-
-    def _failed(self, failure: Failure, role: str | int, task: Task) -> None:
-        if failure.check(StaleQueue):  # the queue is gone, or elsewhere
-            self._look_for_queue()
-            return
-        if not failure.check(RequestError):
-            log.error("push_failed", queue=self.queue.name, failure=failure.getTraceback())
-        # A store that is away or full comes back; nothing was skipped, the positions still stand.
-        self._after(role, RETRY, task)
-
-    def _after(self, role: str | int, seconds: float, task: Task) -> None:
-        """Run a task later. There is one timer for each role: the last one set counts."""
-        if self._closed:
-            return
-        timer = self._timers.pop(role, None)
-        if timer is not None:
-            timer.cancel()
-
-        def fire() -> None:
-            del self._timers[role]
-            self._spawn(role, task)
-
-        self._timers[role] = self._reactor.callLater(seconds, fire)
-
-
-def _parts(messages: Iterable[Message]) -> Iterator[list[Message]]:
-    """Messages in parts of up to PIECE bytes."""
-    part: list[Message] = []
-    size = 0
-    for message in messages:
-        size += len(message.body.data)
-        if part and size > PIECE:
-            yield part
-            part, size = [], len(message.body.data)
-        part.append(message)
-    if part:
-        yield part

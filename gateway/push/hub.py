@@ -14,7 +14,7 @@ from gateway.push.remembered import Remembered
 from gateway.push.subscriber import Sink, Subscriber
 from protocol.body import Form
 from protocol.errors import RequestError
-from storage.base import Event, MessageStore, Queue
+from storage.base import Event, MessageStore, Queue, Start, Subscribed
 from storage.errors import NoQueue, OutcomeUnknown, StoreUnavailable, TooFewReplicas
 from storage.router import Router
 from storage.stores import OpenStore, Stores
@@ -53,9 +53,19 @@ class Hub:
             feed.listening()
 
     async def subscribe(
-        self, sink: Sink, queue: Queue, subscriber: str, ttl: int, options: Mapping[str, Any], form: Form
-    ) -> int | None:
-        """Subscribe a socket to a queue; returns the subscription's sequence, None if the subscriber has one.
+        self,
+        sink: Sink,
+        queue: Queue,
+        subscriber: str,
+        ttl: int,
+        options: Mapping[str, Any],
+        form: Form,
+        start: Start | None = None,
+    ) -> Subscribed | None:
+        """Subscribe a socket to a queue; None if the subscriber has a subscription to it.
+
+        It is pushed what comes after `start`; None: what comes from now on. Whoever calls answers the socket
+        before that takes notifications.
 
         Raises what the store raises, StoreUnavailable if the store's announcements cannot be heard.
         """
@@ -77,14 +87,15 @@ class Hub:
                     raise StoreUnavailable(
                         "The message store does not announce messages at the moment."
                     ) from None
-                sequence = await self._make(opened.store, queue, subscriber, ttl, options)
-                if sequence is not None:
-                    await self._add(feed, Subscriber(sink, sequence, form, ttl, options))
+                made = await self._make(opened.store, queue, subscriber, ttl, options, start)
+                if made is not None:
+                    position = None if start is None else made.position
+                    await self._add(feed, Subscriber(sink, made.sequence, form, ttl, options, position))
         finally:
             self._drop_if_unused(feed)
         if sink.closed:  # meanwhile
             self.closed(sink)
-        return sequence
+        return made
 
     async def _add(self, feed: Feed, subscriber: Subscriber) -> None:
         if feed.add(subscriber):
@@ -93,10 +104,16 @@ class Hub:
             await self._remembered.add(feed.queue, subscriber.sequence)
 
     async def _make(
-        self, store: MessageStore, queue: Queue, subscriber: str, ttl: int, options: Mapping[str, Any]
-    ) -> int | None:
+        self,
+        store: MessageStore,
+        queue: Queue,
+        subscriber: str,
+        ttl: int,
+        options: Mapping[str, Any],
+        start: Start | None,
+    ) -> Subscribed | None:
         try:
-            return await store.subscribe(queue, subscriber, ttl, options, confirmed=False)
+            return await store.subscribe(queue, subscriber, ttl, options, confirmed=False, start=start)
         except (OutcomeUnknown, TooFewReplicas):
             # It may stand in the store, where the client's next try would find it and be refused.
             await self._end(queue, lambda store, queue: store.unsubscribe_subscriber(queue, subscriber))
@@ -159,11 +176,10 @@ class Hub:
     async def _renew(self, feed: Feed, was: Subscriber) -> None:
         """Subscribe a socket again whose subscription was ended by mistake: it goes on where it stands."""
         store = (await self._stores.open(feed.queue.pool)).store
-        sequence = await self._make(store, feed.queue, was.sink.subscriber, was.ttl, was.options)
-        if sequence is None:  # the client was faster
+        made = await self._make(store, feed.queue, was.sink.subscriber, was.ttl, was.options, None)
+        if made is None:  # the client was faster
             return
-        renewed = Subscriber(was.sink, sequence, was.form, was.ttl, was.options)
-        renewed.position = was.position
+        renewed = Subscriber(was.sink, made.sequence, was.form, was.ttl, was.options, was.position)
         await self._add(feed, renewed)
         log.info("subscription_renewed", queue=feed.queue.name)
         if was.sink.closed:  # meanwhile

@@ -13,8 +13,9 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
 
 from gateway.logs import get_logger
-from gateway.push.feed import RETRY, Feed
+from gateway.push.feed import Feed
 from gateway.push.subscriber import Subscriber
+from gateway.push.tasks import RETRY
 from protocol.errors import RequestError
 from storage.base import Queue
 from storage.errors import StaleQueue

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Protocol
 
+from msgspec import Struct
+
+from gateway.push.frames import is_extended, kind_of, notice
 from protocol.body import Form
 
 
@@ -12,6 +15,8 @@ class Sink(Protocol):
     """A socket, as far as push is concerned."""
 
     closed: bool
+    extended: bool
+    """Whether it has agreed on protocol.extension."""
 
     @property
     def subscriber(self) -> str:
@@ -23,6 +28,9 @@ class Sink(Protocol):
         False: the socket takes no more now; nothing was taken.
         """
 
+    def tell(self, frame: bytes) -> None:
+        """Send a notice in its turn, whatever the socket takes now: there are few of them."""
+
 
 class Subscriber:
     """Where one subscription stands: `position` is that of the last message that its socket took.
@@ -30,14 +38,31 @@ class Subscriber:
     `ttl` and `options` are those that it was made with.
     """
 
-    __slots__ = ("form", "options", "position", "reading", "sequence", "sink", "ttl")
+    __slots__ = ("form", "kind", "options", "position", "reading", "sequence", "sink", "told_behind", "ttl")
 
-    def __init__(self, sink: Sink, sequence: int, form: Form, ttl: int, options: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        sequence: int,
+        form: Form,
+        ttl: int,
+        options: Mapping[str, Any],
+        position: int | None = None,
+    ) -> None:
+        """`position`: what it has got already; None: all that was there when it was made."""
         self.sink = sink
         self.sequence = sequence
         self.form = form
+        self.kind = kind_of(form, extended=sink.extended)
         self.ttl = ttl
         self.options = options
         # The sequence comes from the queue's own counter, so it stands between the messages before and after.
-        self.position = sequence
+        self.position = sequence if position is None else position
         self.reading = False
+        self.told_behind = False
+        """Whether its socket was told that it is behind, and not yet that it has caught up."""
+
+    def tell(self, event: Struct) -> None:
+        """Tell its socket an event (schemas.events.EVENTS), if that has agreed on protocol.extension."""
+        if is_extended(self.kind) and not self.sink.closed:
+            self.sink.tell(notice(event, self.kind))

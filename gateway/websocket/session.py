@@ -7,6 +7,7 @@ reply is out, no notification is sent; those that wait go out before the next re
 
 from __future__ import annotations
 
+import random
 import uuid
 from time import perf_counter
 from typing import Any, Protocol
@@ -17,13 +18,18 @@ from twisted.python.failure import Failure
 from gateway.actions import ACTIONS
 from gateway.actions.call import Answer, Call, Node, authorise
 from gateway.logs import get_logger
+from gateway.push.frames import kind_of, notice
 from protocol import envelope
 from protocol.codec import Form
 from protocol.envelope import Incoming
 from protocol.errors import RequestError
+from schemas.events import DrainingEvent
 
 MAX_WAITING_BYTES = 1_048_576
 """Bytes of notifications that may wait for a reply; beyond, subscriptions read from the queue later."""
+
+RECONNECT_SPREAD = 5_000
+"""Milliseconds over which the clients of a node that stops are asked to come back."""
 
 log = get_logger(__name__)
 
@@ -60,6 +66,7 @@ class Session:
         "_count",
         "_finished",
         "_finishing",
+        "_form",
         "_idle",
         "_incoming",
         "_node",
@@ -99,6 +106,7 @@ class Session:
         self._incoming: Incoming | None = None
         self._action: Any = None
         self._since = 0.0
+        self._form = Form.JSON
 
     # What the socket tells
 
@@ -137,6 +145,10 @@ class Session:
     async def finish(self) -> None:
         """Answer the requests that have come, and take no more."""
         self._finishing = True
+        if self.extended:
+            # Spread at random, or all would come back at once.
+            draining = DrainingEvent(reconnect_after_ms=random.randrange(RECONNECT_SPREAD))
+            self.tell(notice(draining, kind_of(self._form, extended=True)))
         self._wire.pause_reading()
         if self._working:
             self._idle = Deferred()
@@ -160,6 +172,16 @@ class Session:
         else:
             self._wire.send_raw(frame)
         return True
+
+    def tell(self, frame: bytes) -> None:
+        """Send a notice in its turn, behind the notifications before it; few are made, so none is refused."""
+        if self.closed:
+            return
+        if self._working:
+            self._notifications.append(frame)
+            self._waiting_bytes += len(frame)
+        else:
+            self._wire.send_raw(frame)
 
     def _send_notifications(self) -> None:
         if self._notifications:
@@ -201,7 +223,8 @@ class Session:
             self._request_bytes -= len(frame)
             self._count += 1
             self._since = perf_counter()
-            self._incoming = envelope.read(frame, form)
+            self._form = form
+            self._incoming = envelope.read(frame, form, extended=self.extended)
             answer = self._run(None)
             if answer is None:
                 return  # _resume goes on

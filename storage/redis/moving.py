@@ -31,7 +31,7 @@ _MICROSECONDS = 1_000_000
 class RedisMoves:
     """The source or the target of moves on one store, which has been started."""
 
-    parts = ("free", "claimed", "delayed", "claims", "subscriptions", "origins")
+    parts = ("free", "claimed", "delayed", "claims", "subscriptions", "origins", "lost", "firsts")
 
     def __init__(self, store: RedisStore, lease: float = LEASE) -> None:
         self.identity = store.identity

@@ -124,7 +124,8 @@ def unpack_event(payload: bytes) -> Event:
     """What a script announced (SPUBLISH in lua/)."""
     event = msgpack.unpackb(payload, raw=True)
     if event[0] == b"ended":
-        return Ended(event[1]) if event[1] else Ended(None, event[2])
+        reason = (event[3] if len(event) > 3 else b"unknown").decode()  # an older version tells none
+        return Ended(event[1], 0, reason) if event[1] else Ended(None, event[2], reason)
     if event[0] == b"moved":
         return Moved(event[1].decode())
     if event[0] == b"due":

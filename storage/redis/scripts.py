@@ -7,13 +7,26 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 _REFUSED_WHEN_FULL = (
-    *("create", "post", "claim", "subscribe", "subscription_update", "deliver"),
+    *("create", "post", "post_once", "claim", "subscribe", "subscription_update", "deliver"),
     *("moving/arrive", "moving/import"),
 )
 """What adds data is refused when memory is used up; all else goes on, so that memory can be freed (OOM)."""
 
-_READS = ("claim_get", "get", "list", "outbox", "stats", "subscription_get", "subscription_list", "sweep")
+_READS = (
+    "claim_get",
+    "get",
+    "list",
+    "outbox",
+    "resume",
+    "stats",
+    "subscription_get",
+    "subscription_list",
+    "sweep",
+)
 """What tells nobody that something was written, although what was due may have been."""
+
+_BETWEEN = {"post_once": "once", "subscribe": "lost", "resume": "lost"}
+"""What stands before a script, behind what all begin with."""
 
 _ALONE = ("create",)
 """Scripts that do not begin with common.lua. Those of moving/ go on with another, others with opening.lua."""
@@ -36,6 +49,8 @@ def _load(name: str, file: str = "") -> Script:
     first_line = "#!lua\n" if name in _REFUSED_WHEN_FULL else "#!lua flags=allow-oom\n"
     folder, _, _ = name.rpartition("/")
     parts = [] if name in _ALONE else ["common", f"{folder}/common" if folder else "opening"]
+    if name in _BETWEEN:
+        parts.append(_BETWEEN[name])
     source = first_line + "".join((lua / f"{part}.lua").read_text() for part in (*parts, file or name))
     sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
     return Script(name, source, sha, writes=name not in _READS)
@@ -56,9 +71,11 @@ OUTBOX = _load("outbox")
 OUTBOX_FORGET = _load("outbox_forget")
 POP = _load("pop", "claim")
 POST = _load("post")
+POST_ONCE = _load("post_once", "post")
 PURGE = _load("purge")
 REMOVE = _load("remove")
 STATS = _load("stats")
+RESUME = _load("resume")
 SUBSCRIBE = _load("subscribe")
 SUBSCRIPTION_GET = _load("subscription_get")
 SUBSCRIPTION_LIST = _load("subscription_list")

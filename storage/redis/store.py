@@ -17,6 +17,7 @@ from storage.base import (
     DeadLetter,
     Deleted,
     Durability,
+    Gap,
     Message,
     NewMessage,
     Origin,
@@ -24,6 +25,7 @@ from storage.base import (
     Queue,
     Start,
     Stats,
+    Subscribed,
     Subscription,
     Swept,
     Waiting,
@@ -120,12 +122,29 @@ class RedisStore:
 
     # Messages
 
-    async def post(self, queue: Queue, messages: Sequence[NewMessage], client: bytes) -> list[int]:
+    async def post(
+        self, queue: Queue, messages: Sequence[NewMessage], client: bytes, dedup_window: int = 0
+    ) -> list[int]:
+        if any(message.dedup_id for message in messages):
+            return await self._post_once(queue, messages, client, dedup_window)
         arguments: list[bytes | int] = []
         for message in messages:
             arguments += (message.ttl, message.delay, records.pack_message(message, client))
         first = await self.scripts.run(scripts.POST, queue, *arguments, repeatable=False)
         return list(range(first, first + len(messages)))
+
+    async def _post_once(
+        self, queue: Queue, messages: Sequence[NewMessage], client: bytes, dedup_window: int
+    ) -> list[int]:
+        arguments: list[bytes | int] = [dedup_window * _SECOND]
+        for message in messages:
+            record = records.pack_message(message, client)
+            arguments += (message.ttl, message.delay, record, message.dedup_id)
+        repeatable = all(message.dedup_id for message in messages)
+        sequences: list[int] = await self.scripts.run(
+            scripts.POST_ONCE, queue, *arguments, repeatable=repeatable
+        )
+        return sequences
 
     async def list_messages(
         self,
@@ -234,14 +253,29 @@ class RedisStore:
     # Subscriptions
 
     async def subscribe(
-        self, queue: Queue, subscriber: str, ttl: int, options: Mapping[str, Any], *, confirmed: bool
-    ) -> int | None:
+        self,
+        queue: Queue,
+        subscriber: str,
+        ttl: int,
+        options: Mapping[str, Any],
+        *,
+        confirmed: bool,
+        start: Start | None = None,
+    ) -> Subscribed | None:
         mark = os.urandom(8)
         record = records.pack_subscription(subscriber, ttl, options, confirmed=confirmed, mark=mark)
-        sequence: int | None = await self.scripts.run(
-            scripts.SUBSCRIBE, queue, subscriber, ttl, record, repeatable=True
+        resumed = ("", "") if start is None else (start.number, int(start.is_sequence))
+        reply = await self.scripts.run(
+            scripts.SUBSCRIBE, queue, subscriber, ttl, record, *resumed, repeatable=True
         )
-        return sequence
+        if reply is None:
+            return None
+        sequence, position, *lost = reply
+        return Subscribed(sequence, position, _gap(position, *lost) if lost else None)
+
+    async def find_gap(self, queue: Queue, position: int) -> Gap | None:
+        lost = await self.scripts.run(scripts.RESUME, queue, position, repeatable=True)
+        return _gap(*lost) if lost else None
 
     async def list_subscriptions(self, queue: Queue, after: int, limit: int) -> list[Subscription]:
         now, *told = await self.scripts.run(scripts.SUBSCRIPTION_LIST, queue, after, limit, repeatable=True)
@@ -315,6 +349,10 @@ class RedisStore:
     async def dead_letter_arrived(self, source: Queue, waiting: Waiting, target: Queue) -> None:
         message_id = _id_bytes(waiting.sequence, source)
         await self.scripts.run(scripts.ARRIVED, target, message_id, repeatable=True)
+
+
+def _gap(start: int, end: int, reason: bytes) -> Gap:
+    return Gap(start, end, reason.decode())
 
 
 def _id_bytes(sequence: int, queue: Queue) -> bytes:

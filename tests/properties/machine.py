@@ -27,7 +27,9 @@ graces = st.integers(0, 20)
 limits = st.integers(1, 6)
 starts = st.builds(Start, st.just(0)) | st.builds(Start, st.integers(0, 2 * 10**15))
 delays = st.just(0) | st.integers(0, 20)
-new_messages = st.builds(NewMessage, st.integers(0, 99).map(text), st.integers(1, 60), delays, st.none())
+new_messages = st.builds(
+    NewMessage, st.integers(0, 99).map(text), st.integers(1, 60), delays, st.none(), st.just(b"")
+)
 pairs = st.tuples(*[st.sampled_from(["claim", "pop", "post", "delete"])] * 2).filter(
     # A post moves the time by a microsecond, and the claim's start would not tell which came first.
     lambda kinds: set(kinds) != {"claim", "post"}

@@ -54,6 +54,7 @@ def test_bodies_that_may_be_left_out() -> None:
         "get_home_doc",
         "check_node_health",
         "ping_node",
+        "describe",
     }
 
 

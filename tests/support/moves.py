@@ -37,6 +37,7 @@ KEYS = (
         "held",
     ),
     *("outbox", "origins", "subscriptions", "subscribers", "subscription_order", "subscription_expiry"),
+    *("lost", "firsts", "firsts_expiry"),
     *("noted", "taken"),
 )
 """The names of a queue's keys."""
@@ -75,6 +76,7 @@ def value_of(store: RedisStore, queue: Queue, name: str) -> Any:
 def fill(live: LiveQueue) -> dict[str, Any]:
     """Put some of everything that there can be into a queue. What is in it, by name."""
     bury(live, 3)
+    live.post_once("d", "once")
     free = live.post(*range(10))
     delayed = live.post("late", "later", delay=60) + live.post("latest", delay=120)
     claim, other = new_claim(), new_claim()
@@ -96,9 +98,9 @@ def fill(live: LiveQueue) -> dict[str, Any]:
 
 def subscribe(live: LiveQueue, subscriber: str, ttl: int = 3600) -> int:
     """A subscription that nobody has yet; its sequence."""
-    sequence = run(lambda: live.store.subscribe(live.queue, subscriber, ttl, {"a": 1}, confirmed=True))
-    assert sequence is not None
-    return sequence
+    made = run(lambda: live.store.subscribe(live.queue, subscriber, ttl, {"a": 1}, confirmed=True))
+    assert made is not None
+    return made.sequence
 
 
 def bury(live: LiveQueue, count: int = 1) -> None:

@@ -149,6 +149,16 @@ class LiveQueue:
         messages = [NewMessage(text(value), ttl, delay, checksum) for value in values]
         return run(self.store.post, self.queue, messages, client)
 
+    def post_once(self, dedup_id: str, value: Any, *, window: int = 600, delay: int = 0) -> int:
+        """Post one message with a dedup_id; its sequence, or that of the one that had the id first."""
+        message = NewMessage(text(value), 3600, delay, None, dedup_id.encode())
+        (sequence,) = run(lambda: self.store.post(self.queue, [message], ALICE, window))
+        return sequence
+
+    def gap(self, position: int) -> tuple[int, int, str] | None:
+        """What those miss who have got all up to a position."""
+        return run(self.store.find_gap, self.queue, position)
+
     def post_many(self, count: int, *, ttl: int = 3600, delay: int = 0, client: bytes = ALICE) -> list[int]:
         """Post the numbers from 0 up to `count`, as many in one call as a post may hold."""
         values = range(count)

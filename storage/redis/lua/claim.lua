@@ -12,7 +12,7 @@ local claim, ttl, grace, limit, popping = ARGV[2], tonumber(ARGV[3]), tonumber(A
 local max_count = tonumber(ARGV[7])
 local ends = now + ttl * 1000000
 local reply = { now, 0 }
-local dead, taken = 0, {}
+local dead, taken, furthest = 0, {}, 0
 
 if not popping and call("ZSCORE", CLAIMS, claim) then
   tell_held(reply, claim)
@@ -43,10 +43,11 @@ while #taken < limit and dead < BUDGET do
     if max_count and count >= max_count then
       local expires = call("ZSCORE", EXPIRY, sequence)
       call("RPUSH", OUTBOX, cmsgpack.pack({ ARGV[8], tonumber(ARGV[9]), sequence, expires, record }))
-      remove({ sequence })
+      remove({ sequence }, "deleted")
       dead = dead + 1
     else
       taken[#taken + 1] = sequence
+      furthest = tonumber(position)
       call("ZREM", FREE, sequence)
       if popping then
         tell(reply, sequence, position, pack_state(count + 1, shown, claim), record)
@@ -62,7 +63,7 @@ while #taken < limit and dead < BUDGET do
 end
 
 if popping then
-  remove(taken)
+  remove(taken, "deleted", furthest)
 elseif #taken > 0 then
   note("m", taken)
   note("c", { claim })

@@ -17,6 +17,8 @@
 -- outbox (list)        dead letters on their way; origins (zset) dead letters that arrived, by when to forget
 -- subscriptions (hash) sequence -> record; subscribers (hash) subscriber -> sequence
 -- subscription_order, subscription_expiry (zset)
+-- lost (zset)          reason (expired, deleted, purged) by the highest position that a message left for it
+-- firsts (hash)        dedup_id -> sequence of the message that had it first; firsts_expiry (zset) by when to forget it
 -- noted, taken (set)   while the queue moves to another pool: what has changed (moving/common.lua)
 --
 -- A sequence stands in the keys as 7 bytes, most significant first; a claim as 16.
@@ -31,6 +33,15 @@ local SUBSCRIPTIONS, SUBSCRIBERS = PREFIX .. "subscriptions", PREFIX .. "subscri
 local SUBSCRIPTION_ORDER, SUBSCRIPTION_EXPIRY = PREFIX .. "subscription_order", PREFIX .. "subscription_expiry"
 local NOTED, TAKEN = PREFIX .. "noted", PREFIX .. "taken"
 
+-- Named where they are needed, which is not in every script.
+local function lost_key()
+  return PREFIX .. "lost"
+end
+
+local function firsts_keys()
+  return PREFIX .. "firsts", PREFIX .. "firsts_expiry"
+end
+
 local function message_keys()
   return MESSAGES, FREE, CLAIMED, DELAYED, DUE, EXPIRY, STATES, CLAIMS, LEASES, HELD
 end
@@ -40,12 +51,13 @@ local function subscription_keys()
 end
 
 local function other_keys()
-  return HEAD, OUTBOX, ORIGINS, NOTED, TAKEN
+  return HEAD, OUTBOX, ORIGINS, NOTED, TAKEN, lost_key(), firsts_keys()
 end
 
 local call = redis.call
 local BUDGET = 256 -- due records that one script handles; more than that are left for the next
 local ANNOUNCE_BYTES = 4096 -- messages up to this size are told with their announcement
+local FORGET_WITHIN = 60000000 -- microseconds that a dedup_id may be kept too long, so that many are forgotten at once
 local NEVER = 9007199254740991
 
 local last, visible, wake, now
@@ -53,7 +65,7 @@ local changed = false -- whether the head has to be written
 local noting = false -- whether the queue moves, and what changes has to be noted
 
 -- Note what has changed, for a move to copy it again: messages (m), claims (c), subscriptions (s), origins of
--- dead letters (o), or all messages or subscriptions that were purged (p).
+-- dead letters (o), what is lost (l), first uses of a dedup_id (f), or all messages or subscriptions that were purged (p).
 local function note(kind, ids)
   if noting then
     for _, id in ipairs(ids) do
@@ -130,25 +142,50 @@ local function pack_state(count, ttl, claim)
 end
 
 -- Remove messages, whatever state they are in. At most 1,000 at a time.
-local function remove(sequences)
+-- `reason` as in `lost`; nil: they are not lost. `position`: that of the last one, of those that claim.lua took out.
+local function remove(sequences, reason, position)
   if #sequences == 0 then
     return
   end
   note("m", sequences)
-  local held = {}
+  local held, claimed, others = {}, {}, {}
   for i, state in ipairs(call("HMGET", STATES, unpack(sequences))) do
     local _, _, claim = read_state(state)
     if claim ~= "" then
       held[#held + 1] = claim .. sequences[i]
+      claimed[#claimed + 1] = sequences[i]
+    else
+      others[#others + 1] = sequences[i]
     end
   end
+  local taken = position
+  position = position or 0
   if #held > 0 then
+    for _, place in ipairs(call("ZMSCORE", CLAIMED, unpack(claimed))) do
+      position = math.max(position, tonumber(place))
+    end
     call("ZREM", HELD, unpack(held))
-    call("ZREM", CLAIMED, unpack(sequences))
+    call("ZREM", CLAIMED, unpack(claimed))
   end
-  call("ZREM", FREE, unpack(sequences))
-  call("ZREM", DELAYED, unpack(sequences))
-  call("ZREM", DUE, unpack(sequences))
+  if #others > 0 and not taken then
+    local delayed = {}
+    for i, place in ipairs(call("ZMSCORE", FREE, unpack(others))) do
+      if place then
+        position = math.max(position, tonumber(place))
+      else
+        delayed[#delayed + 1] = others[i]
+      end
+    end
+    call("ZREM", FREE, unpack(others))
+    if #delayed > 0 then
+      call("ZREM", DELAYED, unpack(delayed))
+      call("ZREM", DUE, unpack(delayed))
+    end
+  end
+  if reason and position > 0 then
+    note("l", { reason })
+    call("ZADD", lost_key(), "GT", position, reason)
+  end
   call("ZREM", EXPIRY, unpack(sequences))
   call("HDEL", STATES, unpack(sequences))
   call("HDEL", MESSAGES, unpack(sequences))
@@ -193,13 +230,14 @@ local function release(claim, limit)
   return #sequences, true
 end
 
-local function drop_subscription(sequence, subscriber)
+-- `reason`: expired or deleted.
+local function drop_subscription(sequence, subscriber, reason)
   note("s", { sequence })
   call("HDEL", SUBSCRIPTIONS, sequence)
   call("HDEL", SUBSCRIBERS, subscriber)
   call("ZREM", SUBSCRIPTION_ORDER, sequence)
   call("ZREM", SUBSCRIPTION_EXPIRY, sequence)
-  call("SPUBLISH", CHANNEL, cmsgpack.pack({ "ended", unpack_number(sequence) }))
+  call("SPUBLISH", CHANNEL, cmsgpack.pack({ "ended", unpack_number(sequence), 0, reason }))
 end
 
 local function first_score(key)

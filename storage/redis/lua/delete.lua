@@ -22,5 +22,5 @@ elseif holder == "" then
 elseif holder ~= claim then
   return "OTHER_CLAIM"
 end
-remove({ sequence })
+remove({ sequence }, "deleted")
 return "DONE"

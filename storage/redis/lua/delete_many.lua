@@ -20,6 +20,6 @@ for i = 3 + math.max(named, 0), #ARGV do
     end
   end
 end
-remove(sequences)
+remove(sequences, "deleted")
 close_head()
 return 1

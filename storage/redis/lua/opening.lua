@@ -57,7 +57,7 @@ local function settle()
     return false
   end
   local expired = call("ZRANGEBYSCORE", EXPIRY, "-inf", now, "LIMIT", 0, budget)
-  remove(expired)
+  remove(expired, "expired")
   budget = budget - #expired
 
   if budget < 1 then
@@ -86,13 +86,23 @@ local function settle()
   end
   local lapsed = call("ZRANGEBYSCORE", SUBSCRIPTION_EXPIRY, "-inf", now, "LIMIT", 0, budget)
   for _, sequence in ipairs(lapsed) do
-    drop_subscription(sequence, cmsgpack.unpack(call("HGET", SUBSCRIPTIONS, sequence))[1])
+    drop_subscription(sequence, cmsgpack.unpack(call("HGET", SUBSCRIPTIONS, sequence))[1], "expired")
   end
   if #lapsed == budget then
     return false
   end
 
+  -- What is left of these waits: a post does not look at those whose time is over.
+  local firsts, firsts_expiry = firsts_keys()
+  local forgotten = call("ZRANGEBYSCORE", firsts_expiry, "-inf", now, "LIMIT", 0, budget - #lapsed)
+  if #forgotten > 0 then
+    note("f", forgotten)
+    call("HDEL", firsts, unpack(forgotten))
+    call("ZREM", firsts_expiry, unpack(forgotten))
+  end
+
   wake = math.min(first_score(CLAIMS), first_score(EXPIRY), first_score(DUE), first_score(SUBSCRIPTION_EXPIRY))
+  wake = math.min(wake, first_score(firsts_expiry) + FORGET_WITHIN)
   return true
 end
 

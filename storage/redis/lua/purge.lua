@@ -6,12 +6,19 @@
 
 if ARGV[2] == "1" then
   note("p", { "messages" })
+  note("l", { "purged" })
+  for _, key in ipairs({ FREE, CLAIMED }) do
+    local position = call("ZREVRANGE", key, 0, 0, "WITHSCORES")[2]
+    if position then
+      call("ZADD", lost_key(), "GT", position, "purged")
+    end
+  end
   call("UNLINK", message_keys())
 end
 if ARGV[3] == "1" then
   note("p", { "subscriptions" })
   call("UNLINK", subscription_keys())
-  call("SPUBLISH", CHANNEL, cmsgpack.pack({ "ended", false, last }))
+  call("SPUBLISH", CHANNEL, cmsgpack.pack({ "ended", false, last, "purged" }))
 end
 close_head()
 return 1

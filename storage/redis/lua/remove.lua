@@ -10,5 +10,5 @@ end
 wipe()
 call("HSET", HEAD, "removed", 1)
 call("EXPIRE", HEAD, 86400)
-call("SPUBLISH", CHANNEL, cmsgpack.pack({ "ended", false, NEVER }))
+call("SPUBLISH", CHANNEL, cmsgpack.pack({ "ended", false, NEVER, "queue_deleted" }))
 return 1

@@ -3,13 +3,32 @@
 -- ARGV[2]     subscriber
 -- ARGV[3]     seconds it lives
 -- ARGV[4]     record: MessagePack array that begins with the subscriber, and that no other call has
--- Returns     its sequence, also when called again; false if the subscriber has another
+-- ARGV[5, 6]  what it has got already: all up to a place, and 1 if that is a message's sequence rather than a place;
+--             empty: all that there is
+-- Returns     false if the subscriber has another; {its sequence, also when called again, the place that it goes on
+--             behind}, and if it misses something: up to where, and why
 -- Complexity  O(log s) for s subscriptions
+
+-- It resumes from that place, or where messages are lost from the last one that is known.
+local function answer(number)
+  if ARGV[5] == "" then
+    return { number, visible }
+  end
+  local place = tonumber(ARGV[5])
+  if ARGV[6] == "1" then
+    place = tonumber(place_of(pack_number(place)) or place)
+  end
+  local from, to, reason = lost_behind(place)
+  if from then
+    return { number, from, to, reason }
+  end
+  return { number, place }
+end
 
 local known = call("HGET", SUBSCRIBERS, ARGV[2])
 if known then
   close_head()
-  return call("HGET", SUBSCRIPTIONS, known) == ARGV[4] and unpack_number(known)
+  return call("HGET", SUBSCRIPTIONS, known) == ARGV[4] and answer(unpack_number(known))
 end
 local number = draw()
 local sequence, expires = pack_number(number), number + ARGV[3] * 1000000
@@ -20,4 +39,4 @@ call("ZADD", SUBSCRIPTION_ORDER, number, sequence)
 call("ZADD", SUBSCRIPTION_EXPIRY, expires, sequence)
 wake_at(expires)
 close_head()
-return number
+return answer(number)

@@ -20,7 +20,7 @@ if was ~= becomes then
   call("HDEL", SUBSCRIBERS, was)
   call("HSET", SUBSCRIBERS, becomes, sequence)
   -- Whoever was subscribed is so no longer: a socket must get nothing more.
-  call("SPUBLISH", CHANNEL, cmsgpack.pack({ "ended", unpack_number(sequence) }))
+  call("SPUBLISH", CHANNEL, cmsgpack.pack({ "ended", unpack_number(sequence), 0, "deleted" }))
 end
 note("s", { sequence })
 call("HSET", SUBSCRIPTIONS, sequence, ARGV[4])

@@ -8,7 +8,7 @@
 local sequence = ARGV[2] ~= "" and ARGV[2] or call("HGET", SUBSCRIBERS, ARGV[3])
 local record = sequence and call("HGET", SUBSCRIPTIONS, sequence)
 if record then
-  drop_subscription(sequence, cmsgpack.unpack(record)[1])
+  drop_subscription(sequence, cmsgpack.unpack(record)[1], "deleted")
 end
 close_head()
 return 1

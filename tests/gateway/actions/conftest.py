@@ -7,6 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from protocol.extension import SUBPROTOCOL
 from tests.support.client import Client, Form
 from tests.support.expect import done
 from tests.support.gateway import Gateway, start_gateway
@@ -25,6 +26,14 @@ def form(request: pytest.FixtureRequest) -> Form:
 def client(gateway: Gateway, form: Form) -> Iterator[Client]:
     """A connected client with a project of its own."""
     with Client(gateway.url, form=form) as connected:
+        yield connected
+
+
+@pytest.fixture(params=["gateway", "plain_gateway"])
+def extended(request: pytest.FixtureRequest, form: Form) -> Iterator[Client]:
+    """A client that has agreed on protocol.extension, with and without the short path for frames."""
+    running: Gateway = request.getfixturevalue(request.param)
+    with Client(running.url, form=form, subprotocol=SUBPROTOCOL) as connected:
         yield connected
 
 

@@ -15,7 +15,7 @@ from twisted.internet.threads import deferToThread
 from gateway.push import hub as hub_module
 from gateway.push.hub import Hub
 from protocol.body import Form
-from storage.base import Event, NewMessage, Queue
+from storage.base import Event, NewMessage, Queue, Subscribed
 from storage.catalog.engine import sqlite_url
 from storage.catalog.sql import SQLCatalog
 from storage.errors import OutcomeUnknown, StaleQueue, StoreUnavailable
@@ -32,6 +32,7 @@ class Socket:
     """Takes notifications, as long as it is willing."""
 
     closed: bool = False
+    extended: bool = False
     willing: bool = True
     subscriber: str = "http://gateway/socket"
     numbers: list[int] = field(default_factory=list)
@@ -41,6 +42,9 @@ class Socket:
         if self.willing:
             self.numbers += map(int, re.findall(rb'"body":([0-9]+),', frames))
         return self.willing
+
+    def tell(self, frame: bytes) -> None:
+        raise AssertionError("no socket here has agreed on the extension")
 
 
 class Node:
@@ -82,9 +86,10 @@ class Node:
         return (await self.router.ensure("project", name))[0]
 
     async def subscribe(self, socket: Socket, queue: Queue | None = None, ttl: int = 3600) -> int | None:
-        return await self.hub.subscribe(
+        made = await self.hub.subscribe(
             socket, queue or self.queue, f"http://here/{id(socket)}", ttl, {}, Form.JSON
         )
+        return None if made is None else made.sequence
 
     async def post(self, *numbers: int, delay: int = 0, size: int = 1) -> None:
         messages = [NewMessage(text(number), 3600, delay) for number in numbers]
@@ -278,11 +283,11 @@ def test_a_store_that_is_away_ends_no_feed(tmp_path: Path) -> None:
         socket.willing = False
         await node.post(1, 2, 3)
         feed = node.hub._feeds[node.queue.incarnation]
-        await eventually(lambda: bool(feed._behind))
+        await eventually(lambda: bool(feed._replays._behind))
         server.kill()
         socket.willing = True
         node.hub.writable(socket)
-        await eventually(lambda: bool(feed._timers))  # it tries again later
+        await eventually(lambda: bool(feed._tasks._timers))  # it tries again later
         await deferToThread(server.restart)
         await eventually(lambda: socket.numbers == [1, 2, 3])
 
@@ -326,7 +331,7 @@ def test_a_purge_and_a_subscription_that_cross_agree(node: Node, purge_first: bo
 class Forgetful(RedisStore):
     """A store whose answers to `subscribe` are lost, after it was done."""
 
-    async def subscribe(self, *arguments: Any, **options: Any) -> int | None:
+    async def subscribe(self, *arguments: Any, **options: Any) -> Subscribed | None:
         await super().subscribe(*arguments, **options)
         raise OutcomeUnknown("The connection broke.")
 

@@ -77,9 +77,9 @@ class Node:
         return self.other.node in await self.registry.missing(100)
 
     async def subscribe(self, subscriber: str) -> int:
-        sequence = await self.store.subscribe(self.queue, subscriber, 3600, {}, confirmed=False)
-        assert sequence is not None
-        return sequence
+        made = await self.store.subscribe(self.queue, subscriber, 3600, {}, confirmed=False)
+        assert made is not None
+        return made.sequence
 
     async def subscribers(self) -> list[str]:
         found = await self.store.list_subscriptions(self.queue, 0, 100)

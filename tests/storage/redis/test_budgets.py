@@ -158,7 +158,7 @@ def test_all_kinds_at_once(jobs: LiveQueue, rounds: Rounds, store_server: Server
     assert jobs.counts() == (600, 0, 0)
     assert jobs.bodies(limit=1000) == [*range(300)] * 2
     keys = jobs.keys(store_server.client())
-    assert keys == {"head", "messages", "free", "expiry", "states"}
+    assert keys == {"head", "messages", "free", "expiry", "states", "lost"}
 
 
 def test_a_dead_letter_rule_meets_thousands_in_one_claim(jobs: LiveQueue) -> None:

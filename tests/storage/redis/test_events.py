@@ -150,18 +150,26 @@ def test_the_end_of_subscriptions_is_announced(ear: Ear, jobs: LiveQueue) -> Non
         run(lambda name=name: jobs.store.subscribe(jobs.queue, name, 60, {}, confirmed=True))
         for name in ("http://a", "http://b", "http://c")
     ]
-    a, b, c = (number for number in made if number is not None)
+    a, b, c = (subscribed.sequence for subscribed in made if subscribed is not None)
     run(jobs.store.unsubscribe, jobs.queue, a)
     run(jobs.store.unsubscribe, jobs.queue, a)
     run(lambda: jobs.store.update_subscription(jobs.queue, b, options={"x": 1}))
     run(lambda: jobs.store.update_subscription(jobs.queue, b, subscriber="http://d"))
     jobs.advance(60)
     run(jobs.store.sweep, jobs.queue)
-    assert ear.next(4) == [Ended(a), Ended(b), Ended(b), Ended(c)]
+    assert ear.next(4) == [
+        Ended(a, reason="deleted"),
+        Ended(b, reason="deleted"),
+        Ended(b, reason="expired"),
+        Ended(c, reason="expired"),
+    ]
     now = jobs.now
     jobs.purge(messages=False)
     assert run(jobs.store.remove, jobs.queue) is True
-    assert ear.next(2) == [Ended(None, now), Ended(None, limits.SAFE_INTEGER)]
+    assert ear.next(2) == [
+        Ended(None, now, "purged"),
+        Ended(None, limits.SAFE_INTEGER, "queue_deleted"),
+    ]
 
 
 def test_each_queue_has_its_own_channel(ear: Ear, jobs: LiveQueue) -> None:

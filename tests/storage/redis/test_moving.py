@@ -126,6 +126,12 @@ def move(jobs: LiveQueue, stores: tuple[RedisStore, RedisStore]) -> Moving:
 
 # Every kind of change
 
+
+def forget_first(live: LiveQueue) -> None:
+    pass_time(live, 700)
+    live.post_once("e", "new")
+
+
 State = dict[str, Any]
 
 
@@ -170,6 +176,8 @@ def swap_subscribers(live: LiveQueue, state: State) -> None:
 
 CHANGES: dict[str, Callable[[LiveQueue, State], Any]] = {
     "post": lambda live, state: live.post("new", "newer"),
+    "post once": lambda live, state: live.post_once("e", "new"),
+    "forget what was posted once": lambda live, state: forget_first(live),
     "post with delay": lambda live, state: live.post("new", delay=5),
     "delete": lambda live, state: live.delete(state["free"][0]),
     "delete a delayed one": lambda live, state: live.delete(state["delayed"][0]),
@@ -220,7 +228,7 @@ def test_every_change_is_noted(move: Moving, change: str, when: str) -> None:
     CHANGES[change](live, state)
     assert contents(live.store, live.queue) != before
     if when != "copied":
-        move.copy(*(["free", "delayed", "origins"] if when == "half copied" else []))
+        move.copy(*(["free", "delayed", "origins", "lost", "firsts"] if when == "half copied" else []))
     move.catch_up()
     there, here = move.both()
     assert there == here
@@ -244,7 +252,7 @@ def test_a_queue_of_everything_moves_exactly(move: Moving) -> None:
     assert there.held_by(state["claim"]) == held
     # What is due there is known there.
     there.advance(60)
-    assert there.counts() == (5 + 3 + 2, 2, 1)
+    assert there.counts() == (6 + 3 + 2, 2, 1)
     assert there.post("goes on")[0] > there.page(limit=1000).messages[-2].sequence
 
 
@@ -283,7 +291,7 @@ def test_pages_and_notes_are_bounded_by_bytes(move: Moving, monkeypatch: pytest.
     live.delete(live.post(*("y" * 6000 for _ in range(5)))[0])
     items, left = run(move.source.take, live.queue, TOKEN)
     assert 2 <= len(items) <= 3
-    assert len(items) + left == 5
+    assert len(items) + left == 6  # five messages, and that one was deleted
     move.copy()
     move.catch_up()
     there, here = move.both()
@@ -298,9 +306,9 @@ def test_what_was_taken_is_taken_again_until_it_is_acknowledged(move: Moving) ->
     assert (len(items), left) == (2, 0)
     live.delete(posted[0])
     again, left = run(move.source.take, live.queue, TOKEN)
-    assert (len(again), left) == (2, 0)
+    assert (len(again), left) == (3, 0)  # and that one was deleted
     assert again != items
-    assert run(move.source.copy, live.queue, TOKEN, "free", "", live.now).noted == 2
+    assert run(move.source.copy, live.queue, TOKEN, "free", "", live.now).noted == 3
     run(move.source.acknowledge, live.queue, TOKEN)
     assert run(move.source.take, live.queue, TOKEN) == ([], 0)
 

@@ -52,8 +52,9 @@ def test_nothing_ages_below_zero_when_the_clock_steps_back(store: RedisStore) ->
     jobs = LiveQueue(store, clock_runs=True)
     jobs.post("work")
     claim = new_claim()
-    sequence = run(lambda: store.subscribe(jobs.queue, "http://here", 600, {}, confirmed=True))
-    assert sequence is not None
+    subscribed = run(lambda: store.subscribe(jobs.queue, "http://here", 600, {}, confirmed=True))
+    assert subscribed is not None
+    sequence = subscribed.sequence
     store.scripts.clock_offset = 100 * SECOND
     (taken,) = jobs.claim(claim, ttl=300).messages
     assert run(lambda: store.update_subscription(jobs.queue, sequence, ttl=600)) is True

@@ -116,6 +116,7 @@ def test_events() -> None:
     assert unpack_event(msgpack.packb(["due", 2, 1])) == Due(0)
     assert unpack_event(msgpack.packb(["ended", 7])) == Ended(7)
     assert unpack_event(msgpack.packb(["ended", False, 9])) == Ended(None, 9)
+    assert unpack_event(msgpack.packb(["ended", 7, 0, "expired"])) == Ended(7, reason="expired")
 
 
 def test_an_entry_of_the_outbox() -> None:

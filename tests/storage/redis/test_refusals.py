@@ -47,7 +47,8 @@ def jobs(own_server: Server) -> Iterator[LiveQueue]:
 
 
 async def subscribe(store: RedisStore, queue: Queue, name: str) -> int | None:
-    return await store.subscribe(queue, name, 3600, {}, confirmed=True)
+    made = await store.subscribe(queue, name, 3600, {}, confirmed=True)
+    return None if made is None else made.sequence
 
 
 def test_a_full_store_takes_nothing_new_and_lets_all_else_go_on(jobs: LiveQueue, admin: redis.Redis) -> None:

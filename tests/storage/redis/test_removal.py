@@ -142,6 +142,7 @@ def test_purging_messages_takes_the_claimed_and_the_delayed_too(
     (left,) = run(jobs.store.list_subscriptions, jobs.queue, 0, 10)
     assert left.subscriber == "http://here"
     assert jobs.keys(store_server.client()) == {
+        "lost",
         "head",
         "subscriptions",
         "subscribers",
@@ -164,7 +165,7 @@ def test_purging_nothing_and_all(jobs: LiveQueue, store_server: Server) -> None:
     jobs.purge(messages=False, subscriptions=False)
     assert jobs.counts() == (2, 2, 1)
     jobs.purge()
-    assert jobs.keys(store_server.client()) == {"head"}
+    assert jobs.keys(store_server.client()) == {"head", "lost"}
 
 
 def test_numbers_and_dead_letters_outlive_a_purge(jobs: LiveQueue) -> None:

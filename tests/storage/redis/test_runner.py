@@ -48,6 +48,7 @@ REPEATED: dict[str, Call] = {
 ONCE: dict[str, Call] = {
     "post": lambda s, q: s.post(q, [NewMessage(text("new"), 60)], ALICE),
     "pop_messages": lambda s, q: s.pop_messages(q, 1, None),
+    "post once": lambda s, q: s.post(q, [NewMessage(text(1), 60, dedup_id=b"a")], ALICE, 600),
     "subscribe": lambda s, q: s.subscribe(q, "http://here", 60, {}, confirmed=True),
     "remove": lambda s, q: s.remove(q),
 }

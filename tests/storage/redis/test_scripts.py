@@ -37,6 +37,8 @@ def everything(store: RedisStore) -> list[LiveQueue]:
     """Do everything that a store can do; the queues it was done with."""
     jobs, dead = LiveQueue(store), LiveQueue(store, "dead")
     jobs.post(*range(10))
+    jobs.post_once("a", "once")
+    jobs.gap(0)
     jobs.post("late", delay=60)
     jobs.post("short", ttl=60)
     claim = new_claim()
@@ -56,8 +58,9 @@ def everything(store: RedisStore) -> list[LiveQueue]:
     run(store.forget_dead_letter, jobs.queue, letter)
     run(store.dead_letter_arrived, jobs.queue, letter, dead.queue)
     for name in ("http://here", "http://there"):
-        number = run(store.subscribe, jobs.queue, name, 60, {}, confirmed=True)
-        assert number is not None
+        made = run(store.subscribe, jobs.queue, name, 60, {}, confirmed=True)
+        assert made is not None
+        number = made.sequence
         run(store.update_subscription, jobs.queue, number, subscriber=f"{name}/", ttl=60)
         run(store.get_subscription, jobs.queue, number)
     run(store.unsubscribe, jobs.queue, number)
@@ -115,8 +118,8 @@ def test_a_key_of_another_slot_is_an_error_even_on_the_same_node(cluster: Server
 def test_there_is_a_script_for_every_file_and_operation() -> None:
     lua = Path(str(files("storage.redis") / "lua"))
     here = {str(path.relative_to(lua).with_suffix("")) for path in lua.rglob("*.lua")}
-    shared = {"common", "opening", "moving/common"}
-    assert here - shared == {script.name for script in ALL} - {"pop"}
+    shared = {"common", "opening", "moving/common", "lost", "once"}
+    assert here - shared == {script.name for script in ALL} - {"pop", "post_once"}
     assert len({script.sha for script in ALL}) == len(ALL)
 
 
@@ -128,7 +131,7 @@ def test_the_server_knows_a_script_by_its_digest(store_server: Server, script: S
 @pytest.mark.parametrize("script", ALL, ids=lambda script: script.name)
 def test_what_adds_data_is_refused_when_memory_is_full(script: Script) -> None:
     adds = {"claim", "create", "deliver", "post", "subscribe", "subscription_update"}
-    adds |= {"moving/arrive", "moving/import"}
+    adds |= {"moving/arrive", "moving/import", "post_once"}
     assert script.source.startswith("#!lua\n" if script.name in adds else "#!lua flags=allow-oom\n")
 
 

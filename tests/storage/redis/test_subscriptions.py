@@ -25,7 +25,8 @@ class Subscribers:
         self, subscriber: str, ttl: int = 60, options: Mapping[str, Any] | None = None, confirmed: bool = True
     ) -> int | None:
         store, queue = self._of
-        return run(lambda: store.subscribe(queue, subscriber, ttl, options or {}, confirmed=confirmed))
+        made = run(lambda: store.subscribe(queue, subscriber, ttl, options or {}, confirmed=confirmed))
+        return None if made is None else made.sequence
 
     def new(self, subscriber: str, ttl: int = 60) -> int:
         """One that has to succeed."""

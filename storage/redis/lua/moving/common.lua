@@ -77,6 +77,13 @@ local READ = {
   o = function(origin)
     return { "o", origin, call("ZSCORE", ORIGINS, origin) }
   end,
+  l = function(reason)
+    return { "l", reason, call("ZSCORE", lost_key(), reason) }
+  end,
+  f = function(id)
+    local firsts, firsts_expiry = firsts_keys()
+    return { "f", id, call("ZSCORE", firsts_expiry, id), call("HGET", firsts, id) }
+  end,
   p = function(what)
     return { "p", what }
   end,

@@ -13,6 +13,7 @@ if refused then
   return refused
 end
 -- What changes place while it is read is noted, so that nothing is missed. Scores are numbers, or times.
+local _, firsts_expiry = firsts_keys()
 local COPIED = {
   free = { FREE, "m", true },
   claimed = { CLAIMED, "m", true },
@@ -20,6 +21,8 @@ local COPIED = {
   claims = { CLAIMS, "c", false },
   subscriptions = { SUBSCRIPTION_ORDER, "s", true },
   origins = { ORIGINS, "o", false },
+  lost = { lost_key(), "l", false },
+  firsts = { firsts_expiry, "f", false },
 }
 local key, kind, by_number = unpack(COPIED[ARGV[4]])
 local newest = by_number and tonumber(ARGV[9]) or NEVER

@@ -63,6 +63,21 @@ local WRITE = {
       call("ZREM", ORIGINS, origin)
     end
   end,
+  l = function(reason, position)
+    if position then
+      call("ZADD", lost_key(), "GT", position, reason)
+    end
+  end,
+  f = function(id, forgotten_at, sequence)
+    local firsts, firsts_expiry = firsts_keys()
+    if forgotten_at then
+      call("ZADD", firsts_expiry, forgotten_at, id)
+      call("HSET", firsts, id, sequence)
+    else
+      call("ZREM", firsts_expiry, id)
+      call("HDEL", firsts, id)
+    end
+  end,
   p = function(what)
     if what == "messages" then
       call("UNLINK", message_keys())

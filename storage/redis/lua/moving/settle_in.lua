@@ -17,6 +17,8 @@ if ARGV[6] == "0" then
   call("UNLINK", OUTBOX) -- what an earlier try has put there; else the first letter has removed that
 end
 wake = math.min(first_score(CLAIMS), first_score(EXPIRY), first_score(DUE), first_score(SUBSCRIPTION_EXPIRY))
+local _, firsts_expiry = firsts_keys()
+wake = math.min(wake, first_score(firsts_expiry) + FORGET_WITHIN)
 local fence = clock + ARGV[5]
 call("HDEL", HEAD, "arriving")
 call("HSET", HEAD, "arrived", MOVE, "last", ARGV[3], "visible", ARGV[4], "wake", wake, "move", pack_move(MOVE, fence, fence))

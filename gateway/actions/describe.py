@@ -1,0 +1,37 @@
+"""What the node offers to those who have agreed on protocol.extension."""
+
+from __future__ import annotations
+
+from time import time
+
+from gateway import __version__
+from gateway.actions.call import Answer, Call
+from protocol.extension import FEATURES, SUBPROTOCOL
+from protocol.registry import ACTIONS
+from protocol.times import shown_time
+from schemas import limits
+from schemas.node import DescribeReply, LimitsView
+
+
+async def describe(call: Call) -> Answer:
+    """The actions, the features and the limits in force, and what time the node has."""
+    settings = call.node.settings
+    return 200, DescribeReply(
+        version=__version__,
+        subprotocol=SUBPROTOCOL,
+        server_time=shown_time(int(time())),
+        actions=sorted(ACTIONS),
+        features=list(FEATURES),
+        limits=LimitsView(
+            max_frame_bytes=settings.max_frame_bytes,
+            max_requests_in_flight=settings.max_requests_in_flight,
+            max_messages_per_post=settings.max_messages_per_post,
+            max_page=limits.PAGE_MAX,
+            max_message_ttl=limits.MESSAGE_TTL_MAX,
+            max_message_delay=limits.MESSAGE_DELAY_MAX,
+            max_claim_ttl=limits.CLAIM_TTL_MAX,
+            max_request_id_characters=limits.REQUEST_ID_CHARACTERS,
+            max_dedup_id_bytes=limits.DEDUP_ID_BYTES,
+            dedup_window=settings.dedup_window,
+        ),
+    )

@@ -1,0 +1,110 @@
+"""Subscribers that are behind the others of their feed: each reads from the queue what it has not got.
+
+Those are behind whose socket was slow, and those who resume. Meanwhile they cost nothing but their position.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from gateway.push.frames import notifications, pieces
+from gateway.push.subscriber import Subscriber
+from gateway.push.tasks import Tasks
+from schemas.events import BehindEvent, CaughtUpEvent
+from storage.base import MessageStore, Queue, Start
+
+PAGE = 100
+"""Messages read from the queue at a time."""
+
+FIRST_PAGE = 10
+"""The same for a socket that was slow: it may take only a few; doubled as long as it takes all."""
+
+
+class Live(Protocol):
+    """The feed whose subscribers these are."""
+
+    queue: Queue
+
+    @property
+    def store(self) -> MessageStore:
+        """The store that the queue is in."""
+
+    @property
+    def position(self) -> int:
+        """Up to where it has pushed."""
+
+    @property
+    def era(self) -> int:
+        """Grows when the position goes back: what was read for an earlier one may be gone."""
+
+
+class Replays:
+    """The subscribers of a feed that are behind. `on_pushed` is told how many notifications were sent."""
+
+    def __init__(self, live: Live, tasks: Tasks, on_pushed: Callable[[int], None]) -> None:
+        self._live = live
+        self._tasks = tasks
+        self._on_pushed = on_pushed
+        self._behind: dict[int, Subscriber] = {}
+
+    def __contains__(self, sequence: int) -> bool:
+        return sequence in self._behind
+
+    def add(self, subscriber: Subscriber) -> None:
+        """It has not got all that was pushed before it came: read that for it."""
+        self._behind[subscriber.sequence] = subscriber
+        self.resume(subscriber)
+
+    def fall_behind(self, subscriber: Subscriber) -> None:
+        """Its socket takes no more now; `resume` will be called when it does."""
+        self._behind[subscriber.sequence] = subscriber
+        subscriber.told_behind = True
+        subscriber.tell(BehindEvent(queue_name=self._live.queue.name))
+
+    def remove(self, sequence: int) -> None:
+        """Its subscription has ended."""
+        self._behind.pop(sequence, None)
+
+    def resume_all(self) -> None:
+        """The store answers again."""
+        for subscriber in list(self._behind.values()):
+            self.resume(subscriber)
+
+    def resume(self, subscriber: Subscriber) -> None:
+        """The socket takes more: go on for it from where it stands."""
+        if subscriber.sequence in self._behind:
+            self._tasks.begin(subscriber.sequence, lambda: self._read_for(subscriber))
+
+    async def _read_for(self, subscriber: Subscriber) -> None:
+        if subscriber.reading:
+            return
+        subscriber.reading = True
+        live, size = self._live, FIRST_PAGE
+        try:
+            while subscriber.sequence in self._behind and not self._tasks.closed:
+                era, target = live.era, live.position
+                page = await live.store.list_messages(
+                    live.queue, Start(subscriber.position), size, include_claimed=True
+                )
+                if era != live.era:
+                    continue
+                for part in pieces(page.messages):
+                    if subscriber.sequence not in self._behind or not subscriber.sink.push(
+                        notifications(live.queue, part, subscriber.kind)
+                    ):
+                        return
+                    subscriber.position = part[-1].position
+                    self._on_pushed(len(part))
+                if not page.messages:
+                    subscriber.position = max(subscriber.position, target)
+                if subscriber.position >= live.position:
+                    self._caught_up(subscriber)
+                size = min(2 * size, PAGE)
+        finally:
+            subscriber.reading = False
+
+    def _caught_up(self, subscriber: Subscriber) -> None:
+        if self._behind.pop(subscriber.sequence, None) is not None and subscriber.told_behind:
+            subscriber.told_behind = False
+            subscriber.tell(CaughtUpEvent(queue_name=self._live.queue.name))
