@@ -578,7 +578,7 @@ def test_what_is_not_noted_keeps_the_queue_too_when_the_fence_has_ended(move: Mo
     move.settle_in()
     run(move.source.fence, move.queue, TOKEN, 0.05)
     letter = letters(move.live)[0]  # as soon as the fence has ended
-    run(move.live.store.forget_dead_letter, move.queue, letter, dead.queue)
+    run(move.live.store.forget_dead_letter, move.queue, letter)
     assert value_of(move.live.store, move.queue, "noted") is None
     assert run(move.source.depart, move.queue, TOKEN, "there") is False
 
