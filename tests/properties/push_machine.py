@@ -18,6 +18,9 @@ from tests.support.store import ALICE, SECOND, STARTED_AT, STOPPED, text
 
 _SET_TIME = "return redis.call('HSET', KEYS[1], 'last', ARGV[1])"
 
+PATIENCE = 10.0
+"""Seconds in which all that a socket has to get must come."""
+
 counts = st.integers(1, 3)
 choices = st.integers(0, 1000)
 
@@ -200,4 +203,4 @@ class PushMachine(RuleBasedStateMachine):
     async def _has_all(self, reader: Reader) -> None:
         """What is in the queue behind its start has come to it, whatever else has come and gone."""
         wanted = set(self.model.behind(reader.start))
-        await eventually(lambda: wanted <= set(reader.socket.numbers))
+        await eventually(lambda: wanted <= set(reader.socket.numbers), PATIENCE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,8 @@ class Socket:
     """What it was told beside."""
     came: list[str] = field(default_factory=list)
     """The names of the events, and `message`, in the order in which they came."""
+    name: str = field(default_factory=lambda: f"http://here/{uuid.uuid4()}")
+    """How its subscriptions show."""
 
     def push(self, frames: bytes) -> bool:
         if self.willing:
@@ -97,8 +100,7 @@ class Node:
     async def resume(
         self, socket: Socket, start: Start | None, queue: Queue | None = None, ttl: int = 3600
     ) -> Subscribed | None:
-        name = f"http://here/{id(socket)}"
-        return await self.hub.subscribe(socket, queue or self.queue, name, ttl, {}, Form.JSON, start)
+        return await self.hub.subscribe(socket, queue or self.queue, socket.name, ttl, {}, Form.JSON, start)
 
     async def post(self, *numbers: int, delay: int = 0, size: int = 1) -> None:
         messages = [NewMessage(text(number), 3600, delay) for number in numbers]

@@ -232,7 +232,7 @@ def test_a_purge_and_a_subscription_that_cross_agree(node: Node, purge_first: bo
         under_way: list[Deferred[Any]] = [Deferred.fromCoroutine(each) for each in both]
         await DeferredList(under_way, fireOnOneErrback=True)
         stored = await node.store.list_subscriptions(node.queue, 0, 200)
-        return any(each.subscriber == f"http://here/{id(socket)}" for each in stored)
+        return any(each.subscriber == socket.name for each in stored)
 
     async def scenario() -> None:
         await node.subscribe(watcher)
