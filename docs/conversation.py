@@ -1,8 +1,9 @@
 """Plays the conversations of docs/examples against a running gateway.
 
-A file is one conversation on one socket. Each step has the frame that is sent, the reply that came and the
-notifications behind it, as they were recorded. Played again, the same must come, but for what is another in
-every run: ids, markers, times, ages, durations, the project and the gateway's address.
+A file is one conversation on one socket; that of extension.json has agreed on protocol.extension. Each step
+has the frame that is sent, the reply that came and the notifications behind it, as they were recorded. Played
+again, the same must come, but for what is another in every run: ids, markers, times, ages, durations, the
+project and the gateway's address.
 
     python -m docs.conversation ws://127.0.0.1:9000/ 127.0.0.1:6380
 
@@ -23,6 +24,9 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Subprotocol
+
+from protocol.extension import SUBPROTOCOL
 
 FOLDER = Path(__file__).parent / "examples"
 
@@ -57,6 +61,8 @@ class Names:
             return [self.same(item) for item in value]
         if isinstance(value, str):
             return _TIME.sub("<time>", _VARYING.sub(self._number, value))
+        if key == "version":
+            return "<version>"
         if key in _PASSING and type(value) in (int, float):
             return "<number>"
         return value
@@ -85,7 +91,7 @@ class Conversation:
         """
         recorded, live = Names(), Names()
         played: list[dict[str, Any]] = []
-        with Socket(url, store) as socket:
+        with Socket(url, store, SUBPROTOCOL if self.path.stem == "extension" else None) as socket:
             for step in self.steps:
                 recorded.same(step["send"])
                 new = step.get("reply") is None
@@ -114,10 +120,11 @@ def conversations() -> list[Conversation]:
 class Socket:
     """A socket that speaks for a project of its own. That and the addresses show as in the examples."""
 
-    def __init__(self, url: str, store: str) -> None:
+    def __init__(self, url: str, store: str, subprotocol: str | None = None) -> None:
         self._shown = {PROJECT: uuid.uuid4().hex, ADDRESS: urlsplit(url).netloc, STORE: store}
         self._closing = ExitStack()
-        opened = connect(url, open_timeout=TIMEOUT, close_timeout=TIMEOUT, proxy=None)
+        offered = None if subprotocol is None else [Subprotocol(subprotocol)]
+        opened = connect(url, subprotocols=offered, open_timeout=TIMEOUT, close_timeout=TIMEOUT, proxy=None)
         self._socket: ClientConnection = self._closing.enter_context(opened)
 
     def exchange(self, frame: Any, count: int) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Writes docs/protocol.md and docs/configuration.md: `python -m docs.generate`.
+"""Writes docs/protocol.md, docs/extension.md and docs/configuration.md: `python -m docs.generate`.
 
 The prose is in docs/templates. A line `<!-- name: argument -->` there becomes what the function of that name
 makes of the schemas, the errors, the settings or a recorded example; `{{module.NAME}}` becomes a constant.
@@ -10,28 +10,40 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import storage.errors  # noqa: F401  # its errors are among those that are told
 from docs import tables
 from gateway.settings import SETTINGS
 from protocol import close_codes
 from protocol.errors import RequestError
-from schemas import limits
+from schemas import events, limits
 from schemas.events import Notification
 from schemas.messages import MessageView
 from schemas.subscriptions import SubscriptionView
 
 FOLDER = Path(__file__).parent
-PAGES = ("protocol.md", "configuration.md")
+PAGES = ("protocol.md", "extension.md", "configuration.md")
 
-_BLOCK = re.compile(r"<!-- ([a-z ]+)(?:: (\S+))? -->")
+_BLOCK = re.compile(r"<!-- ([a-z ]+)(?:: (\S+(?: \S+)?))? -->")
 _CONSTANT = re.compile(r"\{\{(\w+)\.(\w+)\}\}")
 
 _CONSTANTS: Mapping[str, ModuleType] = {
     "limits": limits,
     "close_codes": close_codes,
 }
-_OBJECTS = {"message": MessageView, "subscription": SubscriptionView, "notification": Notification}
+_OBJECTS: Mapping[str, type[Any]] = {
+    "message": MessageView,
+    "subscription": SubscriptionView,
+    "notification": Notification,
+    "extended notification": events.ExtendedNotification,
+    "gap": events.Gap,
+    "gap event": events.GapEvent,
+    "draining": events.DrainingEvent,
+    "behind": events.BehindEvent,
+    "caught_up": events.CaughtUpEvent,
+    "subscription_ended": events.SubscriptionEndedEvent,
+}
 
 
 def _errors(_: str) -> str:

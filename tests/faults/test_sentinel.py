@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from protocol.extension import SUBPROTOCOL
 from tests.faults.audit import check
 from tests.faults.broadcast import broadcast
 from tests.faults.load import PROJECT, Ledger, Worker
 from tests.faults.ready import readiness, wait_ready
 from tests.support.client import Client
+from tests.support.expect import done, post
 from tests.support.gateway import Gateway, start_gateway
 from tests.support.reactor import wait_until
 from tests.support.servers import start_redis, start_valkey
@@ -105,3 +107,43 @@ def test_a_sentinel_that_is_down_or_hung_costs_nothing(gateway: Gateway, service
         os.kill(second.pid, signal.SIGCONT)
     first.start()
     service.wait_whole()
+
+
+def subscribe(client: Client, **fields: str) -> dict[str, object]:
+    told: dict[str, object] = done(client.request("subscription_create", {"queue_name": "q", **fields}), 201)
+    return told
+
+
+@pytest.mark.parametrize("service", ["valkey", pytest.param("redis7", marks=pytest.mark.long)], indirect=True)
+def test_who_had_what_a_failover_lost_is_told(service: Service, tmp_path: Path) -> None:
+    """The primary is cut from its replica, acknowledges more, and dies."""
+    with (
+        start_gateway(tmp_path / "data", "--redis-url", service.url) as gateway,
+        Client(gateway.url, project=PROJECT) as poster,
+        Client(gateway.url, project=PROJECT, subprotocol=SUBPROTOCOL) as live,
+        Client(gateway.url, project=PROJECT) as plain,
+        Client(gateway.url, project=PROJECT, form="msgpack", subprotocol=SUBPROTOCOL) as late,
+    ):
+        for each in (live, plain):
+            subscribe(each)
+        post(poster, "q", "kept")
+        (kept,) = live.wait_notifications(1)
+        old, new = service.primary, service.replica
+        wait_until(lambda: old.client().wait(1, 1000) == 1)
+        os.kill(new.pid, signal.SIGSTOP)
+        old.client().execute_command("CLIENT", "KILL", "TYPE", "replica")
+        post(poster, "q", "lost", "lost too")
+        lost = live.wait_notifications(3)[2]
+        old.kill()
+        os.kill(new.pid, signal.SIGCONT)
+        service.wait_for_another_primary(old)
+        wait_ready(gateway)
+        gap = {"from": kept["marker"], "to": lost["marker"], "reason": "failover"}
+        assert live.wait_notifications(4, 30)[3] == {"event": "gap", "queue_name": "q", **gap}
+        told = subscribe(late, **{"from": lost["marker"]})
+        assert (told["recovered"], told["gap"], told["marker"]) == (False, gap, kept["marker"])
+        post(poster, "q", "new")
+        assert live.wait_notifications(5)[4]["body"] == "new"
+        assert late.wait_notifications(1)[0]["body"] == "new"
+        bodies = [each["body"] for each in plain.wait_notifications(4)]
+        assert bodies == ["kept", "lost", "lost too", "new"]

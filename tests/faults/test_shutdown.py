@@ -13,9 +13,10 @@ from urllib.parse import urlsplit
 import pytest
 from websockets.exceptions import ConnectionClosed
 
+from protocol.extension import SUBPROTOCOL
 from tests.faults.load import all_messages
 from tests.faults.ready import wait_ready
-from tests.support.client import Client
+from tests.support.client import Client, Form
 from tests.support.expect import done, post
 from tests.support.gateway import Gateway, launch_gateway, processes_in, start_gateway
 from tests.support.raw import RawSocket
@@ -233,3 +234,24 @@ def test_a_second_gateway_on_the_folder_is_refused(gateway: Gateway) -> None:
     with Client(gateway.url) as client:
         post(client, "jobs", "still here")
     gateway.stop()
+
+
+@pytest.mark.parametrize("form", ["json", "msgpack"])
+def test_extended_sockets_are_told_that_the_node_stops(gateway: Gateway, form: Form) -> None:
+    with (
+        Client(gateway.url, form=form, subprotocol=SUBPROTOCOL) as client,
+        Client(gateway.url, form=form) as plain,
+    ):
+        done(client.request("ping_node"), 204)
+        done(plain.request("ping_node"), 204)
+        since = send_signal(gateway)
+        told = client.receive()
+        assert told.keys() == {"event", "reconnect_after_ms"}
+        assert told["event"] == "draining"
+        assert 0 <= told["reconnect_after_ms"] < 5000
+        for each in (client, plain):
+            with pytest.raises(ConnectionClosed) as closed:
+                each.receive()
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.code == RESTART
+    ended_in_time(gateway, since)

@@ -47,8 +47,8 @@ while #taken < limit and dead < BUDGET do
       dead = dead + 1
     else
       taken[#taken + 1] = sequence
-      furthest = tonumber(position)
       call("ZREM", FREE, sequence)
+      furthest = tonumber(position)
       if popping then
         tell(reply, sequence, position, pack_state(count + 1, shown, claim), record)
       else

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,88 +11,13 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.threads import deferToThread
 
 from gateway.push import hub as hub_module
-from gateway.push.hub import Hub
-from protocol.body import Form
-from storage.base import Event, NewMessage, Queue, Subscribed
-from storage.catalog.engine import sqlite_url
-from storage.catalog.sql import SQLCatalog
+from storage.base import Subscribed
 from storage.errors import OutcomeUnknown, StaleQueue, StoreUnavailable
-from storage.redis.events import RedisEvents
 from storage.redis.store import RedisStore
-from tests.support.reactor import eventually, reactor, run
-from tests.support.routing import new_router, only
+from tests.support.hub import Node, Socket
+from tests.support.reactor import eventually, run
 from tests.support.servers import Server, start_valkey
-from tests.support.store import ALICE, SECOND, new_queue, text
-
-
-@dataclass(eq=False)
-class Socket:
-    """Takes notifications, as long as it is willing."""
-
-    closed: bool = False
-    extended: bool = False
-    willing: bool = True
-    subscriber: str = "http://gateway/socket"
-    numbers: list[int] = field(default_factory=list)
-    """The numbers that were posted as bodies."""
-
-    def push(self, frames: bytes) -> bool:
-        if self.willing:
-            self.numbers += map(int, re.findall(rb'"body":([0-9]+),', frames))
-        return self.willing
-
-    def tell(self, frame: bytes) -> None:
-        raise AssertionError("no socket here has agreed on the extension")
-
-
-class Node:
-    """A hub on a real store, and one queue."""
-
-    def __init__(self, server: Server, folder: Path) -> None:
-        self.store = RedisStore(reactor, server.url, 5)
-        self.catalog = SQLCatalog(reactor, sqlite_url(folder / "catalog.sqlite"))
-        self.pushed = 0
-        self.deaf = False
-        self.events = RedisEvents(reactor, server.url, 5, self._told, self._listening)
-        stores = only(self.store, self.catalog, self.events)
-        self.router = new_router(self.catalog, stores)
-        self.hub = Hub(reactor, self.router, stores, self._count)
-
-    def _told(self, incarnation: int, event: Event) -> None:
-        if not self.deaf:
-            self.hub.told(incarnation, event)
-
-    def _listening(self, incarnation: int) -> None:
-        self.hub.listening(incarnation)
-
-    def _count(self, pushed: int) -> None:
-        self.pushed += pushed
-
-    async def start(self) -> None:
-        await self.catalog.start(upgrade=True)
-        await self.store.start(5)
-        self.queue = await self.new_queue("jobs")
-        self.events.start()
-
-    async def stop(self) -> None:
-        await self.hub.stop()
-        await self.events.stop()
-        await self.store.stop()
-        await self.catalog.stop()
-
-    async def new_queue(self, name: str) -> Queue:
-        return (await self.router.ensure("project", name))[0]
-
-    async def subscribe(self, socket: Socket, queue: Queue | None = None, ttl: int = 3600) -> int | None:
-        made = await self.hub.subscribe(
-            socket, queue or self.queue, f"http://here/{id(socket)}", ttl, {}, Form.JSON
-        )
-        return None if made is None else made.sequence
-
-    async def post(self, *numbers: int, delay: int = 0, size: int = 1) -> None:
-        messages = [NewMessage(text(number), 3600, delay) for number in numbers]
-        for i in range(0, len(messages), size):
-            await self.store.post(self.queue, messages[i : i + size], ALICE)
+from tests.support.store import SECOND, new_queue
 
 
 @pytest.fixture
@@ -309,7 +232,7 @@ def test_a_purge_and_a_subscription_that_cross_agree(node: Node, purge_first: bo
         under_way: list[Deferred[Any]] = [Deferred.fromCoroutine(each) for each in both]
         await DeferredList(under_way, fireOnOneErrback=True)
         stored = await node.store.list_subscriptions(node.queue, 0, 200)
-        return any(each.subscriber == f"http://here/{id(socket)}" for each in stored)
+        return any(each.subscriber == socket.subscriber for each in stored)
 
     async def scenario() -> None:
         await node.subscribe(watcher)

@@ -1,0 +1,144 @@
+"""What extended sockets are told beside messages, and what a store that lost writes costs them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from twisted.internet.threads import deferToThread
+
+from storage.base import NewMessage, Start, Subscribed
+from tests.support.hub import Node, Socket
+from tests.support.reactor import eventually, run
+from tests.support.servers import Server, start_valkey
+from tests.support.store import ALICE, SECOND, text
+
+
+@pytest.fixture
+def node(valkey: Server, tmp_path: Path) -> Iterator[Node]:
+    node = Node(valkey, tmp_path)
+    run(node.start)
+    yield node
+    run(node.stop)
+
+
+def test_who_falls_behind_is_told_and_when_it_has_caught_up(node: Node) -> None:
+    slow, plain = Socket(extended=True), Socket()
+
+    async def scenario() -> None:
+        await node.subscribe(slow)
+        await node.subscribe(plain)
+        await node.post(0)
+        await eventually(lambda: slow.numbers == [0])
+        slow.willing = plain.willing = False
+        await node.post(*range(1, 30))
+        await eventually(lambda: bool(slow.events))
+        slow.willing = plain.willing = True
+        node.hub.writable(slow)
+        node.hub.writable(plain)
+        await eventually(lambda: slow.came[-1] == "caught_up" and len(plain.numbers) == 30)
+        await node.post(30)
+        await eventually(lambda: slow.numbers == list(range(31)))
+        assert slow.came == ["message", "behind", *["message"] * 29, "caught_up", "message"]
+        assert [event["queue_name"] for event in slow.events] == ["jobs", "jobs"]
+
+    run(scenario)
+
+
+def test_a_resume_is_not_told_as_being_behind(node: Node) -> None:
+    socket, live = Socket(extended=True), Socket(extended=True)
+
+    async def scenario() -> None:
+        await node.subscribe(live)
+        await node.post(*range(300), size=100)
+        await eventually(lambda: len(live.numbers) == 300)
+        made = await node.resume(socket, Start(live.markers[9]))
+        assert made is not None
+        assert (made.position, made.gap) == (live.markers[9], None)
+        await eventually(lambda: socket.numbers == list(range(10, 300)))
+        await node.post(300)
+        await eventually(lambda: socket.numbers == list(range(10, 301)))
+        assert socket.events == live.events == []
+
+    run(scenario)
+
+
+def test_a_subscription_that_expires_is_told(node: Node) -> None:
+    socket, other = Socket(extended=True), Socket()
+
+    async def scenario() -> None:
+        await node.subscribe(socket, ttl=60)
+        node.store.scripts.clock_offset = 61 * SECOND
+        await node.subscribe(other)
+        await eventually(lambda: bool(socket.events))
+        assert socket.events[0]["event"] == "subscription_ended"
+        assert socket.events[0]["reason"] == "expired"
+
+    run(scenario)
+
+
+def test_one_that_ended_while_nobody_listened_is_told_without_a_reason(node: Node) -> None:
+    socket = Socket(extended=True)
+
+    async def scenario() -> None:
+        sequence = await node.subscribe(socket)
+        assert sequence is not None
+        node.deaf = True
+        await node.store.unsubscribe(node.queue, sequence)
+        node.hub.listening(node.queue.incarnation)
+        await eventually(lambda: bool(socket.events))
+        assert socket.events[0]["reason"] == "unknown"
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("behind", [False, True])
+def test_what_the_store_lost_is_told_and_nothing_is_repeated(tmp_path: Path, behind: bool) -> None:
+    """A server that comes back from a snapshot has lost writes just as one has that took over too early."""
+    server = start_valkey(tmp_path / "store")
+    node = Node(server, tmp_path)
+    extended, plain = Socket(extended=True), Socket()
+
+    async def scenario() -> None:
+        await node.subscribe(plain)
+        await node.subscribe(extended)
+        await node.post(1, 2)
+        await eventually(lambda: extended.numbers == [1, 2])
+        await deferToThread(server.client().save)
+        await node.post(3, 4)
+        await eventually(lambda: extended.numbers == [1, 2, 3, 4])
+        if behind:
+            extended.willing = False
+            await node.post(5)
+            await eventually(lambda: plain.numbers == [1, 2, 3, 4, 5] and bool(extended.events))
+        server.kill()
+        await deferToThread(server.restart)
+        extended.willing = True
+        node.hub.writable(extended)
+        await eventually(lambda: "gap" in extended.came)
+        (gap,) = [event for event in extended.events if event["event"] == "gap"]
+        assert gap == {
+            "event": "gap",
+            "queue_name": "jobs",
+            "from": str(extended.markers[1]),
+            "to": gap["to"],
+            "reason": "failover",
+        }
+        if not behind:
+            assert int(gap["to"]) == extended.markers[3]
+        # A server whose clock is behind gives new messages the places of lost ones.
+        node.store.scripts.clock_offset = -(1 << 52)
+        await node.store.post(node.queue, [NewMessage(text(6), 3600), NewMessage(text(7), 3600)], ALICE)
+        await eventually(lambda: extended.numbers == [1, 2, 3, 4, 6, 7])
+        assert extended.markers[4] < int(gap["to"])
+        await eventually(lambda: plain.numbers[-2:] == [6, 7])
+        node.store.scripts.clock_offset = 0
+        late = Socket(extended=True)
+        made = await node.resume(late, Start(extended.markers[3]))
+        assert isinstance(made, Subscribed)
+
+    with server:
+        run(node.start)
+        run(scenario)
+        run(node.stop)
