@@ -562,7 +562,6 @@ def test_a_fence_ends_by_itself_and_the_queue_stays(move: Moving) -> None:
 
 
 def test_what_is_not_noted_keeps_the_queue_too_when_the_fence_has_ended(move: Moving) -> None:
-    dead = LiveQueue(move.live.store, "dead")
     bury(move.live, 2)
     move.begin()
     move.copy()
