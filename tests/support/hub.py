@@ -100,7 +100,8 @@ class Node:
     async def resume(
         self, socket: Socket, start: Start | None, queue: Queue | None = None, ttl: int = 3600
     ) -> Subscribed | None:
-        return await self.hub.subscribe(socket, queue or self.queue, socket.subscriber, ttl, {}, Form.JSON, start)
+        name = socket.subscriber
+        return await self.hub.subscribe(socket, queue or self.queue, name, ttl, {}, Form.JSON, start)
 
     async def post(self, *numbers: int, delay: int = 0, size: int = 1) -> None:
         messages = [NewMessage(text(number), 3600, delay) for number in numbers]
