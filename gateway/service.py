@@ -21,6 +21,7 @@ from gateway.http.hosts import ANY, LOOPBACK
 from gateway.http.site import make_site
 from gateway.http.switch import SwitchFactory
 from gateway.metrics import Metrics
+from gateway.push.consumers import Consumers
 from gateway.push.hub import Hub
 from gateway.settings import Settings, mask_url
 from gateway.store_opening import StoreOpener, UnfitStore
@@ -106,7 +107,7 @@ class Gateway:
         self._at_stop(catalog.stop)
 
         metrics = Metrics()
-        store, stores = await self._open_stores(catalog, store_url, lambda: hub)
+        store, stores = await self._open_stores(catalog, store_url, lambda: (hub, consumers))
         changes = CatalogChanges(self._reactor, store.client, store_url, settings.request_timeout)
         router = Router(
             catalog,
@@ -117,6 +118,8 @@ class Gateway:
         )
         hub = Hub(self._reactor, router, stores, metrics.pushed)
         self._at_stop(hub.stop)
+        consumers = Consumers(self._reactor, router, stores, settings.lease_grace, metrics.leases_pushed)
+        self._at_stop(consumers.stop)
         watch = CatalogWatch(self._reactor, router, stores, COMPARE_INTERVAL)
         watch.start()
         self._at_stop(watch.stop)
@@ -127,20 +130,24 @@ class Gateway:
         self._at_stop(sweeper.stop)
 
         allowed = {ANY} if settings.allow_anonymous else LOOPBACK | {settings.host.lower()}
-        self.node = Node(self._reactor, settings, router, catalog, stores, hub, changes, metrics, "", allowed)
+        self.node = Node(
+            self._reactor, settings, router, catalog, stores, hub, consumers, changes, metrics, "", allowed
+        )
         self._listen(self.node)
         self._log_start(store_url)
 
     async def _open_stores(
-        self, catalog: SQLCatalog, url: str, hub: Callable[[], Hub]
+        self, catalog: SQLCatalog, url: str, listeners: Callable[[], tuple[Hub, Consumers]]
     ) -> tuple[RedisStore, Stores]:
         """Open the store that the gateway is started with, so that those of other pools can be opened too."""
 
         def told(incarnation: int, event: Event) -> None:
-            hub().told(incarnation, event)
+            for listener in listeners():
+                listener.told(incarnation, event)
 
         def listening(incarnation: int) -> None:
-            hub().listening(incarnation)
+            for listener in listeners():
+                listener.listening(incarnation)
 
         opener = StoreOpener(self._reactor, self._settings, told, listening)
         store, opened = await opener.open(DEFAULT_POOL, url, STORE_PATIENCE)
@@ -176,6 +183,7 @@ class Gateway:
 
         async def close() -> None:
             node.draining = True
+            node.consumers.pause()
             await _within(self._reactor, settings.shutdown_timeout, sockets.drain)
             sockets.drop()
 

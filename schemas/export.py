@@ -11,7 +11,7 @@ import msgspec
 
 from schemas.actions import SHAPES
 from schemas.envelope import ErrorReply
-from schemas.events import Notification
+from schemas.events import ClaimEnded, ClaimEvent, Notification
 from schemas.messages import MessagePost, NewMessage
 
 FOLDER: Final = Path(__file__).parent / "json"
@@ -43,6 +43,8 @@ def documents() -> Iterator[tuple[str, dict[str, Any]]]:
         yield f"{action}.request.json", schema(f"{action}.request", f"Body of {action}", shape.request)
         yield f"{action}.reply.json", schema(f"{action}.reply", f"Reply of {action}", shape.reply)
     yield "event.notification.json", schema("event.notification", "Notification", Notification)
+    yield "event.claim.json", schema("event.claim", "Claim", ClaimEvent)
+    yield "event.claim_ended.json", schema("event.claim_ended", "Claim ended", ClaimEnded)
     yield "error.json", schema("error", "Error", ErrorReply)
 
 

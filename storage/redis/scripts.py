@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 _REFUSED_WHEN_FULL = (
-    *("create", "post", "claim", "subscribe", "subscription_update", "deliver"),
+    *("create", "post", "claim", "lease", "subscribe", "subscription_update", "deliver"),
     *("moving/arrive", "moving/import"),
 )
 """What adds data is refused when memory is used up; all else goes on, so that memory can be freed (OOM)."""
 
 _READS = ("claim_get", "get", "list", "outbox", "stats", "subscription_get", "subscription_list", "sweep")
 """What tells nobody that something was written, although what was due may have been."""
+
+_LEASE = ("claim", "pop", "claim_adopt", "claim_update", "lease")
+"""What leases messages begins with leasing.lua too."""
 
 _ALONE = ("create",)
 """Scripts that do not begin with common.lua. Those of moving/ go on with another, others with opening.lua."""
@@ -36,6 +39,7 @@ def _load(name: str, file: str = "") -> Script:
     first_line = "#!lua\n" if name in _REFUSED_WHEN_FULL else "#!lua flags=allow-oom\n"
     folder, _, _ = name.rpartition("/")
     parts = [] if name in _ALONE else ["common", f"{folder}/common" if folder else "opening"]
+    parts += ["leasing"] if name in _LEASE else []
     source = first_line + "".join((lua / f"{part}.lua").read_text() for part in (*parts, file or name))
     sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
     return Script(name, source, sha, writes=name not in _READS)
@@ -43,7 +47,9 @@ def _load(name: str, file: str = "") -> Script:
 
 ARRIVED = _load("arrived")
 CLAIM = _load("claim")
+CLAIM_ADOPT = _load("claim_adopt")
 CLAIM_GET = _load("claim_get")
+CLAIM_LAPSE = _load("claim_lapse")
 CLAIM_RELEASE = _load("claim_release")
 CLAIM_UPDATE = _load("claim_update")
 CREATE = _load("create")
@@ -51,12 +57,14 @@ DELETE = _load("delete")
 DELETE_MANY = _load("delete_many")
 DELIVER = _load("deliver")
 GET = _load("get")
+LEASE = _load("lease")
 LIST = _load("list")
 OUTBOX = _load("outbox")
 OUTBOX_FORGET = _load("outbox_forget")
 POP = _load("pop", "claim")
 POST = _load("post")
 PURGE = _load("purge")
+RELEASE = _load("release")
 REMOVE = _load("remove")
 STATS = _load("stats")
 SUBSCRIBE = _load("subscribe")

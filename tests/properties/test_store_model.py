@@ -76,12 +76,12 @@ def plant(monkeypatch: pytest.MonkeyPatch, line: str, instead: str) -> None:
 
 MUTANTS = {
     "a double claim": (
-        'taken[#taken + 1] = sequence\n      call("ZREM", FREE, sequence)',
-        'taken[#taken + 1] = sequence\n      if popping or limit > 1 then call("ZREM", FREE, sequence) end',
+        'taken[#taken + 1] = sequence\n        call("ZREM", FREE, sequence)',
+        'taken[#taken + 1] = sequence\n        if limit > 1 then call("ZREM", FREE, sequence) end',
     ),
     "an update that is lost": (
-        'call("ZADD", CLAIMS, ends, claim)\ncall("HSET", LEASES',
-        'call("HSET", LEASES',
+        "begin(claim, ttl, grace, consumer_of(claim))",
+        "",
     ),
     "a lost delayed message": (
         'call("ZADD", FREE, unpack(places))\n    call("ZREM", DELAYED',

@@ -6,6 +6,7 @@
 
 if ARGV[2] == "1" then
   note("p", { "messages" })
+  opened = call("SMEMBERS", FULL)
   call("UNLINK", message_keys())
 end
 if ARGV[3] == "1" then
