@@ -83,6 +83,12 @@ MUTANTS = {
         "begin(claim, ttl, grace, consumer_of(claim))",
         "",
     ),
+    "more than the credit": ("credit - holds", "credit"),
+    "a claim that two lease to": ('if has ~= "" and has ~= consumer then', "if false then"),
+    "a claim that ends early": (
+        "keep_held_alive(claim, before, ttl, grace)\n    begin(claim, ttl, grace, consumer)",
+        "if holds == 0 then begin(claim, ttl, grace, consumer) end",
+    ),
     "a lost delayed message": (
         'call("ZADD", FREE, unpack(places))\n    call("ZREM", DELAYED',
         'call("ZADD", FREE, places[1], places[2])\n    call("ZREM", DELAYED',
