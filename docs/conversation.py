@@ -23,11 +23,17 @@ from typing import Any, Self
 from urllib.parse import urlsplit
 
 from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Subprotocol
+
+from protocol.extension import SUBPROTOCOL
 
 FOLDER = Path(__file__).parent / "examples"
 
 PROJECT = "6b1e2c9d0f8a4d5c9e7f3a2b1c0d4e5f"
 """The project of all examples; each time they are played, another one stands for it."""
+
+EXTENDED = {"streaming_claims"}
+"""The conversations whose socket agrees on the subprotocol."""
 
 TIMEOUT = 15.0
 """Seconds that each frame may take."""
@@ -85,7 +91,7 @@ class Conversation:
         """
         recorded, live = Names(), Names()
         played: list[dict[str, Any]] = []
-        with Socket(url, store) as socket:
+        with Socket(url, store, extended=self.path.stem in EXTENDED) as socket:
             for step in self.steps:
                 recorded.same(step["send"])
                 new = step.get("reply") is None
@@ -114,10 +120,11 @@ def conversations() -> list[Conversation]:
 class Socket:
     """A socket that speaks for a project of its own. That and the addresses show as in the examples."""
 
-    def __init__(self, url: str, store: str) -> None:
+    def __init__(self, url: str, store: str, *, extended: bool = False) -> None:
         self._shown = {PROJECT: uuid.uuid4().hex, ADDRESS: urlsplit(url).netloc, STORE: store}
         self._closing = ExitStack()
-        opened = connect(url, open_timeout=TIMEOUT, close_timeout=TIMEOUT, proxy=None)
+        offered = [Subprotocol(SUBPROTOCOL)] if extended else None
+        opened = connect(url, subprotocols=offered, open_timeout=TIMEOUT, close_timeout=TIMEOUT, proxy=None)
         self._socket: ClientConnection = self._closing.enter_context(opened)
 
     def exchange(self, frame: Any, count: int) -> list[Any]:

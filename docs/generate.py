@@ -17,7 +17,7 @@ from gateway.settings import SETTINGS
 from protocol import close_codes
 from protocol.errors import RequestError
 from schemas import limits
-from schemas.events import Notification
+from schemas.events import ClaimEnded, ClaimEvent, Notification
 from schemas.messages import MessageView
 from schemas.subscriptions import SubscriptionView
 
@@ -31,7 +31,13 @@ _CONSTANTS: Mapping[str, ModuleType] = {
     "limits": limits,
     "close_codes": close_codes,
 }
-_OBJECTS = {"message": MessageView, "subscription": SubscriptionView, "notification": Notification}
+_OBJECTS = {
+    "message": MessageView,
+    "subscription": SubscriptionView,
+    "notification": Notification,
+    "claim_event": ClaimEvent,
+    "claim_ended": ClaimEnded,
+}
 
 
 def _errors(_: str) -> str:

@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 
 from gateway.actions.call import Answer, Call, given
-from protocol.errors import BadRequest, NotFound
+from protocol.errors import BadRequest, NotFound, SubprotocolNeeded
 from protocol.extension import SUBPROTOCOL
 from protocol.identifiers import new_claim_id, parse_id, parse_uuid
 from schemas import limits
@@ -78,9 +78,8 @@ async def message_release(call: Call) -> Answer:
 
 def _need_extension(call: Call) -> None:
     if not call.client.extended:
-        raise BadRequest(
-            f"This action needs the subprotocol {SUBPROTOCOL}: offer it in the WebSocket handshake.",
-            code="subprotocol_needed",
+        raise SubprotocolNeeded(
+            f"This action needs the subprotocol {SUBPROTOCOL}: offer it in the WebSocket handshake."
         )
 
 

@@ -12,7 +12,7 @@ from gateway.push.dispatcher import Dispatcher
 from gateway.push.subscriber import Sink
 from gateway.push.worker import Worker
 from protocol.body import Form
-from protocol.errors import BadRequest, RequestError
+from protocol.errors import RequestError, TooManyConsumers
 from schemas import limits
 from schemas.events import ClaimEndReason
 from storage.base import Consumer, Event, MessageStore, Queue
@@ -68,14 +68,13 @@ class Consumers:
         :param resume: the claim may be there, and another consumer may have it, which then ends.
 
         Raises what the store raises, StoreUnavailable if the store's announcements cannot be heard,
-        BadRequest if the socket has too many consumers.
+        TooManyConsumers.
         """
         mine = self._sinks.setdefault(sink, {})
         key = queue.incarnation, terms.claim
         if key not in mine and len(mine) >= limits.CONSUMERS_PER_SOCKET:
-            raise BadRequest(
-                f"A socket may have {limits.CONSUMERS_PER_SOCKET} consumers. End one of them first.",
-                code="too_many_consumers",
+            raise TooManyConsumers(
+                f"A socket may have {limits.CONSUMERS_PER_SOCKET} consumers. End one of them first."
             )
         opened = await self._stores.open(queue.pool)
         dispatcher = self._dispatchers.get(queue.incarnation)
