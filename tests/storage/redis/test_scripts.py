@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.base import DeadLetter
+from storage.base import Consumer, DeadLetter
 from storage.errors import StoreFailed
 from storage.redis import scripts
 from storage.redis.runner import channel, head_key
@@ -55,6 +55,14 @@ def everything(store: RedisStore) -> list[LiveQueue]:
     run(store.deliver_dead_letter, jobs.queue, letter, dead.queue)
     run(store.forget_dead_letter, jobs.queue, letter)
     run(store.dead_letter_arrived, jobs.queue, letter, dead.queue)
+    consumer = Consumer(new_claim(), b"consumer", 60, 60, 1)
+    jobs.post("a", "b")
+    leased = run(store.lease, jobs.queue, consumer, 5, 1, DeadLetter(5, "dead", 60))
+    assert leased is not None
+    run(store.release_messages, jobs.queue, [leased.messages[0].sequence], consumer.claim)
+    run(store.adopt_claim, jobs.queue, consumer, b"")
+    run(store.lease, jobs.queue, consumer, 5, 1, None)
+    run(store.lapse_claim, jobs.queue, consumer, 30)
     for name in ("http://here", "http://there"):
         number = run(store.subscribe, jobs.queue, name, 60, {}, confirmed=True)
         assert number is not None
@@ -83,7 +91,15 @@ def test_on_a_cluster_no_script_leaves_the_slot_of_its_queue(cluster: Server) ->
             "states",
             "claims",
         }
-        assert names >= {"leases", "held", "outbox", "subscriptions", "subscribers", "subscription_order"}
+        assert names >= {
+            "leases",
+            "held",
+            "full",
+            "outbox",
+            "subscriptions",
+            "subscribers",
+            "subscription_order",
+        }
         for live in queues:
             tag = b"{%016x}" % live.queue.incarnation
             keys = list(client.scan_iter(b"*" + tag + b"*"))
