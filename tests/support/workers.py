@@ -16,8 +16,9 @@ from storage.catalog.sql import SQLCatalog
 from storage.errors import OutcomeUnknown
 from storage.redis.events import RedisEvents
 from storage.redis.store import RedisStore
+from storage.stores import OpenStore, Stores
 from tests.support.reactor import reactor
-from tests.support.routing import new_router, only
+from tests.support.routing import new_router, nothing
 from tests.support.store import new_claim
 
 GRACE = 5.0
@@ -85,10 +86,10 @@ class Node:
     def __init__(self, url: str, catalog: SQLCatalog) -> None:
         self.store = LosingStore(reactor, url, 5)
         self.events = RedisEvents(reactor, url, 5, self._told, self._listening)
-        stores = only(self.store, catalog, self.events)
-        self.router = new_router(catalog, stores)
+        self.stores = Stores(OpenStore(self.store, self.events, nothing), catalog, self._open)
+        self.router = new_router(catalog, self.stores)
         self.pushed = 0
-        self.consumers = Consumers(reactor, self.router, stores, GRACE, self._count)
+        self.consumers = Consumers(reactor, self.router, self.stores, GRACE, self._count)
 
     def _told(self, incarnation: int, event: Event) -> None:
         self.consumers.told(incarnation, event)
@@ -99,12 +100,26 @@ class Node:
     def _count(self, pushed: int) -> None:
         self.pushed += pushed
 
+    async def _open(self, pool: str, uri: str) -> OpenStore:
+        """The store of another pool."""
+        store = RedisStore(reactor, uri, 5)
+        await store.start(5)
+        events = RedisEvents(reactor, uri, 5, self._told, self._listening)
+        events.start()
+
+        async def close() -> None:
+            await events.stop()
+            await store.stop()
+
+        return OpenStore(store, events, close, uri)
+
     async def start(self) -> None:
         await self.store.start(5)
         self.events.start()
 
     async def stop(self) -> None:
         await self.consumers.stop()
+        await self.stores.stop()
         await self.events.stop()
         await self.store.stop()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,10 @@ from storage.base import NewMessage, Queue
 from storage.catalog.engine import sqlite_url
 from storage.catalog.sql import SQLCatalog
 from storage.errors import StaleQueue, StoreUnavailable
+from storage.mover import Mover
+from storage.pools import Pool
+from storage.redis.moving import RedisMoves
+from storage.redis.store import RedisStore
 from tests.support.reactor import eventually, reactor, run, sleep
 from tests.support.servers import Server, start_valkey
 from tests.support.store import ALICE, new_queue, text
@@ -282,6 +287,35 @@ def test_consumers_end_with_their_queue(nodes: Nodes) -> None:
 
 async def _nothing_to_drain(*_: object) -> None:
     raise AssertionError("there are no dead letters")
+
+
+def test_consumers_follow_a_queue_that_moves(nodes: Nodes, redis7: Server) -> None:
+    redis7.client().flushall()
+
+    async def scenario(nodes: Nodes) -> None:
+        full, idle = Socket(), Socket()
+        claim = await nodes.one.subscribe(full, nodes.queue, credit=2)
+        await nodes.post(1, 2)
+        await eventually(lambda: full.bodies == [1, 2])
+        await nodes.other.subscribe(idle, nodes.queue, credit=9)
+        await nodes.catalog.create_pool(Pool("there", redis7.url, 1))
+        target = RedisStore(reactor, redis7.url, 5)
+        await target.start(5)
+        await Mover(reactor, nodes.catalog, RedisMoves(nodes.one.store), RedisMoves(target)).run(
+            nodes.queue, "there"
+        )
+        moved = replace(nodes.queue, pool="there")
+        await target.post(moved, [NewMessage(text(3), 3600)], ALICE)
+        await eventually(lambda: idle.bodies == [3])
+        held = await target.get_claim(moved, claim)
+        assert held is not None
+        await target.delete_message(moved, held.messages[0].sequence, claim)
+        await target.post(moved, [NewMessage(text(number), 3600) for number in (4, 5)], ALICE)
+        await eventually(lambda: len(full.bodies) + len(idle.bodies) == 5)
+        assert full.endings == idle.endings == []
+        await target.stop()
+
+    on(nodes, scenario)
 
 
 def test_idle_consumers_cost_no_commands(nodes: Nodes, valkey: Server) -> None:
