@@ -33,6 +33,9 @@ FOLDER = Path(__file__).parent / "examples"
 PROJECT = "6b1e2c9d0f8a4d5c9e7f3a2b1c0d4e5f"
 """The project of all examples; each time they are played, another one stands for it."""
 
+EXTENDED = {"extension", "streaming_claims"}
+"""The conversations whose socket agrees on the subprotocol."""
+
 TIMEOUT = 15.0
 """Seconds that each frame may take."""
 
@@ -91,7 +94,7 @@ class Conversation:
         """
         recorded, live = Names(), Names()
         played: list[dict[str, Any]] = []
-        with Socket(url, store, SUBPROTOCOL if self.path.stem == "extension" else None) as socket:
+        with Socket(url, store, extended=self.path.stem in EXTENDED) as socket:
             for step in self.steps:
                 recorded.same(step["send"])
                 new = step.get("reply") is None
@@ -120,10 +123,10 @@ def conversations() -> list[Conversation]:
 class Socket:
     """A socket that speaks for a project of its own. That and the addresses show as in the examples."""
 
-    def __init__(self, url: str, store: str, subprotocol: str | None = None) -> None:
+    def __init__(self, url: str, store: str, *, extended: bool = False) -> None:
         self._shown = {PROJECT: uuid.uuid4().hex, ADDRESS: urlsplit(url).netloc, STORE: store}
         self._closing = ExitStack()
-        offered = None if subprotocol is None else [Subprotocol(subprotocol)]
+        offered = [Subprotocol(SUBPROTOCOL)] if extended else None
         opened = connect(url, subprotocols=offered, open_timeout=TIMEOUT, close_timeout=TIMEOUT, proxy=None)
         self._socket: ClientConnection = self._closing.enter_context(opened)
 

@@ -43,6 +43,8 @@ _OBJECTS: Mapping[str, type[Any]] = {
     "behind": events.BehindEvent,
     "caught_up": events.CaughtUpEvent,
     "subscription_ended": events.SubscriptionEndedEvent,
+    "claim_event": events.ClaimEvent,
+    "claim_ended": events.ClaimEnded,
 }
 
 

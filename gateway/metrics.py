@@ -27,6 +27,7 @@ class Metrics:
             registry=self.registry,
         )
         self._pushes = Counter("zaqar_gateway_pushes", "Notifications sent.", registry=self.registry)
+        self._leases = Counter("zaqar_gateway_leases", "Leased messages pushed.", registry=self.registry)
         self._store_errors = Counter(
             "zaqar_gateway_store_errors",
             "Requests that a store did not do.",
@@ -46,6 +47,10 @@ class Metrics:
     def pushed(self, count: int) -> None:
         """Notifications were sent."""
         self._pushes.inc(count)
+
+    def leases_pushed(self, count: int) -> None:
+        """Leased messages were pushed."""
+        self._leases.inc(count)
 
     def store_failed(self, code: str) -> None:
         """A request failed in the store, the catalog, or by our fault."""

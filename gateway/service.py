@@ -22,6 +22,7 @@ from gateway.http.hosts import ANY, LOOPBACK
 from gateway.http.site import make_site
 from gateway.http.switch import SwitchFactory
 from gateway.metrics import Metrics
+from gateway.push.consumers import Consumers
 from gateway.push.hub import Hub
 from gateway.push.liveness import Liveness
 from gateway.settings import Settings, mask_url
@@ -99,7 +100,7 @@ class Gateway:
         await catalog.start(upgrade=settings.catalog_url is None)
         self._stopping.add(catalog.stop)
 
-        store, stores = await self._open_stores(catalog, store_url, lambda: hub)
+        store, stores = await self._open_stores(catalog, store_url, lambda: (hub, consumers))
         changes = CatalogChanges(self._reactor, store.client, store_url, settings.request_timeout)
         router = Router(
             catalog,
@@ -113,6 +114,8 @@ class Gateway:
         liveness.start()
         self._stopping.add(liveness.stop)
         self._stopping.add(hub.stop)
+        consumers = Consumers(self._reactor, router, stores, settings.lease_grace, metrics.leases_pushed)
+        self._stopping.add(consumers.stop)
         watch = CatalogWatch(self._reactor, router, stores, COMPARE_INTERVAL)
         watch.start()
         self._stopping.add(watch.stop)
@@ -123,7 +126,9 @@ class Gateway:
         self._stopping.add(sweeper.stop)
 
         allowed = {ANY} if settings.allow_anonymous else LOOPBACK | {settings.host.lower()}
-        self.node = Node(self._reactor, settings, router, catalog, stores, hub, changes, metrics, "", allowed)
+        self.node = Node(
+            self._reactor, settings, router, catalog, stores, hub, consumers, changes, metrics, "", allowed
+        )
         if worker is not None:
             self.node.worker = worker
             self._stopping.add(worker.stop)
@@ -135,15 +140,17 @@ class Gateway:
             await worker.listening()
 
     async def _open_stores(
-        self, catalog: SQLCatalog, url: str, hub: Callable[[], Hub]
+        self, catalog: SQLCatalog, url: str, listeners: Callable[[], tuple[Hub, Consumers]]
     ) -> tuple[RedisStore, Stores]:
         """Open the store that the gateway is started with, so that those of other pools can be opened too."""
 
         def told(incarnation: int, event: Event) -> None:
-            hub().told(incarnation, event)
+            for listener in listeners():
+                listener.told(incarnation, event)
 
         def listening(incarnation: int) -> None:
-            hub().listening(incarnation)
+            for listener in listeners():
+                listener.listening(incarnation)
 
         opener = StoreOpener(self._reactor, self._settings, told, listening)
         store, opened = await opener.open(DEFAULT_POOL, url, STORE_PATIENCE)
@@ -172,6 +179,7 @@ class Gateway:
 
         async def close() -> None:
             node.draining = True
+            node.consumers.pause()
             await within(self._reactor, settings.shutdown_timeout, sockets.drain)
             sockets.drop()
 

@@ -177,6 +177,11 @@ class Settings:
     sweep_interval: float = _setting(
         5.0, seconds(0.1, 3600), "seconds between two sweeps of what has expired"
     )
+    lease_grace: float = _setting(
+        5.0,
+        seconds(0.1, 3600),
+        "seconds for which the leases of a closed socket wait for its client to come back",
+    )
     fast_path: bool = _setting(
         True, boolean(), "take plain WebSocket frames past Autobahn, at a fraction of the CPU"
     )

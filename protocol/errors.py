@@ -6,7 +6,9 @@
     ├── BadRequest              400   the client has to change the request
     │   ├── MalformedFrame            the frame is not one JSON or MessagePack document
     │   ├── UnknownAction             `action` names nothing that exists
-    │   └── SchemaViolation           a field is missing or has the wrong type
+    │   ├── SchemaViolation           a field is missing or has the wrong type
+    │   ├── SubprotocolNeeded         the action is not for sockets without protocol.extension
+    │   └── TooManyConsumers          the socket has as many as it may have
     ├── NotAuthenticated        403   nobody, or somebody else, is speaking
     ├── Forbidden               403   the message is held by somebody's claim
     │   └── AdminOnly                 only administrators may, and here nobody is known to be one
@@ -84,6 +86,18 @@ class SchemaViolation(BadRequest):
 
     def body(self) -> dict[str, str | None]:
         return {"error": "Schema validation failed.", "detail": str(self), "code": self.code}
+
+
+class SubprotocolNeeded(BadRequest):
+    """The action is only for sockets that have agreed on the subprotocol."""
+
+    code = "subprotocol_needed"
+
+
+class TooManyConsumers(BadRequest):
+    """The socket has as many consumers as it may have."""
+
+    code = "too_many_consumers"
 
 
 class NotAuthenticated(RequestError):

@@ -44,6 +44,9 @@ SHAPES: Mapping[str, Shape] = MappingProxyType(
         "claim_get": Shape(claims.ClaimGet, claims.ClaimGetReply),
         "claim_update": Shape(claims.ClaimUpdate, str),
         "claim_delete": Shape(claims.ClaimDelete, str),
+        "claim_subscribe": Shape(claims.ClaimSubscribe, claims.ClaimSubscribeReply),
+        "claim_unsubscribe": Shape(claims.ClaimUnsubscribe, str),
+        "message_release": Shape(claims.MessageRelease, queues.EmptyReply),
         "subscription_create": Shape(
             subscriptions.SubscriptionCreate, subscriptions.SubscriptionCreateReply | str
         ),

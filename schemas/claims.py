@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import UNSET, Struct, UnsetType
 
-from schemas.fields import AnyGrace, ClaimGrace, ClaimTtl, PageLimit
+from schemas.fields import AnyGrace, ClaimGrace, ClaimTtl, Credit, MessageIds, NewQueueName, PageLimit
 from schemas.messages import MessageView
 
 
@@ -40,6 +40,31 @@ class ClaimDelete(Struct, frozen=True, kw_only=True):
     claim_id: str
 
 
+class ClaimSubscribe(Struct, frozen=True, kw_only=True):
+    """Have messages leased to this socket and pushed as they come; it never holds more than `credit`."""
+
+    queue_name: NewQueueName
+    credit: Credit
+    ttl: ClaimTtl | UnsetType = UNSET
+    grace: ClaimGrace | UnsetType = UNSET
+    claim_id: str | UnsetType = UNSET
+
+
+class ClaimUnsubscribe(Struct, frozen=True, kw_only=True):
+    """Get no more messages leased, and give back those that are."""
+
+    queue_name: str
+    claim_id: str
+
+
+class MessageRelease(Struct, frozen=True, kw_only=True):
+    """Give messages of a claim back."""
+
+    queue_name: str
+    message_ids: MessageIds
+    claim_id: str
+
+
 class ClaimCreateReply(Struct, frozen=True, kw_only=True):
     """The leased messages. Without any: an unused id, or null if all went to the dead letter queue."""
 
@@ -53,3 +78,10 @@ class ClaimGetReply(Struct, frozen=True, kw_only=True):
     age: int
     ttl: int
     messages: list[MessageView]
+
+
+class ClaimSubscribeReply(Struct, frozen=True, kw_only=True):
+    """A consumer. What its claim holds already is pushed again."""
+
+    claim_id: str
+    held: int

@@ -9,6 +9,8 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Raw, Struct
 
+from schemas.messages import MessageView
+
 
 class Notification(Struct, frozen=True, kw_only=True, rename={"message_type": "Message_Type"}):
     """A message for a subscriber. `ttl` in seconds. No id: it is not a reply."""
@@ -79,5 +81,34 @@ class DrainingEvent(Struct, frozen=True, kw_only=True):
     reconnect_after_ms: Annotated[int, Meta(extra_json_schema={"minimum": 0})]
 
 
-EVENTS: Final = (GapEvent, BehindEvent, CaughtUpEvent, SubscriptionEndedEvent, DrainingEvent)
+ClaimEndReason = Literal["queue_deleted", "taken_over"]
+
+
+class ClaimEvent(Struct, frozen=True, kw_only=True):
+    """Messages that were leased to a consumer."""
+
+    event: Literal["claim"] = "claim"
+    queue_name: str
+    claim_id: str
+    messages: list[MessageView]
+
+
+class ClaimEnded(Struct, frozen=True, kw_only=True):
+    """A consumer gets nothing more."""
+
+    event: Literal["claim_ended"] = "claim_ended"
+    queue_name: str
+    claim_id: str
+    reason: ClaimEndReason
+
+
+EVENTS: Final = (
+    GapEvent,
+    BehindEvent,
+    CaughtUpEvent,
+    SubscriptionEndedEvent,
+    DrainingEvent,
+    ClaimEvent,
+    ClaimEnded,
+)
 """Frames with an `event`, by whose name a client tells them apart."""

@@ -54,6 +54,7 @@ ClaimTtl = Annotated[
 ClaimGrace = Annotated[
     int, integer(limits.CLAIM_GRACE_MIN, limits.CLAIM_GRACE_MAX, default=limits.CLAIM_GRACE_DEFAULT)
 ]
+Credit = Annotated[int, integer(limits.CREDIT_MIN, limits.CREDIT_MAX)]
 AnyGrace = Annotated[int, integer(-limits.SAFE_INTEGER, limits.SAFE_INTEGER)]
 """The grace of claim_update: any integer that the store can count with (protocol.md section 3)."""
 

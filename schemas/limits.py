@@ -28,6 +28,11 @@ SUBSCRIPTION_TTL_OF_SOCKET: Final = 315_360_000
 SUBSCRIPTION_END_BEFORE: Final = 253_370_764_800
 """The start of the year 9999 in Unix time: every subscription ends before it."""
 
+CREDIT_MIN: Final = 1
+CREDIT_MAX: Final = 1_000
+"""Messages that a consumer may hold."""
+CONSUMERS_PER_SOCKET: Final = 100
+
 PAGE_MIN: Final = 1
 PAGE_MAX: Final = 20
 PAGE_DEFAULT: Final = 10

@@ -137,6 +137,50 @@ class Claimed:
     """How many messages went to the dead letter queue instead."""
 
 
+class Consumer(NamedTuple):
+    """On what terms messages are leased to who gets them pushed."""
+
+    claim: bytes
+    """16 bytes."""
+    token: bytes
+    """8 bytes that no other consumer of this claim has, nor had."""
+    ttl: int
+    grace: int
+    credit: int
+    """How many messages the claim may hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """What a consumer's claim was given, and what there is to wait for."""
+
+    messages: list[Message]
+    dead_lettered: int
+    """How many messages went to the dead letter queue instead."""
+    held: int
+    """How many messages the claim holds now."""
+    free: int
+    """How many messages are free."""
+    due_in: float | None
+    """Seconds until a delay or a claim ends, which may free some; None: not known, or nothing ends."""
+
+
+class Held(NamedTuple):
+    """A message in a claim. The count tells one lease of it from the next."""
+
+    sequence: int
+    claim_count: int
+
+
+class Adopted(NamedTuple):
+    """A claim that a consumer goes on with."""
+
+    number: int
+    """Grows each time that the claim is taken."""
+    held: list[Held]
+    """What it holds, in order."""
+
+
 @dataclass(frozen=True, slots=True)
 class Claim:
     """A live claim."""
@@ -241,9 +285,25 @@ class Ended(NamedTuple):
 
 
 class Due(NamedTuple):
-    """A delayed message was posted: something becomes visible in so many seconds."""
+    """A delay, or a claim whose consumer has gone, ends in so many seconds."""
 
     due_in: float
+
+
+class Free(NamedTuple):
+    """There is more to lease, or more may be leased."""
+
+    messages: bool
+    """Whether messages became free that were claimed."""
+    claims: list[bytes]
+    """Claims that held as much as their consumer takes, and hold less now."""
+
+
+class Taken(NamedTuple):
+    """Somebody goes on with a claim: who took it with a smaller number has it no longer."""
+
+    claim: bytes
+    number: int
 
 
 class Moved(NamedTuple):
@@ -252,7 +312,7 @@ class Moved(NamedTuple):
     pool: str
 
 
-Event = Announced | Ended | Due | Moved
+Event = Announced | Ended | Due | Free | Taken | Moved
 
 
 class MessageStore(Protocol):
@@ -324,8 +384,33 @@ class MessageStore(Protocol):
     async def update_claim(self, queue: Queue, claim: bytes, ttl: int, grace: int) -> bool:
         """Start a claim's time anew. False: there is none."""
 
-    async def release_claim(self, queue: Queue, claim: bytes) -> None:
-        """End a claim; its messages are free again, each at its old place."""
+    async def release_claim(self, queue: Queue, claim: bytes, token: bytes | None = None) -> None:
+        """End a claim; its messages are free again, each at its old place.
+
+        :param token: only if the claim is the consumer's of this token.
+        """
+
+    async def release_messages(self, queue: Queue, sequences: Sequence[int], claim: bytes) -> None:
+        """Free those of the messages that the claim holds, each at its old place."""
+
+    async def lease(
+        self, queue: Queue, consumer: Consumer, limit: int, sharing: int, dead_letter: DeadLetter | None
+    ) -> Leased | None:
+        """Lease more free messages to a consumer's claim, whose time begins anew with them.
+
+        It gets up to `limit`, as long as it holds no more than its credit, of what is free divided by
+        `sharing`. None: another consumer has the claim. A lost answer is found out by `adopt_claim`.
+        """
+
+    async def adopt_claim(self, queue: Queue, consumer: Consumer, before: bytes) -> Adopted | None:
+        """Make the claim, which may be new, this consumer's and start its time anew; returns what it holds.
+
+        :param before: the token that the same consumer had up to now: None if the claim is another's. A call
+            of `lease` with that token does nothing any more. Empty: it is taken from whoever has it.
+        """
+
+    async def lapse_claim(self, queue: Queue, consumer: Consumer, seconds: float) -> None:
+        """Let a consumer's claim end in so many seconds, if it is still its and does not end before."""
 
     async def subscribe(
         self,

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 
-from gateway.actions import claims, describe, flavors, messages, node, pools, queues, subscriptions
+from gateway.actions import (
+    claims,
+    consumers,
+    describe,
+    flavors,
+    messages,
+    node,
+    pools,
+    queues,
+    subscriptions,
+)
 from gateway.actions.call import Answer, Call
 
 Action = Callable[[Call], Awaitable[Answer]]
@@ -32,6 +42,9 @@ ACTIONS: Mapping[str, Action] = {
     "claim_get": claims.claim_get,
     "claim_update": claims.claim_update,
     "claim_delete": claims.claim_delete,
+    "claim_subscribe": consumers.claim_subscribe,
+    "claim_unsubscribe": consumers.claim_unsubscribe,
+    "message_release": consumers.message_release,
     "subscription_create": subscriptions.subscription_create,
     "subscription_list": subscriptions.subscription_list,
     "subscription_get": subscriptions.subscription_get,

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from msgspec import UNSET
 
 from gateway.metrics import Metrics
+from gateway.push.consumers import Consumers
 from gateway.push.hub import Hub
 from gateway.push.subscriber import Sink
 from gateway.settings import Settings, is_loopback
@@ -44,6 +45,7 @@ class Node:
     catalog: Catalog
     stores: Stores
     hub: Hub
+    consumers: Consumers
     changes: CatalogChanges
     metrics: Metrics
     notification_url: str

@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 
 from gateway.actions.call import Answer, Call, given
-from gateway.actions.views import message_view
 from gateway.dead_letters import deliver_claimed, rule
+from gateway.message_view import message_view
 from protocol.errors import NotFound
 from protocol.identifiers import new_claim_id, parse_uuid
 from schemas import limits

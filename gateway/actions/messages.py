@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.actions.call import Answer, Call, given
-from gateway.actions.views import message_view
 from gateway.dead_letters import deliver_claimed, rule
+from gateway.message_view import message_view
 from protocol.body import checksum
 from protocol.errors import BadRequest, Forbidden, NotFound
 from protocol.identifiers import format_id, parse_id, parse_marker, parse_uuid

@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 
 from gateway.actions.call import Answer, Call, given
-from gateway.actions.views import message_view
 from gateway.dead_letters import deliver
+from gateway.message_view import message_view
 from protocol.errors import NotFound
 from protocol.metadata import read_metadata, with_defaults
 from protocol.patch import apply_patch

@@ -1,44 +1,17 @@
-"""How messages, subscriptions, pools and flavors are shown."""
+"""How subscriptions, pools and flavors are shown."""
 
 from __future__ import annotations
 
-import uuid
 from typing import Any
 
-from protocol.body import show_checksum
-from protocol.codec import Form
 from protocol.identifiers import format_id
-from protocol.times import shown_time
 from schemas.events import Gap as GapView
 from schemas.flavors import CAPABILITIES, FlavorView
-from schemas.messages import DeadLetter, MessageView
 from schemas.pools import PoolView
 from schemas.subscriptions import SubscriptionView
-from storage.base import Gap, Message, Queue, Subscription
+from storage.base import Gap, Queue, Subscription
 from storage.pools import Flavor, Pool
 from storage.redis.address import masked
-
-
-def message_view(message: Message, queue: Queue, form: Form, *, in_full: bool = False) -> MessageView:
-    """A message in the form of the request. `in_full`: with what statistics and pop show beside."""
-    further: dict[str, Any] = {}
-    if message.checksum is not None:
-        further["checksum"] = show_checksum(message.checksum)
-    if message.origin is not None:
-        further["dead_letter"] = DeadLetter(
-            queue_name=message.origin.queue_name, message_id=str(uuid.UUID(bytes=message.origin.message_id))
-        )
-    if in_full:
-        further["claim_count"] = message.claim_count
-        further["created"] = shown_time(message.created)
-    return MessageView(
-        id=format_id(message.sequence, queue.incarnation),
-        claim_id=None if message.claim_id is None else str(uuid.UUID(bytes=message.claim_id)),
-        ttl=message.ttl,
-        age=message.age,
-        body=message.body.told_in(form),
-        **further,
-    )
 
 
 def subscription_view(subscription: Subscription, queue: Queue) -> SubscriptionView:

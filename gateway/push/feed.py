@@ -171,7 +171,7 @@ class Feed:
     def _wake_in(self, seconds: float | None) -> None:
         """Look at the queue when the next delay ends: its messages are announced by whoever looks first."""
         if seconds is not None:
-            self._tasks.after("due", max(seconds, 0.001), self._wake)
+            self._tasks.after("due", seconds, self._wake)
 
     async def _wake(self) -> None:
         self._wake_in((await self.store.sweep(self.queue)).due_in)

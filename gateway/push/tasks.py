@@ -1,8 +1,8 @@
-"""What a feed does in the background, and tries again when the store does not answer."""
+"""Background work on one queue: tried again when the store refuses it, timed, and stopped with its owner."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Hashable
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -14,7 +14,7 @@ from protocol.errors import RequestError
 from storage.errors import StaleQueue
 
 RETRY = 0.5
-"""Seconds until a read that the store refused is tried again."""
+"""Seconds until work that the store refused is tried again."""
 
 Task = Callable[[], Coroutine[Any, Any, None]]
 
@@ -28,7 +28,7 @@ class Tasks:
         self._reactor = reactor
         self._queue_name = queue_name
         self._on_stale = on_stale
-        self._timers: dict[str | int, IDelayedCall] = {}
+        self._timers: dict[Hashable, IDelayedCall] = {}
         self.closed = False
 
     def close(self) -> None:
@@ -38,17 +38,20 @@ class Tasks:
             timer.cancel()
         self._timers.clear()
 
-    def begin(self, role: str | int, task: Task) -> None:
+    def begin(self, role: Hashable, task: Task) -> None:
         """Begin a task now, and again a little later if the store does not do its part."""
         if not self.closed:
             Deferred.fromCoroutine(task()).addErrback(self._failed, role, task)
 
-    def after(self, role: str | int, seconds: float, task: Task) -> None:
-        """Begin a task later. There is one timer for each role: the last one set counts."""
+    def after(self, role: Hashable, seconds: float, task: Task) -> None:
+        """Begin a task in so many seconds, or sooner if one of this role is to begin sooner."""
         if self.closed:
             return
-        timer = self._timers.pop(role, None)
+        seconds = max(seconds, 0.001)
+        timer = self._timers.get(role)
         if timer is not None:
+            if timer.getTime() - self._reactor.seconds() <= seconds:
+                return
             timer.cancel()
 
         def fire() -> None:
@@ -57,7 +60,7 @@ class Tasks:
 
         self._timers[role] = self._reactor.callLater(seconds, fire)
 
-    def _failed(self, failure: Failure, role: str | int, task: Task) -> None:
+    def _failed(self, failure: Failure, role: Hashable, task: Task) -> None:
         if failure.check(StaleQueue):  # the queue is gone, or elsewhere
             self._on_stale()
             return

@@ -140,6 +140,7 @@ class Session:
         self._requests.clear()
         self._notifications.clear()
         self._node.hub.closed(self)
+        self._node.consumers.closed(self)
         self._tell_idle()
 
     async def finish(self) -> None:
@@ -192,6 +193,7 @@ class Session:
         if self._refused and self.writable:
             self._refused = False
             self._node.hub.writable(self)
+            self._node.consumers.writable(self)
 
     # Requests
 

@@ -49,9 +49,11 @@ class ClusterEvents(EventClient):
             await self._servers.popitem()[1].stop()
 
     def listen(self, channel: bytes) -> None:
-        if channel not in self._places:
-            self._places[channel] = None
+        node = self._places.setdefault(channel, None)
+        if node is None:
             self._place(channel)
+        else:  # once more, for one more who is to be told that it is listened to
+            self._servers[node].listen(channel)
 
     def leave(self, channel: bytes) -> None:
         node = self._places.pop(channel, None)

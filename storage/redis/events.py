@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -27,6 +28,7 @@ class RedisEvents:
         on_listening: Callable[[int], None],
     ) -> None:
         self._incarnations: dict[bytes, int] = {}
+        self._listeners: Counter[bytes] = Counter()
         self._on_event = on_event
         self._on_listening = on_listening
         self._client = event_client(reactor, url, timeout, self._told, self._heard)
@@ -40,14 +42,23 @@ class RedisEvents:
         await self._client.stop()
 
     def listen(self, queue: Queue) -> None:
-        """Hear of a queue from now on."""
-        self._incarnations[channel(queue)] = queue.incarnation
-        self._client.listen(channel(queue))
+        """Hear of a queue from now on, until `leave` was called as often.
+
+        Each call is followed by `on_listening`.
+        """
+        name = channel(queue)
+        self._incarnations[name] = queue.incarnation
+        self._listeners[name] += 1
+        self._client.listen(name)
 
     def leave(self, queue: Queue) -> None:
-        """Hear of a queue no more."""
-        if self._incarnations.pop(channel(queue), None) is not None:
-            self._client.leave(channel(queue))
+        """Hear of a queue no more, unless somebody else listens."""
+        name = channel(queue)
+        self._listeners[name] -= 1
+        if self._listeners[name] < 1:
+            del self._listeners[name]
+            if self._incarnations.pop(name, None) is not None:
+                self._client.leave(name)
 
     def _told(self, name: bytes, payload: bytes) -> None:
         incarnation = self._incarnations.get(name)

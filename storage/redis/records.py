@@ -19,11 +19,14 @@ from storage.base import (
     Due,
     Ended,
     Event,
+    Free,
+    Held,
     Message,
     Moved,
     NewMessage,
     Origin,
     Subscription,
+    Taken,
     Waiting,
 )
 
@@ -87,6 +90,14 @@ def unpack_messages(now: int, told: Sequence[bytes]) -> list[Message]:
     ]
 
 
+def unpack_held(told: Sequence[bytes]) -> list[Held]:
+    """What claim_adopt.lua tells (sequence, position and state of each), in the order of positions."""
+    found = sorted((int(told[i + 1]), told[i], told[i + 2]) for i in range(0, len(told), 3))
+    return [
+        Held(int.from_bytes(sequence, "big"), _STATE.unpack_from(state)[0]) for _, sequence, state in found
+    ]
+
+
 def pack_subscription(
     subscriber: str,
     ttl: int,
@@ -126,6 +137,10 @@ def unpack_event(payload: bytes) -> Event:
     if event[0] == b"ended":
         reason = (event[3] if len(event) > 3 else b"unknown").decode()  # an older version tells none
         return Ended(event[1], 0, reason) if event[1] else Ended(None, event[2], reason)
+    if event[0] == b"free":
+        return Free(event[1], event[2])
+    if event[0] == b"taken":
+        return Taken(event[1], event[2])
     if event[0] == b"moved":
         return Moved(event[1].decode())
     if event[0] == b"due":

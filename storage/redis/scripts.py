@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 
 _REFUSED_WHEN_FULL = (
-    *("create", "post", "post_once", "claim", "subscribe", "subscription_update", "deliver"),
+    *("create", "post", "post_once", "claim", "lease", "subscribe", "subscription_update", "deliver"),
     *("moving/arrive", "moving/import"),
 )
 """What adds data is refused when memory is used up; all else goes on, so that memory can be freed (OOM)."""
@@ -25,7 +25,10 @@ _READS = (
 )
 """What tells nobody that something was written, although what was due may have been."""
 
-_BETWEEN = {"post_once": "once", "subscribe": "lost", "resume": "lost"}
+_BETWEEN = {
+    **dict.fromkeys(("claim", "pop", "claim_adopt", "claim_update", "lease"), "leasing"),
+    **{"post_once": "once", "subscribe": "lost", "resume": "lost"},
+}
 """What stands before a script, behind what all begin with."""
 
 _ALONE = ("create",)
@@ -58,7 +61,9 @@ def _load(name: str, file: str = "") -> Script:
 
 ARRIVED = _load("arrived")
 CLAIM = _load("claim")
+CLAIM_ADOPT = _load("claim_adopt")
 CLAIM_GET = _load("claim_get")
+CLAIM_LAPSE = _load("claim_lapse")
 CLAIM_RELEASE = _load("claim_release")
 CLAIM_UPDATE = _load("claim_update")
 CREATE = _load("create")
@@ -66,6 +71,7 @@ DELETE = _load("delete")
 DELETE_MANY = _load("delete_many")
 DELIVER = _load("deliver")
 GET = _load("get")
+LEASE = _load("lease")
 LIST = _load("list")
 OUTBOX = _load("outbox")
 OUTBOX_FORGET = _load("outbox_forget")
@@ -73,6 +79,7 @@ POP = _load("pop", "claim")
 POST = _load("post")
 POST_ONCE = _load("post_once", "post")
 PURGE = _load("purge")
+RELEASE = _load("release")
 REMOVE = _load("remove")
 STATS = _load("stats")
 RESUME = _load("resume")

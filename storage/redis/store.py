@@ -12,12 +12,15 @@ from twisted.internet.task import deferLater
 
 from protocol.identifiers import format_id, parse_uuid
 from storage.base import (
+    Adopted,
     Claim,
     Claimed,
+    Consumer,
     DeadLetter,
     Deleted,
     Durability,
     Gap,
+    Leased,
     Message,
     NewMessage,
     Origin,
@@ -222,9 +225,7 @@ class RedisStore:
         pop: bool,
     ) -> Claimed:
         arguments: list[bytes | str | int] = [claim, ttl, grace, limit, "pop" if pop else "claim"]
-        if dead_letter is not None:
-            there = -1 if dead_letter.ttl is None else dead_letter.ttl
-            arguments += (dead_letter.max_claim_count, dead_letter.queue_name, there)
+        arguments += _dead_letter_arguments(dead_letter)
         script, dead_lettered = scripts.POP if pop else scripts.CLAIM, 0
         for _ in range(TAKE_TRIES):
             # A claim that exists is answered with what it holds, so it can be asked for twice; a pop cannot.
@@ -239,7 +240,7 @@ class RedisStore:
         if reply is None:
             return None
         now, lease, *told = reply
-        since, ttl, _ = _LEASE.unpack(lease)
+        since, ttl, _ = _LEASE.unpack_from(lease)
         # The server's clock may have stepped back since.
         age = max(0, now - int.from_bytes(since, "big")) // _SECOND
         return Claim(age, ttl, records.unpack_messages(now, told))
@@ -247,8 +248,38 @@ class RedisStore:
     async def update_claim(self, queue: Queue, claim: bytes, ttl: int, grace: int) -> bool:
         return bool(await self.scripts.run(scripts.CLAIM_UPDATE, queue, claim, ttl, grace, repeatable=True))
 
-    async def release_claim(self, queue: Queue, claim: bytes) -> None:
-        await self.scripts.run(scripts.CLAIM_RELEASE, queue, claim, repeatable=True)
+    async def release_claim(self, queue: Queue, claim: bytes, token: bytes | None = None) -> None:
+        named = () if token is None else (token,)
+        await self.scripts.run(scripts.CLAIM_RELEASE, queue, claim, *named, repeatable=True)
+
+    async def release_messages(self, queue: Queue, sequences: Sequence[int], claim: bytes) -> None:
+        packed = map(records.pack_sequence, sequences)
+        await self.scripts.run(scripts.RELEASE, queue, claim, *packed, repeatable=True)
+
+    async def lease(
+        self, queue: Queue, consumer: Consumer, limit: int, sharing: int, dead_letter: DeadLetter | None
+    ) -> Leased | None:
+        arguments = (*consumer, limit, sharing, *_dead_letter_arguments(dead_letter))
+        # Not repeatable: what the first try has leased would be told to nobody.
+        reply = await self.scripts.run(scripts.LEASE, queue, *arguments, repeatable=False)
+        if reply is None:
+            return None
+        now, dead, held, free, due, *told = reply
+        due_in = None if due >= _NEVER else max(0, due - now) / _SECOND
+        return Leased(records.unpack_messages(now, told), dead, held, free, due_in)
+
+    async def adopt_claim(self, queue: Queue, consumer: Consumer, before: bytes) -> Adopted | None:
+        claim, token, ttl, grace, _ = consumer
+        reply = await self.scripts.run(
+            scripts.CLAIM_ADOPT, queue, claim, token, before, ttl, grace, repeatable=True
+        )
+        return None if reply is None else Adopted(reply[0], records.unpack_held(reply[1:]))
+
+    async def lapse_claim(self, queue: Queue, consumer: Consumer, seconds: float) -> None:
+        soon = round(seconds * _SECOND)
+        await self.scripts.run(
+            scripts.CLAIM_LAPSE, queue, consumer.claim, consumer.token, soon, repeatable=True
+        )
 
     # Subscriptions
 
@@ -349,6 +380,13 @@ class RedisStore:
     async def dead_letter_arrived(self, source: Queue, waiting: Waiting, target: Queue) -> None:
         message_id = _id_bytes(waiting.sequence, source)
         await self.scripts.run(scripts.ARRIVED, target, message_id, repeatable=True)
+
+
+def _dead_letter_arguments(dead_letter: DeadLetter | None) -> tuple[str | int, ...]:
+    if dead_letter is None:
+        return ()
+    there = -1 if dead_letter.ttl is None else dead_letter.ttl
+    return dead_letter.max_claim_count, dead_letter.queue_name, there
 
 
 def _gap(start: int, end: int, reason: bytes) -> Gap:

@@ -32,7 +32,7 @@ STOCK = 5000
 def catalog(tmp_path: Path) -> Iterator[SQLCatalog]:
     catalog = SQLCatalog(reactor, sqlite_url(tmp_path / "catalog.sqlite"))
     run(catalog.start, upgrade=True)
-    run(catalog.create_pool, Pool("there", "redis://there", 1))
+    run(catalog.create_pool, Pool("there", "redis://there", weight=0))
     yield catalog
     run(catalog.stop)
 

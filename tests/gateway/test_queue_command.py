@@ -68,7 +68,7 @@ def catalog(own: Gateway, there: Server) -> Iterator[SQLCatalog]:
     catalog = SQLCatalog(reactor, sqlite_url(own.data_dir / "catalog.sqlite"))
     run(catalog.start)
     if run(catalog.get_pool, "there") is None:
-        run(catalog.create_pool, Pool("there", there.url, 1))
+        run(catalog.create_pool, Pool("there", there.url, weight=0))
     yield catalog
     run(catalog.stop)
 
@@ -122,7 +122,7 @@ def test_what_cannot_be_done_is_one_line(
         ("away", f"unix://{tmp_path}/nobody"),
         ("broken", "nonsense://x"),
     ):
-        run(catalog.create_pool, Pool(name, uri, 1))
+        run(catalog.create_pool, Pool(name, uri, weight=0))
     evicting = there.client()
     for arguments, message in (
         (("nobody", "--to", "there"), "there is no queue nobody"),
@@ -156,7 +156,7 @@ def test_without_a_gateway_it_says_to_start_it(tmp_path: Path) -> None:
     catalog = SQLCatalog(reactor, sqlite_url(gateway.data_dir / "catalog.sqlite"))
     run(catalog.start)
     run(catalog.create_queue, "p", "jobs", {})
-    run(catalog.create_pool, Pool("there", "redis://x", 1))
+    run(catalog.create_pool, Pool("there", "redis://x", weight=0))
     run(catalog.stop)
     code, _, err = move(gateway.data_dir, "jobs", "--to", "there")
     assert (code, "Is a gateway running on the data folder" in err) == (1, True)
@@ -218,7 +218,7 @@ def test_a_move_to_a_pool_that_has_died_is_given_up(
     own: Gateway, catalog: SQLCatalog, here: RedisStore, tmp_path: Path
 ) -> None:
     live = new_queue(catalog, here, "unlucky")
-    run(catalog.create_pool, Pool("dead", f"unix://{tmp_path}/nobody", 1))
+    run(catalog.create_pool, Pool("dead", f"unix://{tmp_path}/nobody", weight=0))
     run(catalog.begin_move, live.queue, "dead")
     code, out, err = move(own.data_dir, "unlucky", "--to", "default")
     assert (code, out) == (0, "queue unlucky stays in pool default; its move to dead was given up\n")

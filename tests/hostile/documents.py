@@ -35,6 +35,9 @@ VALID_BODIES: dict[str, dict[str, Any]] = {
     "claim_get": {"queue_name": "q", "claim_id": UNKNOWN_ID},
     "claim_update": {"queue_name": "q", "claim_id": UNKNOWN_ID, "ttl": 60, "grace": 60},
     "claim_delete": {"queue_name": "q", "claim_id": UNKNOWN_ID},
+    "claim_subscribe": {"queue_name": "q", "credit": 1, "ttl": 60, "grace": 60, "claim_id": UNKNOWN_ID},
+    "claim_unsubscribe": {"queue_name": "q", "claim_id": UNKNOWN_ID},
+    "message_release": {"queue_name": "q", "message_ids": [UNKNOWN_ID], "claim_id": UNKNOWN_ID},
     "subscription_create": {
         **{"queue_name": "q", "subscriber": "http://a.example/", "ttl": 60},
         "options": {"post_headers": {}, "_retry_policy": {}},

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, multiple, precondition, rule
 from twisted.internet.defer import Deferred, gatherResults
 
-from storage.base import Claimed, DeadLetter, MessageStore, NewMessage, Origin, Queue, Start
+from storage.base import Claimed, Consumer, DeadLetter, MessageStore, NewMessage, Origin, Queue, Start
 from storage.redis.store import RedisStore
 from tests.properties.model import QueueModel
 from tests.support.reactor import run
@@ -34,6 +34,7 @@ pairs = st.tuples(*[st.sampled_from(["claim", "pop", "post", "delete"])] * 2).fi
     # A post moves the time by a microsecond, and the claim's start would not tell which came first.
     lambda kinds: set(kinds) != {"claim", "post"}
 )
+tokens = st.sampled_from([b"consumer", b"the next"])
 dead_letters = st.none() | st.builds(
     DeadLetter, st.integers(0, 3), st.just("dead"), st.none() | st.integers(1, 60)
 )
@@ -80,6 +81,7 @@ class StoreMachine(RuleBasedStateMachine):
     sequences: Bundle[int] = Bundle("sequences")
     claims: Bundle[bytes] = Bundle("claims")
     positions: Bundle[int] = Bundle("positions")
+    consumers: Bundle[Consumer] = Bundle("consumers")
 
     def __init__(self, first: RedisStore, second: RedisStore) -> None:
         super().__init__()
@@ -189,6 +191,78 @@ class StoreMachine(RuleBasedStateMachine):
     @rule(hand=hands, claim=claims)
     def release(self, hand: int, claim: bytes) -> None:
         self.both(hand, Operation(lambda s, q: s.release_claim(q, claim), lambda m: m.release_claim(claim)))
+
+    @rule(hand=hands, claim=claims, token=tokens)
+    def release_as_a_consumer(self, hand: int, claim: bytes, token: bytes) -> None:
+        self.both(
+            hand,
+            Operation(lambda s, q: s.release_claim(q, claim, token), lambda m: m.release_claim(claim, token)),
+        )
+
+    @rule(hand=hands, claim=claims, asked=st.lists(sequences, min_size=1, max_size=5))
+    def release_messages(self, hand: int, claim: bytes, asked: list[int]) -> None:
+        self.both(
+            hand,
+            Operation(
+                lambda s, q: s.release_messages(q, asked, claim),
+                lambda m: m.release_messages(asked, claim),
+            ),
+        )
+
+    # Consumers
+
+    @rule(target=consumers, token=tokens, ttl=ttls, grace=graces, credit=limits)
+    def consumer(self, token: bytes, ttl: int, grace: int, credit: int) -> Consumer:
+        return Consumer(new_claim(), token, ttl, grace, credit)
+
+    @rule(target=consumers, claim=claims, token=tokens, ttl=ttls, grace=graces, credit=limits)
+    def consumer_of_a_claim(self, claim: bytes, token: bytes, ttl: int, grace: int, credit: int) -> Consumer:
+        return Consumer(claim, token, ttl, grace, credit)
+
+    @rule(
+        target=claims,
+        hand=hands,
+        consumer=consumers,
+        limit=limits,
+        sharing=st.integers(1, 3),
+        dead_letter=dead_letters,
+    )
+    def lease(
+        self, hand: int, consumer: Consumer, limit: int, sharing: int, dead_letter: DeadLetter | None
+    ) -> Any:
+        leased = self.both(
+            hand,
+            Operation(
+                lambda s, q: s.lease(q, consumer, limit, sharing, dead_letter),
+                lambda m: m.lease(consumer, limit, sharing, dead_letter),
+            ),
+        )
+        return multiple(*[consumer.claim] * bool(leased and leased.messages))
+
+    @precondition(lambda self: any(lease.token for lease in self.jobs.claims.values()))
+    @rule(hand=hands, which=st.integers(0, 3), ttl=ttls, grace=graces, credit=st.integers(1, 12))
+    def lease_more(self, hand: int, which: int, ttl: int, grace: int, credit: int) -> None:
+        live = [(claim, lease.token) for claim, lease in self.jobs.claims.items() if lease.token]
+        claim, token = live[min(which, len(live) - 1)]
+        self.lease(hand, Consumer(claim, token, ttl, grace, credit), 5, 1, None)
+
+    @rule(hand=hands, consumer=consumers, before=st.just(b"") | tokens)
+    def adopt(self, hand: int, consumer: Consumer, before: bytes) -> None:
+        self.both(
+            hand,
+            Operation(
+                lambda s, q: s.adopt_claim(q, consumer, before), lambda m: m.adopt_claim(consumer, before)
+            ),
+        )
+
+    @rule(hand=hands, consumer=consumers, seconds=st.floats(0, 40))
+    def lapse(self, hand: int, consumer: Consumer, seconds: float) -> None:
+        self.both(
+            hand,
+            Operation(
+                lambda s, q: s.lapse_claim(q, consumer, seconds), lambda m: m.lapse_claim(consumer, seconds)
+            ),
+        )
 
     # At once: what comes of two operations is what comes of them in one order or the other
 

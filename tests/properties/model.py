@@ -10,7 +10,22 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from protocol.body import Body
-from storage.base import Claim, Claimed, DeadLetter, Deleted, Message, NewMessage, Origin, Page, Start, Stats
+from storage.base import (
+    Adopted,
+    Claim,
+    Claimed,
+    Consumer,
+    DeadLetter,
+    Deleted,
+    Held,
+    Leased,
+    Message,
+    NewMessage,
+    Origin,
+    Page,
+    Start,
+    Stats,
+)
 
 SECOND = 1_000_000
 
@@ -38,10 +53,12 @@ class Lease:
 
     since: int
     ttl: int
+    token: bytes = b""
+    """The consumer's; empty if it is none's."""
+    ends: int = 0
 
-    @property
-    def ends(self) -> int:
-        return self.since + self.ttl * SECOND
+    def __post_init__(self) -> None:
+        self.ends = self.ends or self.since + self.ttl * SECOND
 
 
 @dataclass
@@ -211,6 +228,14 @@ class QueueModel:
         self._begin()
         if claim in self.claims:
             return [self._told(message) for message in self._held(claim)], 0
+        taken, dead = self._take(claim, ttl, grace, limit, dead_letter, pop=pop)
+        if taken and not pop:
+            self.claims[claim] = Lease(self.time, ttl)
+        return taken, dead
+
+    def _take(
+        self, claim: bytes, ttl: int, grace: int, limit: int, dead_letter: DeadLetter | None, *, pop: bool
+    ) -> tuple[list[Message], int]:
         taken: list[Message] = []
         dead = 0
         for message in self._free():
@@ -227,8 +252,6 @@ class QueueModel:
             else:
                 self._keep_alive(message, ttl, grace)
             taken.append(self._told(message))
-        if taken and not pop:
-            self.claims[claim] = Lease(self.time, ttl)
         return taken, dead
 
     def _keep_alive(self, message: Kept, ttl: int, grace: int) -> None:
@@ -252,13 +275,65 @@ class QueueModel:
             return False
         for message in self._held(claim):
             self._keep_alive(message, ttl, grace)
-        self.claims[claim] = Lease(self.time, ttl)
+        self.claims[claim] = Lease(self.time, ttl, self.claims[claim].token)
         return True
 
-    def release_claim(self, claim: bytes) -> None:
+    def release_claim(self, claim: bytes, token: bytes | None = None) -> None:
         self._begin()
-        if claim in self.claims:
+        if claim in self.claims and token in (None, self.claims[claim].token):
             self._end(claim)
+
+    def release_messages(self, sequences: list[int], claim: bytes) -> None:
+        self._begin()
+        for message in self._held(claim):
+            if message.sequence in sequences:
+                message.claim = None
+
+    # Consumers
+
+    def lease(
+        self, consumer: Consumer, limit: int, sharing: int, dead_letter: DeadLetter | None
+    ) -> Leased | None:
+        self._begin()
+        claim, token, ttl, grace, credit = consumer
+        if self._is_of_another(claim, token):
+            return None
+        before = self._held(claim)
+        share = -(-len(self._free()) // sharing)
+        most = max(0, min(limit, credit - len(before), share))
+        taken, dead = self._take(claim, ttl, grace, most, dead_letter, pop=False) if most else ([], 0)
+        if taken:
+            for message in before:
+                self._keep_alive(message, ttl, grace)
+            self.claims[claim] = Lease(self.time, ttl, token)
+        free = len(self._free())
+        ends = [lease.ends for lease in self.claims.values()]
+        ends += [message.visible_at for message in self.messages.values() if message.visible_at is not None]
+        due_in = None if free or not ends else max(0, min(ends) - self.time) / SECOND
+        return Leased(taken, dead, len(before) + len(taken), free, due_in)
+
+    def adopt_claim(self, consumer: Consumer, before: bytes) -> Adopted | None:
+        self._begin()
+        claim, token, ttl, grace, _ = consumer
+        if before and self._is_of_another(claim, token) and self.claims[claim].token != before:
+            return None
+        for message in self._held(claim):
+            self._keep_alive(message, ttl, grace)
+        self.claims[claim] = Lease(self.time, ttl, token)
+        if not before:
+            self._draw()
+        return Adopted(self.now, [Held(each.sequence, each.claim_count) for each in self._held(claim)])
+
+    def lapse_claim(self, consumer: Consumer, seconds: float) -> None:
+        self._begin()
+        lease = self.claims.get(consumer.claim)
+        soon = self.time + round(seconds * SECOND)
+        if lease is not None and lease.token == consumer.token and soon < lease.ends:
+            lease.ttl = max(0, -(-(soon - lease.since) // SECOND))
+            lease.ends = soon
+
+    def _is_of_another(self, claim: bytes, token: bytes) -> bool:
+        return claim in self.claims and self.claims[claim].token not in (b"", token)
 
     def _held(self, claim: bytes) -> list[Kept]:
         return [message for message in self._in_order() if message.claim == claim]

@@ -38,7 +38,7 @@ def machine(
         monkeypatch.setattr(module, name, value)
     catalog = SQLCatalog(reactor, sqlite_url(tmp_path / "catalog.sqlite"))
     run(catalog.start, upgrade=True)
-    run(catalog.create_pool, Pool("there", "redis://there", 1))
+    run(catalog.create_pool, Pool("there", "redis://there", weight=0))
     with ExitStack() as stack:
         stores = tuple(
             (stack.enter_context(connected(server)), stack.enter_context(connected(server)))

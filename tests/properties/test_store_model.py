@@ -76,12 +76,18 @@ def plant(monkeypatch: pytest.MonkeyPatch, line: str, instead: str) -> None:
 
 MUTANTS = {
     "a double claim": (
-        'taken[#taken + 1] = sequence\n      call("ZREM", FREE, sequence)',
-        'taken[#taken + 1] = sequence\n      if popping or limit > 1 then call("ZREM", FREE, sequence) end',
+        'taken[#taken + 1] = sequence\n        call("ZREM", FREE, sequence)',
+        'taken[#taken + 1] = sequence\n        if limit > 1 then call("ZREM", FREE, sequence) end',
     ),
     "an update that is lost": (
-        'call("ZADD", CLAIMS, ends, claim)\ncall("HSET", LEASES',
-        'call("HSET", LEASES',
+        "begin(claim, ttl, grace, consumer_of(claim))",
+        "",
+    ),
+    "more than the credit": ("credit - holds", "credit"),
+    "a claim that two lease to": ('if has ~= "" and has ~= consumer then', "if false then"),
+    "a claim that ends early": (
+        "keep_held_alive(claim, before, ttl, grace)\n    begin(claim, ttl, grace, consumer)",
+        "if holds == 0 then begin(claim, ttl, grace, consumer) end",
     ),
     "a lost delayed message": (
         'call("ZADD", FREE, unpack(places))\n    call("ZREM", DELAYED',

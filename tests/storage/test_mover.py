@@ -41,7 +41,7 @@ def catalog(tmp_path: Path) -> Iterator[SQLCatalog]:
     """A catalog with a pool to move to."""
     catalog = SQLCatalog(reactor, sqlite_url(tmp_path / "catalog.sqlite"))
     run(catalog.start, upgrade=True)
-    run(catalog.create_pool, Pool("there", "redis://there", 1))
+    run(catalog.create_pool, Pool("there", "redis://there", weight=0))
     yield catalog
     run(catalog.stop)
 
@@ -441,7 +441,7 @@ def test_a_queue_that_may_have_left_and_has_not(
 
 
 def test_a_move_can_be_given_up(stores: Stores, catalog: SQLCatalog, jobs: LiveQueue) -> None:
-    run(catalog.create_pool, Pool("third", "redis://third", 1))
+    run(catalog.create_pool, Pool("third", "redis://third", weight=0))
     steps = Steps(catalog, *stores, jobs.queue, "there")
     steps.run_until("settle_in")
     steps.kill()

@@ -9,10 +9,8 @@
 -- Complexity  O(k log n) for k messages
 
 local claim, ttl, grace, limit, popping = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6] == "pop"
-local max_count = tonumber(ARGV[7])
-local ends = now + ttl * 1000000
 local reply = { now, 0 }
-local dead, taken, furthest = 0, {}, 0
+local furthest = 0
 
 if not popping and call("ZSCORE", CLAIMS, claim) then
   tell_held(reply, claim)
@@ -20,57 +18,18 @@ if not popping and call("ZSCORE", CLAIMS, claim) then
   return reply
 end
 
--- A message that would expire before the claim lives on until the claim's grace is over. Clients see whole
--- seconds: a ttl that is short by less than one is shown as it was.
-local function extend(sequence, shown)
-  local expires = tonumber(call("ZSCORE", EXPIRY, sequence))
-  if expires >= ends then
-    return shown
-  end
-  call("ZADD", EXPIRY, ends + grace * 1000000, sequence)
-  return ends - expires >= 1000000 and ttl + grace or shown
+local function pop(sequence, position, count, shown, record)
+  furthest = tonumber(position)
+  tell(reply, sequence, position, pack_state(count + 1, shown, claim), record)
 end
 
-while #taken < limit and dead < BUDGET do
-  local heads = call("ZRANGE", FREE, 0, limit - #taken - 1, "WITHSCORES")
-  if #heads == 0 then
-    break
-  end
-  for i = 1, #heads, 2 do
-    local sequence, position = heads[i], heads[i + 1]
-    local count, shown = read_state(call("HGET", STATES, sequence))
-    local record = call("HGET", MESSAGES, sequence)
-    if max_count and count >= max_count then
-      local expires = call("ZSCORE", EXPIRY, sequence)
-      call("RPUSH", OUTBOX, cmsgpack.pack({ ARGV[8], tonumber(ARGV[9]), sequence, expires, record }))
-      remove({ sequence }, "deleted")
-      dead = dead + 1
-    else
-      taken[#taken + 1] = sequence
-      call("ZREM", FREE, sequence)
-      furthest = tonumber(position)
-      if popping then
-        tell(reply, sequence, position, pack_state(count + 1, shown, claim), record)
-      else
-        local state = pack_state(count + 1, extend(sequence, shown), claim)
-        call("ZADD", CLAIMED, position, sequence)
-        call("ZADD", HELD, 0, claim .. sequence)
-        call("HSET", STATES, sequence, state)
-        tell(reply, sequence, position, state, record)
-      end
-    end
-  end
-end
-
+local hand_out = popping and pop or lease_to(claim, ttl, grace, reply)
+local taken, dead = take(limit, ARGV[7], ARGV[8], ARGV[9], hand_out)
 if popping then
   remove(taken, "deleted", furthest)
 elseif #taken > 0 then
   note("m", taken)
-  note("c", { claim })
-  call("ZADD", CLAIMS, ends, claim)
-  call("HSET", LEASES, claim, struct.pack(">I7I4I4", now, ttl, grace))
-  hold_time()
-  wake_at(ends)
+  begin(claim, ttl, grace, "")
 end
 close_head()
 reply[2] = dead

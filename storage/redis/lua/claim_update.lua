@@ -10,22 +10,7 @@ if not call("ZSCORE", CLAIMS, claim) then
   close_head()
   return 0
 end
-local ends = now + ttl * 1000000
-for _, sequence in ipairs(held_by(claim, -1)) do
-  local expires = tonumber(call("ZSCORE", EXPIRY, sequence))
-  if expires < ends then
-    note("m", { sequence })
-    call("ZADD", EXPIRY, ends + grace * 1000000, sequence)
-    if ends - expires >= 1000000 then
-      local count = read_state(call("HGET", STATES, sequence))
-      call("HSET", STATES, sequence, pack_state(count, ttl + grace, claim))
-    end
-  end
-end
-note("c", { claim })
-call("ZADD", CLAIMS, ends, claim)
-call("HSET", LEASES, claim, struct.pack(">I7I4I4", now, ttl, grace))
-hold_time()
-wake_at(ends)
+keep_held_alive(claim, held_by(claim, -1), ttl, grace)
+begin(claim, ttl, grace, consumer_of(claim))
 close_head()
 return 1

@@ -12,8 +12,9 @@
 -- delayed, due (zset)  sequence by itself, and by the time its delay ends
 -- expiry (zset)        sequence by the time it expires
 -- states (hash)        sequence -> count of claims, ttl if a claim changed it, claim that holds it
--- claims (zset)        claim by the time it ends; leases (hash) claim -> start, ttl, grace
+-- claims (zset)        claim by the time it ends; leases (hash) claim -> start, ttl, grace, consumer
 -- held (zset)          claim .. sequence, all with score 0: what a claim holds
+-- full (set)           claims that hold as much as their consumer takes, so that it is told when they hold less
 -- outbox (list)        dead letters on their way; origins (zset) dead letters that arrived, by when to forget
 -- subscriptions (hash) sequence -> record; subscribers (hash) subscriber -> sequence
 -- subscription_order, subscription_expiry (zset)
@@ -28,6 +29,7 @@ local PREFIX = string.sub(HEAD, 1, -5)
 local MESSAGES, FREE, CLAIMED = PREFIX .. "messages", PREFIX .. "free", PREFIX .. "claimed"
 local DELAYED, DUE, EXPIRY = PREFIX .. "delayed", PREFIX .. "due", PREFIX .. "expiry"
 local STATES, CLAIMS, LEASES, HELD = PREFIX .. "states", PREFIX .. "claims", PREFIX .. "leases", PREFIX .. "held"
+local FULL = PREFIX .. "full"
 local OUTBOX, ORIGINS, CHANNEL = PREFIX .. "outbox", PREFIX .. "origins", PREFIX .. "events"
 local SUBSCRIPTIONS, SUBSCRIBERS = PREFIX .. "subscriptions", PREFIX .. "subscribers"
 local SUBSCRIPTION_ORDER, SUBSCRIPTION_EXPIRY = PREFIX .. "subscription_order", PREFIX .. "subscription_expiry"
@@ -43,7 +45,7 @@ local function firsts_keys()
 end
 
 local function message_keys()
-  return MESSAGES, FREE, CLAIMED, DELAYED, DUE, EXPIRY, STATES, CLAIMS, LEASES, HELD
+  return MESSAGES, FREE, CLAIMED, DELAYED, DUE, EXPIRY, STATES, CLAIMS, LEASES, HELD, FULL
 end
 
 local function subscription_keys()
@@ -63,6 +65,8 @@ local NEVER = 9007199254740991
 local last, visible, wake, now
 local changed = false -- whether the head has to be written
 local noting = false -- whether the queue moves, and what changes has to be noted
+local freed = false -- whether claimed messages became free
+local opened = {} -- claims that were full, and are not any more
 
 -- Note what has changed, for a move to copy it again: messages (m), claims (c), subscriptions (s), origins of
 -- dead letters (o), what is lost (l), first uses of a dedup_id (f), or all messages or subscriptions that were purged (p).
@@ -81,9 +85,23 @@ local function wipe()
   call("UNLINK", subscription_keys())
 end
 
+-- Write the head, and tell the nodes where there is work, or room for it, again.
 local function close_head()
   if changed then
     call("HSET", HEAD, "last", last, "visible", visible, "wake", wake)
+    changed = false
+  end
+  freed = freed and call("EXISTS", FREE) == 1
+  if freed or #opened > 0 then
+    call("SPUBLISH", CHANNEL, cmsgpack.pack({ "free", freed, opened }))
+    freed, opened = false, {}
+  end
+end
+
+-- A claim holds less than before.
+local function make_room(claim)
+  if call("SREM", FULL, claim) == 1 then
+    opened[#opened + 1] = claim
   end
 end
 
@@ -154,6 +172,7 @@ local function remove(sequences, reason, position)
     if claim ~= "" then
       held[#held + 1] = claim .. sequences[i]
       claimed[#claimed + 1] = sequences[i]
+      make_room(claim)
     else
       others[#others + 1] = sequences[i]
     end
@@ -200,27 +219,35 @@ local function held_by(claim, limit)
   return members
 end
 
--- Free up to `limit` messages of a claim, each at its old place, and end the claim with the last of them.
+-- Free messages that a claim holds, each at its old place.
+local function free(claim, sequences)
+  if #sequences == 0 then
+    return
+  end
+  local places, states, members = {}, {}, {}
+  local positions = call("ZMSCORE", CLAIMED, unpack(sequences))
+  for i, state in ipairs(call("HMGET", STATES, unpack(sequences))) do
+    local count, ttl = read_state(state)
+    places[#places + 1] = positions[i]
+    places[#places + 1] = sequences[i]
+    states[#states + 1] = sequences[i]
+    states[#states + 1] = pack_state(count, ttl, "")
+    members[#members + 1] = claim .. sequences[i]
+  end
+  note("m", sequences)
+  call("ZADD", FREE, unpack(places))
+  call("ZREM", CLAIMED, unpack(sequences))
+  call("HSET", STATES, unpack(states))
+  call("ZREM", HELD, unpack(members))
+  make_room(claim)
+  freed = true
+end
+
+-- Free up to `limit` messages of a claim, and end the claim with the last of them.
 -- Returns how many it freed, and whether the claim has ended.
 local function release(claim, limit)
   local sequences = held_by(claim, limit)
-  if #sequences > 0 then
-    local places, states, members = {}, {}, {}
-    local positions = call("ZMSCORE", CLAIMED, unpack(sequences))
-    for i, state in ipairs(call("HMGET", STATES, unpack(sequences))) do
-      local count, ttl = read_state(state)
-      places[#places + 1] = positions[i]
-      places[#places + 1] = sequences[i]
-      states[#states + 1] = sequences[i]
-      states[#states + 1] = pack_state(count, ttl, "")
-      members[#members + 1] = claim .. sequences[i]
-    end
-    note("m", sequences)
-    call("ZADD", FREE, unpack(places))
-    call("ZREM", CLAIMED, unpack(sequences))
-    call("HSET", STATES, unpack(states))
-    call("ZREM", HELD, unpack(members))
-  end
+  free(claim, sequences)
   if #sequences == limit then
     return #sequences, false
   end
@@ -228,6 +255,15 @@ local function release(claim, limit)
   call("ZREM", CLAIMS, claim)
   call("HDEL", LEASES, claim)
   return #sequences, true
+end
+
+-- The consumer that a claim's messages are pushed to, 8 bytes; nothing where they are pushed to none.
+local function consumer_of(claim)
+  return string.sub(call("HGET", LEASES, claim) or "", 16)
+end
+
+local function pack_lease(since, ttl, grace, consumer)
+  return struct.pack(">I7I4I4", since, ttl, grace) .. consumer
 end
 
 -- `reason`: expired or deleted.

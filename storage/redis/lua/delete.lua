@@ -23,4 +23,5 @@ elseif holder ~= claim then
   return "OTHER_CLAIM"
 end
 remove({ sequence }, "deleted")
+close_head()
 return "DONE"

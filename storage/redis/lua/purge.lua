@@ -13,6 +13,7 @@ if ARGV[2] == "1" then
       call("ZADD", lost_key(), "GT", position, "purged")
     end
   end
+  opened = call("SMEMBERS", FULL)
   call("UNLINK", message_keys())
 end
 if ARGV[3] == "1" then

@@ -15,7 +15,7 @@ from storage.redis.client import ServerEvents
 from storage.redis.events import RedisEvents
 from tests.support.reactor import reactor, run, wait_until
 from tests.support.servers import Server, start_valkey
-from tests.support.store import SECOND, LiveQueue, bodies, connected, new_claim, numbers
+from tests.support.store import SECOND, LiveQueue, bodies, connected, numbers
 
 
 class Ear:
@@ -110,9 +110,7 @@ def test_a_delay_is_announced_and_then_its_message(ear: Ear, jobs: LiveQueue) ->
 def test_nothing_else_is_announced(ear: Ear, jobs: LiveQueue) -> None:
     jobs.post(*range(4), ttl=60)
     ear.listen(jobs)
-    claim = new_claim()
-    jobs.claim(claim, limit=1)
-    jobs.release(claim)
+    jobs.claim(ttl=600, limit=1)
     jobs.pop(limit=1)
     jobs.delete(jobs.page().messages[0].sequence)
     jobs.advance(60)

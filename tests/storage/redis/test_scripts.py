@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.base import DeadLetter
+from storage.base import Consumer, DeadLetter
 from storage.errors import StoreFailed
 from storage.redis import scripts
 from storage.redis.runner import channel, head_key
@@ -57,6 +57,14 @@ def everything(store: RedisStore) -> list[LiveQueue]:
     run(store.deliver_dead_letter, jobs.queue, letter, dead.queue)
     run(store.forget_dead_letter, jobs.queue, letter)
     run(store.dead_letter_arrived, jobs.queue, letter, dead.queue)
+    consumer = Consumer(new_claim(), b"consumer", 60, 60, 1)
+    jobs.post("a", "b")
+    leased = run(store.lease, jobs.queue, consumer, 5, 1, DeadLetter(5, "dead", 60))
+    assert leased is not None
+    run(store.release_messages, jobs.queue, [leased.messages[0].sequence], consumer.claim)
+    run(store.adopt_claim, jobs.queue, consumer, b"")
+    run(store.lease, jobs.queue, consumer, 5, 1, None)
+    run(store.lapse_claim, jobs.queue, consumer, 30)
     for name in ("http://here", "http://there"):
         made = run(store.subscribe, jobs.queue, name, 60, {}, confirmed=True)
         assert made is not None
@@ -86,7 +94,15 @@ def test_on_a_cluster_no_script_leaves_the_slot_of_its_queue(cluster: Server) ->
             "states",
             "claims",
         }
-        assert names >= {"leases", "held", "outbox", "subscriptions", "subscribers", "subscription_order"}
+        assert names >= {
+            "leases",
+            "held",
+            "full",
+            "outbox",
+            "subscriptions",
+            "subscribers",
+            "subscription_order",
+        }
         for live in queues:
             tag = b"{%016x}" % live.queue.incarnation
             keys = list(client.scan_iter(b"*" + tag + b"*"))
@@ -118,7 +134,7 @@ def test_a_key_of_another_slot_is_an_error_even_on_the_same_node(cluster: Server
 def test_there_is_a_script_for_every_file_and_operation() -> None:
     lua = Path(str(files("storage.redis") / "lua"))
     here = {str(path.relative_to(lua).with_suffix("")) for path in lua.rglob("*.lua")}
-    shared = {"common", "opening", "moving/common", "lost", "once"}
+    shared = {"common", "opening", "leasing", "moving/common", "lost", "once"}
     assert here - shared == {script.name for script in ALL} - {"pop", "post_once"}
     assert len({script.sha for script in ALL}) == len(ALL)
 
@@ -130,7 +146,7 @@ def test_the_server_knows_a_script_by_its_digest(store_server: Server, script: S
 
 @pytest.mark.parametrize("script", ALL, ids=lambda script: script.name)
 def test_what_adds_data_is_refused_when_memory_is_full(script: Script) -> None:
-    adds = {"claim", "create", "deliver", "post", "subscribe", "subscription_update"}
+    adds = {"claim", "create", "deliver", "lease", "post", "subscribe", "subscription_update"}
     adds |= {"moving/arrive", "moving/import", "post_once"}
     assert script.source.startswith("#!lua\n" if script.name in adds else "#!lua flags=allow-oom\n")
 

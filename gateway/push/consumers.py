@@ -1,0 +1,213 @@
+"""The one owner of who gets leased messages on this node (streaming claims)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred, DeferredList, TimeoutError
+
+from gateway.logs import get_logger
+from gateway.push.dispatcher import Dispatcher
+from gateway.push.subscriber import Sink
+from gateway.push.worker import Worker
+from protocol.body import Form
+from protocol.errors import RequestError, TooManyConsumers
+from schemas import limits
+from schemas.events import ClaimEndReason
+from storage.base import Consumer, Event, MessageStore, Queue
+from storage.errors import NoQueue, StoreUnavailable
+from storage.router import Router
+from storage.stores import OpenStore, Stores
+
+READY = 5.0
+"""Seconds until a queue's announcements have to be heard."""
+
+log = get_logger(__name__)
+
+_Key = tuple[int, bytes]
+"""A consumer: the incarnation of its queue, and its claim."""
+
+
+class Consumers:
+    """Dispatchers by queue, consumers by socket.
+
+    :param grace: seconds for which the leases of a socket that has closed wait for its client to come back.
+    :param on_pushed: is told how many messages were pushed.
+    """
+
+    def __init__(
+        self, reactor: Any, router: Router, stores: Stores, grace: float, on_pushed: Callable[[int], None]
+    ) -> None:
+        self._reactor = reactor
+        self._router = router
+        self._stores = stores
+        self._grace = grace
+        self._on_pushed = on_pushed
+        self._dispatchers: dict[int, Dispatcher] = {}
+        self._sinks: dict[Sink, dict[_Key, Worker]] = {}
+        self._untold: dict[Sink, list[tuple[Queue, Worker, ClaimEndReason]]] = {}
+        """What ended while its socket took nothing."""
+        self._ending: set[Deferred[None]] = set()
+
+    def told(self, incarnation: int, event: Event) -> None:
+        """The store announced something about a queue."""
+        dispatcher = self._dispatchers.get(incarnation)
+        if dispatcher is not None:
+            dispatcher.told(event)
+
+    def listening(self, incarnation: int) -> None:
+        """The node listens to a queue, for the first time or again after its connection broke."""
+        dispatcher = self._dispatchers.get(incarnation)
+        if dispatcher is not None:
+            dispatcher.listening()
+
+    async def subscribe(self, sink: Sink, queue: Queue, terms: Consumer, form: Form, *, resume: bool) -> int:
+        """Have messages leased to a socket; returns how many its claim holds already.
+
+        :param resume: the claim may be there, and another consumer may have it, which then ends.
+
+        Raises what the store raises, StoreUnavailable if the store's announcements cannot be heard,
+        TooManyConsumers.
+        """
+        mine = self._sinks.setdefault(sink, {})
+        key = queue.incarnation, terms.claim
+        if key not in mine and len(mine) >= limits.CONSUMERS_PER_SOCKET:
+            raise TooManyConsumers(
+                f"A socket may have {limits.CONSUMERS_PER_SOCKET} consumers. End one of them first."
+            )
+        opened = await self._stores.open(queue.pool)
+        dispatcher = self._dispatchers.get(queue.incarnation)
+        if dispatcher is None:
+            dispatcher = self._dispatchers[queue.incarnation] = Dispatcher(
+                self._reactor,
+                queue,
+                opened,
+                self._router,
+                on_pushed=self._on_pushed,
+                on_ended=self._ended,
+                find=self._find,
+            )
+        else:
+            dispatcher.move(queue, opened)  # if the route has changed, and it has not heard of it yet
+        dispatcher.joining += 1
+        try:
+            held = await self._join(dispatcher, Worker(sink, form, terms), opened.store, resume=resume)
+        finally:
+            dispatcher.joining -= 1
+            self._drop_if_unused(dispatcher)
+        if sink.closed:  # meanwhile
+            self.closed(sink)
+        return held
+
+    async def _join(
+        self, dispatcher: Dispatcher, worker: Worker, store: MessageStore, *, resume: bool
+    ) -> int:
+        queue = dispatcher.queue
+        try:
+            await dispatcher.ready(READY)
+        except TimeoutError:
+            raise StoreUnavailable("The message store does not announce messages at the moment.") from None
+        held = 0
+        known = dispatcher.workers.get(worker.terms.claim)
+        if known is not None and known.sink is worker.sink:  # it changes its terms
+            known.left = 0.0
+            dispatcher.remove(known)
+        if resume:
+            adopted = await store.adopt_claim(queue, worker.terms, b"")
+            assert adopted is not None
+            held = len(worker.adopted(adopted))
+            worker.behind = held > 0
+        else:
+            await store.sweep(queue)  # or it would be found out later that the queue is not there
+        key = queue.incarnation, worker.terms.claim
+        known = dispatcher.workers.get(worker.terms.claim)
+        if known is not None:
+            dispatcher.overtaken(known)
+        self._sinks.setdefault(worker.sink, {})[key] = worker
+        dispatcher.add(worker)
+        return held
+
+    def leave(self, sink: Sink, queue: Queue, claim: bytes) -> bytes | None:
+        """End a consumer of a socket. Returns the token that ends its claim; None: there is none."""
+        worker = self._sinks.get(sink, {}).pop((queue.incarnation, claim), None)
+        if worker is None:
+            return None
+        worker.left = 0.0
+        self._remove(self._dispatchers[queue.incarnation], worker)
+        return worker.terms.token
+
+    def writable(self, sink: Sink) -> None:
+        """A slow socket takes more."""
+        untold = self._untold.pop(sink, [])
+        for i, (queue, worker, reason) in enumerate(untold):
+            if not worker.end(queue, reason):
+                self._untold[sink] = untold[i:]
+                return
+        for (incarnation, _), worker in list(self._sinks.get(sink, {}).items()):
+            self._dispatchers[incarnation].resume(worker)
+
+    def closed(self, sink: Sink) -> None:
+        """A socket has closed: its leases end soon, unless its client comes back to them."""
+        self._untold.pop(sink, None)
+        for (incarnation, _), worker in self._sinks.pop(sink, {}).items():
+            worker.left = self._grace
+            dispatcher = self._dispatchers[incarnation]
+            self._remove(dispatcher, worker)
+            if worker.may_hold:
+                ending: Deferred[None] = Deferred.fromCoroutine(self._lapse(dispatcher.queue, worker))
+                self._ending.add(ending)
+                ending.addBoth(self._lapsed, ending)
+
+    def _lapsed(self, _: object, ending: Deferred[None]) -> None:
+        self._ending.discard(ending)
+
+    async def _lapse(self, queue: Queue, worker: Worker) -> None:
+        async def lapse(store: MessageStore, found: Queue) -> None:
+            if found.incarnation == queue.incarnation:
+                # By both tokens that the store may know it by.
+                for token in {worker.before, worker.terms.token}:
+                    await store.lapse_claim(found, worker.terms._replace(token=token), self._grace)
+
+        try:
+            await self._router.run(queue.project, queue.name, lapse)
+        except NoQueue:
+            pass  # the queue went first, and its claims with it
+        except RequestError as error:
+            log.warning("leases_left_behind", queue=queue.name, reason=str(error))
+
+    async def _find(self, queue: Queue) -> tuple[Queue, OpenStore] | None:
+        """Where a queue is now; None if it is gone. Raises what the catalog and the store raise."""
+        found = await self._router.find_again(queue)
+        return None if found is None else (found, await self._stores.open(found.pool))
+
+    def _ended(self, dispatcher: Dispatcher, worker: Worker, reason: ClaimEndReason) -> None:
+        queue, sink = dispatcher.queue, worker.sink
+        mine = self._sinks.get(sink, {})
+        if mine.get((queue.incarnation, worker.terms.claim)) is worker:
+            del mine[queue.incarnation, worker.terms.claim]
+        if not sink.closed and not worker.end(queue, reason):
+            self._untold.setdefault(sink, []).append((queue, worker, reason))
+        self._drop_if_unused(dispatcher)
+
+    def _remove(self, dispatcher: Dispatcher, worker: Worker) -> None:
+        dispatcher.remove(worker)
+        self._drop_if_unused(dispatcher)
+
+    def _drop_if_unused(self, dispatcher: Dispatcher) -> None:
+        incarnation = dispatcher.queue.incarnation
+        if not dispatcher.used and self._dispatchers.get(incarnation) is dispatcher:
+            del self._dispatchers[incarnation]
+            dispatcher.close()
+
+    def pause(self) -> None:
+        """Lease nothing more: the node is about to stop. Leases lapse as their sockets close."""
+        for dispatcher in self._dispatchers.values():
+            dispatcher.pause()
+
+    async def stop(self) -> None:
+        """End all that is under way. The sockets are closed by now."""
+        await DeferredList(list(self._ending))
+        for dispatcher in list(self._dispatchers.values()):
+            dispatcher.close()
+        self._dispatchers.clear()
