@@ -1,9 +1,9 @@
 """Plays the conversations of docs/examples against a running gateway.
 
 A file is one conversation on one socket; that of extension.json has agreed on protocol.extension. Each step
-has the frame that is sent, the reply that came and the notifications behind it, as they were recorded. Played
-again, the same must come, but for what is another in every run: ids, markers, times, ages, durations, the
-project and the gateway's address.
+has the frame that is sent, the reply that came and the notifications behind it, as they were recorded.
+Played again, the same must come, but for what is another in every run: ids, markers, times, ages,
+durations, the project and the gateway's address.
 
     python -m docs.conversation ws://127.0.0.1:9000/ 127.0.0.1:6380
 

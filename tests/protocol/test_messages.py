@@ -96,3 +96,27 @@ def test_the_default_limit_is_that_of_the_protocol() -> None:
     post(as_json([{"ttl": 60, "body": "x" * 262000}]))
     with pytest.raises(BadRequest, match="at most 262144"):
         post(as_json([{"ttl": 60, "body": "x" * 262144}]))
+
+
+def dedup_ids(form: Form, *values: Any, extended: bool = True) -> list[bytes]:
+    """The dedup_ids of messages with these as `dedup_id`."""
+    request = {
+        "action": "message_post",
+        "headers": {"Client-ID": "1" * 32, "X-Project-ID": "p"},
+        "body": {"queue_name": "q", "messages": [{"body": 1, "dedup_id": value} for value in values]},
+    }
+    frame = as_json(request) if form is Form.JSON else as_msgpack(request)
+    return [message.dedup_id for message in read_messages(read(frame, form), extended=extended)]
+
+
+@pytest.mark.parametrize("form", Form)
+def test_dedup_ids(form: Form) -> None:
+    assert dedup_ids(form, "a", "\u00e9" * 64) == [b"a", "\u00e9".encode() * 64]
+    assert dedup_ids(form, "a", 5, None, "x" * 500, extended=False) == [b""] * 4
+
+
+@pytest.mark.parametrize("form", Form)
+@pytest.mark.parametrize("value", ["", "x" * 129, "\u00e9" * 65, 5, None, True, ["a"]])
+def test_illegal_dedup_ids(value: Any, form: Form) -> None:
+    with pytest.raises(BadRequest, match=r"messages\[1\]\.dedup_id must be a string of 1 to 128 bytes"):
+        dedup_ids(form, "good", value)

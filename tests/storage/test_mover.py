@@ -102,7 +102,7 @@ def test_a_queue_moves_with_all_that_is_in_it(
     told: list[Progress] = []
     run(make_mover(stores, catalog, told).run, jobs.queue, "there")
     check_moved(stores, catalog, jobs, before)
-    assert told[-1].copied == 13
+    assert told[-1].copied == 14  # up to where messages have gone is one of them
     assert sorted(progress.copied for progress in told) == [progress.copied for progress in told]
     # And back again.
     back = make_mover((stores[1], stores[0]), catalog)

@@ -76,6 +76,7 @@ def test_who_resumes_gets_what_it_missed_and_what_comes(
     post(extended, "q", *range(300, 320))
     assert seen(back, 315) == list(range(5, 320))
     quiet(back)
+    assert seen(extended, 321) == [*range(320), "end"]
 
 
 def test_now_and_earliest(extended: Client, reconnect: Reconnect) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from twisted.internet.threads import deferToThread
 
-from storage.base import NewMessage, Start, Subscribed
+from storage.base import NewMessage, Page, Queue, Start, Subscribed
 from tests.support.hub import Node, Socket
 from tests.support.reactor import eventually, run
 from tests.support.servers import Server, start_valkey
@@ -94,11 +95,22 @@ def test_one_that_ended_while_nobody_listened_is_told_without_a_reason(node: Nod
 
 
 @pytest.mark.parametrize("behind", [False, True])
-def test_what_the_store_lost_is_told_and_nothing_is_repeated(tmp_path: Path, behind: bool) -> None:
+def test_what_the_store_lost_is_told_and_nothing_is_repeated(
+    tmp_path: Path, behind: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A server that comes back from a snapshot has lost writes just as one has that took over too early."""
     server = start_valkey(tmp_path / "store")
     node = Node(server, tmp_path)
     extended, plain = Socket(extended=True), Socket()
+
+    list_messages = node.store.list_messages
+
+    async def list_late(queue: Queue, start: Start, *arguments: Any, **options: Any) -> Page:
+        """What the slow socket's read brings is overtaken by the news that it may be lost."""
+        page = await list_messages(queue, start, *arguments, **options)
+        if start.number == extended.markers[3]:
+            await eventually(lambda: "gap" in extended.came)
+        return page
 
     async def scenario() -> None:
         await node.subscribe(plain)
@@ -106,12 +118,18 @@ def test_what_the_store_lost_is_told_and_nothing_is_repeated(tmp_path: Path, beh
         await node.post(1, 2)
         await eventually(lambda: extended.numbers == [1, 2])
         await deferToThread(server.client().save)
-        await node.post(3, 4)
+        node.deaf = True
+        await node.post(3)
+        node.deaf = False
+        node.hub.listening(node.queue.incarnation)
+        await eventually(lambda: extended.numbers == [1, 2, 3])  # it was read
+        await node.post(4)
         await eventually(lambda: extended.numbers == [1, 2, 3, 4])
         if behind:
             extended.willing = False
             await node.post(5)
             await eventually(lambda: plain.numbers == [1, 2, 3, 4, 5] and bool(extended.events))
+            monkeypatch.setattr(node.store, "list_messages", list_late)
         server.kill()
         await deferToThread(server.restart)
         extended.willing = True

@@ -43,12 +43,12 @@ REPEATED: dict[str, Call] = {
     "list_subscriptions": lambda s, q: s.list_subscriptions(q, 0, 1),
     "get_subscription": lambda s, q: s.get_subscription(q, 1),
     "unsubscribe": lambda s, q: s.unsubscribe(q, 1),
+    "post once": lambda s, q: s.post(q, [NewMessage(text(1), 60, dedup_id=b"a")], ALICE, 600),
     "waiting_dead_letters": lambda s, q: s.waiting_dead_letters(q, 1),
 }
 ONCE: dict[str, Call] = {
     "post": lambda s, q: s.post(q, [NewMessage(text("new"), 60)], ALICE),
     "pop_messages": lambda s, q: s.pop_messages(q, 1, None),
-    "post once": lambda s, q: s.post(q, [NewMessage(text(1), 60, dedup_id=b"a")], ALICE, 600),
     "subscribe": lambda s, q: s.subscribe(q, "http://here", 60, {}, confirmed=True),
     "remove": lambda s, q: s.remove(q),
 }
