@@ -70,7 +70,7 @@ class Consumers:
         Raises what the store raises, StoreUnavailable if the store's announcements cannot be heard,
         TooManyConsumers.
         """
-        mine = self._sinks.setdefault(sink, {})
+        mine = self._sinks.get(sink, {})
         key = queue.incarnation, terms.claim
         if key not in mine and len(mine) >= limits.CONSUMERS_PER_SOCKET:
             raise TooManyConsumers(

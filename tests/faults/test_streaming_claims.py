@@ -179,3 +179,29 @@ def test_nodes_killed(store: Server, tmp_path: Path) -> None:
         with Client(nodes[0].url, project="p") as client:
             stats = done(client.request("queue_get_stats", {"queue_name": QUEUE}), 200)
             assert stats["messages"]["total"] == 0
+
+
+def test_a_node_that_stops_lets_its_leases_lapse(store: Server, tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        settings = ("--redis-url", store.url, "--catalog-url", f"sqlite:///{tmp_path / 'catalog.sqlite'}")
+        engine = make_engine(settings[-1], 30)
+        upgrade(engine)
+        engine.dispose()
+        one, other = [stack.enter_context(start_gateway(tmp_path / name, *settings)) for name in ("a", "b")]
+        watcher = stack.enter_context(Client(other.url, project="p"))
+        with Client(one.url, project="p", subprotocol=SUBPROTOCOL) as worker:
+            body = {"queue_name": QUEUE, "credit": 5, "ttl": 600}
+            claim_id = done(worker.request("claim_subscribe", body), 201)["claim_id"]
+            done(
+                worker.request("message_post", {"queue_name": QUEUE, "messages": [{"body": 1}]}),
+                201,
+            )
+            worker.wait_notifications(1)
+            one.stop()
+        held = watcher.request("claim_get", {"queue_name": QUEUE, "claim_id": claim_id})
+        assert done(held, 200)["ttl"] < 20, "the grace, and not the ttl"
+        assert len(held.body["messages"]) == 1, "it waits for its client"
+        with Client(other.url, project="p", subprotocol=SUBPROTOCOL) as again:
+            body = {"queue_name": QUEUE, "credit": 5, "claim_id": claim_id}
+            assert done(again.request("claim_subscribe", body), 201)["held"] == 1
+            again.wait_notifications(1)

@@ -198,6 +198,19 @@ def test_a_lost_answer_is_made_good(nodes: Nodes) -> None:
     on(nodes, scenario)
 
 
+def test_a_message_that_was_given_back_is_pushed_again_though_the_answer_was_lost(nodes: Nodes) -> None:
+    async def scenario(nodes: Nodes) -> None:
+        socket = Socket()
+        claim = await nodes.one.subscribe(socket, nodes.queue, credit=5)
+        posted = await nodes.post(0)
+        await eventually(lambda: socket.bodies == [0])
+        nodes.one.store.losing = 1
+        await nodes.other.store.release_messages(nodes.queue, posted, claim)
+        await eventually(lambda: [message["claim_count"] for message in socket.messages()] == [1, 2])
+
+    on(nodes, scenario)
+
+
 @pytest.mark.parametrize("where", ["here", "there"])
 def test_who_comes_back_goes_on_with_what_was_held(nodes: Nodes, where: str) -> None:
     async def scenario(nodes: Nodes) -> None:

@@ -13,7 +13,7 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from storage.catalog.engine import sqlite_url
 from storage.catalog.sql import SQLCatalog
-from tests.properties.workers import WorkersMachine
+from tests.properties.consumers import WorkersMachine
 from tests.support.consumers import Node
 from tests.support.reactor import reactor, run
 from tests.support.servers import Server
