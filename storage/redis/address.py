@@ -82,7 +82,7 @@ def masked(url: str) -> str:
     except AddressError:
         return "***"
     login = ""
-    if address.password is not None:
+    if address.password:
         login = f"{quote(address.user)}:***@"
     elif address.user:
         login = "***@"
