@@ -283,7 +283,7 @@ class Resume(Work):
         }
 
     def note(self, peer: Peer, scale: Scale) -> str:
-        return f"{scale.sockets} sockets; subscribe, then list"
+        return f"{scale.sockets} sockets; subscribed from behind the last message that they had"
 
 
 def other_sockets(peer: Peer, wanted: int) -> str:

@@ -59,8 +59,10 @@ class HealthReply(Struct, frozen=True, kw_only=True):
     pools: dict[str, PoolHealth] | UnsetType = UNSET
 
 
-class Describe(Struct, frozen=True):
+class Describe(Struct, frozen=True, kw_only=True):
     """Read what the node offers, and within which limits. Only on sockets that agreed on the extension."""
+
+    schemas: bool | UnsetType = UNSET
 
 
 class LimitsView(Struct, frozen=True, kw_only=True):
@@ -87,3 +89,4 @@ class DescribeReply(Struct, frozen=True, kw_only=True):
     actions: list[str]
     features: list[str]
     limits: LimitsView
+    schemas: dict[str, dict[str, Any]] | UnsetType = UNSET

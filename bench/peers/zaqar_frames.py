@@ -10,7 +10,7 @@ from websockets.sync.client import connect
 from bench.peers.peer import BODY, MARK, exchange
 
 EXTENSION = "zaqar-gateway.v1"
-"""The subprotocol that allows a reply without its request."""
+"""The subprotocol that allows a reply without its request, and a subscription that begins behind a marker."""
 
 HEADERS = {"Client-ID": "3381af92-2b9e-11e3-b191-71861300734c", "X-Project-ID": "bench"}
 TIMEOUT = 30.0
@@ -48,12 +48,12 @@ def publish(messages: int) -> list[str]:
 
 
 def resume(marker: str, messages: int) -> list[str]:
-    """Options of the load: subscribe again, then list what came behind the marker."""
-    subscribed = frame("subscription_create", {"queue_name": "news", "ttl": 3600})
-    missed = frame("message_list", {"queue_name": "news", "marker": marker, "limit": 20, "echo": True})
+    """Options of the load: subscribe again from behind the marker, and be pushed what was missed."""
+    body = {"queue_name": "news", "ttl": 3600, "from": marker}
     return [
-        *exchange("--resume", subscribed, '"subscription_id"'),
-        *exchange("--resume", missed, MARK, messages),
+        "--protocol",
+        EXTENSION,
+        *exchange("--resume", frame("subscription_create", body), MARK, messages),
     ]
 
 

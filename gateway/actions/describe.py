@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from functools import cache
 from time import time
+from typing import Any
+
+from msgspec import UNSET
 
 from gateway import __version__
-from gateway.actions.call import Answer, Call
+from gateway.actions.call import Answer, Call, given
 from protocol.extension import FEATURES, SUBPROTOCOL
 from protocol.registry import ACTIONS
 from protocol.times import shown_time
 from schemas import limits
+from schemas.export import documents
 from schemas.node import DescribeReply, LimitsView
 
 
 async def describe(call: Call) -> Answer:
-    """The actions, the features and the limits in force, and what time the node has."""
+    """The actions, the features and the limits in force, what time the node has, and all schemas if asked."""
     settings = call.node.settings
     return 200, DescribeReply(
         version=__version__,
@@ -34,4 +39,11 @@ async def describe(call: Call) -> Answer:
             max_dedup_id_bytes=limits.DEDUP_ID_BYTES,
             dedup_window=settings.dedup_window,
         ),
+        schemas=_schemas() if given(call.body.schemas, False) else UNSET,
     )
+
+
+@cache
+def _schemas() -> dict[str, dict[str, Any]]:
+    """The JSON Schema of each request, reply and event: `message_post.request` and so on."""
+    return {name.removesuffix(".json"): document for name, document in documents()}

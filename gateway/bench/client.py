@@ -17,6 +17,7 @@ from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.ssl import optionsForClientTLS
 
 from gateway.bench.options import Options
+from protocol.extension import SUBPROTOCOL
 
 TIMEOUT = 30.0
 """Seconds that opening a socket, or the answer to a request, may take."""
@@ -89,6 +90,11 @@ class Client(WebSocketClientProtocol):
         self.sendMessage(json.encode(document))
         return answer.addTimeout(TIMEOUT, self.factory.reactor, _no_answer(action))
 
+    @property
+    def extended(self) -> bool:
+        """Whether the server has agreed on protocol.extension."""
+        return bool(self.websocket_protocol_in_use == SUBPROTOCOL)
+
     async def drop(self) -> None:
         """Close without a word."""
         self.transport.abortConnection()
@@ -130,7 +136,9 @@ class ClientFactory(WebSocketClientFactory):
     protocol = Client  # type: ignore[assignment]  # Autobahn builds it from this class
 
     def __init__(self, reactor: Any, options: Options) -> None:
-        super().__init__(url=options.url, reactor=reactor)
+        # Only for what needs the extension: the other loads speak to each server alike.
+        protocols = [SUBPROTOCOL] if options.load == "resume" else []
+        super().__init__(url=options.url, protocols=protocols, reactor=reactor)
         self.setProtocolOptions(openHandshakeTimeout=TIMEOUT, closeHandshakeTimeout=2)
         self.headers = {"Client-ID": str(uuid.uuid4()), "X-Project-ID": options.project}
         self._token = options.token

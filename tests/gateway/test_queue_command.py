@@ -101,7 +101,7 @@ def test_a_queue_moves_there_and_back(
     before = contents(here, live.queue)
     code, out, err = move(own.data_dir, "jobs", "--to", "there")
     assert (code, out) == (0, "queue jobs is in pool there now\n")
-    assert "jobs: default -> there  100%  13 of 13 messages" in err
+    assert "jobs: default -> there  100%  14 of 14 messages" in err
     assert pool_of(catalog, live) == "there"
     with connected(there) as store:
         assert contents(store, live.queue) == before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from protocol.extension import FEATURES, SUBPROTOCOL
 from schemas.actions import SHAPES
 from tests.support.client import Client, encode
 from tests.support.expect import bodies, done, misshapen, refused
+from tests.support.gateway import ROOT
 
 
 def ask(client: Client, action: str, body: Any = None, **more: Any) -> dict[str, Any]:
@@ -69,6 +71,15 @@ def test_describe(extended: Client) -> None:
     assert told["limits"]["max_messages_per_post"] == 1000
     assert told["limits"]["dedup_window"] == 600
     assert done(extended.request("describe", {}), 200).keys() == told.keys()
+
+
+def test_describe_tells_the_schemas_if_asked(extended: Client) -> None:
+    assert "schemas" not in done(extended.request("describe", {"schemas": False}), 200)
+    schemas = done(extended.request("describe", {"schemas": True}), 200)["schemas"]
+    for path in (ROOT / "schemas" / "json").glob("*.json"):
+        assert schemas[path.stem] == json.loads(path.read_text())
+    for action in SHAPES:
+        assert {f"{action}.request", f"{action}.reply"} <= schemas.keys()
 
 
 def test_describe_is_no_action_elsewhere(client: Client) -> None:
