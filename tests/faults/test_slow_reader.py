@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,9 @@ REQUESTS = 5000
 BODY = "x" * 1000
 GROWTH = 30_000_000
 """Bytes that the gateway may grow by, at its peak."""
+
+STALLED_GROWTH = 200_000_000
+"""The same for a hundred clients that do not read."""
 
 
 @pytest.fixture
@@ -108,6 +112,28 @@ def test_a_subscriber_that_does_not_read(gateway: Gateway) -> None:
         # It has caught up: what comes now is the next thing that it hears.
         post(poster, "news", {"n": -1})
         assert slow.receive_document()["body"] == {"n": -1}
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize(
+    ("stalled", "messages"), [(10, 3000), pytest.param(100, 10_000, marks=pytest.mark.long)]
+)
+def test_many_that_do_not_read(gateway: Gateway, stalled: int, messages: int) -> None:
+    with ExitStack() as stack:
+        poster = stack.enter_context(Client(gateway.url, project="one"))
+        slow = [stack.enter_context(RawClient(gateway.url, project="one")) for _ in range(stalled)]
+        for client in slow:
+            assert client.request("subscription_create", {"queue_name": "news"})["headers"]["status"] == 201
+        other = Listener(stack.enter_context(Client(gateway.url, project="one")), messages)
+        peak = Peak(gateway.pid)
+        post_numbers(poster, 0, messages)
+        other.join(300)
+        assert other.heard == list(range(messages))
+        assert peak.growth() < STALLED_GROWTH
+        for client in slow:
+            heard = [client.receive_document()["body"]["n"] for _ in range(messages)]
+            assert heard == list(range(messages))
+        assert peak.growth() < STALLED_GROWTH
 
 
 def test_a_client_that_sends_and_does_not_read(gateway: Gateway) -> None:
