@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 from gateway.actions.call import Answer, Call, given
 from gateway.dead_letters import deliver_claimed, rule
 from gateway.message_view import message_view
 from protocol.body import checksum
-from protocol.errors import BadRequest, Forbidden, NotFound
+from protocol.errors import BadRequest, Forbidden, NotFound, RequestError
 from protocol.identifiers import format_id, parse_id, parse_marker, parse_uuid
-from protocol.messages import read_messages
+from protocol.messages import PostedMessage, read_messages
 from schemas import limits
 from schemas.messages import (
     MessageDeleteManyReply,
@@ -31,15 +33,59 @@ def missing_queue(call: Call) -> NotFound:
 
 async def message_post(call: Call) -> Answer:
     """Store messages in their order. A missing queue is created."""
-    name, settings = call.body.queue_name, call.node.settings
+    return 201, MessagePostReply(message_ids=await _store(call, await _read(call)))
+
+
+async def message_posts(calls: Sequence[Call]) -> list[Answer | RequestError]:
+    """Several posts of one client to one queue, in their order: stored together, as far as one script may.
+
+    Each is answered for itself. Those that are stored together are stored all or none.
+    """
+    answers: list[Answer | RequestError] = []
+    batch: list[list[PostedMessage]] = []
+    most = calls[0].node.settings.max_messages_per_post
+    for call in calls:
+        try:
+            posted = await _read(call)
+        except RequestError as error:
+            answers += await _store_batch(calls[0], batch)
+            answers.append(error)
+            batch = []
+            continue
+        if sum(map(len, batch)) + len(posted) > most:
+            answers += await _store_batch(calls[0], batch)
+            batch = []
+        batch.append(posted)
+    return answers + await _store_batch(calls[0], batch)
+
+
+async def _store_batch(call: Call, batch: Sequence[list[PostedMessage]]) -> list[Answer | RequestError]:
+    if not batch:
+        return []
     try:
-        post_bytes = (await call.router.find(call.project, name)).settings.max_post_size
+        ids = await _store(call, [message for posted in batch for message in posted])
+    except RequestError as error:
+        return [error] * len(batch)
+    ends = list(accumulate(map(len, batch)))
+    slices = zip([0, *ends], ends, strict=False)
+    return [(201, MessagePostReply(message_ids=ids[start:end])) for start, end in slices]
+
+
+async def _read(call: Call) -> list[PostedMessage]:
+    settings = call.node.settings
+    try:
+        post_bytes = (await call.router.find(call.project, call.body.queue_name)).settings.max_post_size
     except NoQueue:
         post_bytes = limits.POST_BYTES
     posted = read_messages(call.incoming, post_bytes, extended=call.client.extended)
     if len(posted) > settings.max_messages_per_post:
         raise BadRequest(f"A post may hold {settings.max_messages_per_post} messages, not {len(posted)}.")
-    client = call.client_id
+    return posted
+
+
+async def _store(call: Call, posted: Sequence[PostedMessage]) -> list[str]:
+    """Store messages for the client, and return their ids."""
+    settings, client = call.node.settings, call.client_id
 
     async def post(store: MessageStore, queue: Queue) -> list[str]:
         defaults = queue.settings
@@ -56,7 +102,7 @@ async def message_post(call: Call) -> Answer:
         sequences = await store.post(queue, messages, client, settings.dedup_window)
         return [format_id(sequence, queue.incarnation) for sequence in sequences]
 
-    return 201, MessagePostReply(message_ids=await call.router.run(call.project, name, post, create=True))
+    return await call.router.run(call.project, call.body.queue_name, post, create=True)
 
 
 async def message_list(call: Call) -> Answer:

@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import random
 import uuid
+from collections.abc import Sequence
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from gateway.actions import ACTIONS
 from gateway.actions.call import Answer, Call, Node, authorise
+from gateway.actions.messages import message_posts
 from gateway.logs import get_logger
 from gateway.push.frames import kind_of, notice
+from gateway.websocket.joined_posts import MAX_JOINED, goes_with, is_post
+from gateway.websocket.wire import Wire
 from protocol import envelope
 from protocol.codec import Form
 from protocol.envelope import Incoming
@@ -34,25 +38,6 @@ RECONNECT_SPREAD = 5_000
 log = get_logger(__name__)
 
 
-class Wire(Protocol):
-    """The socket under a session."""
-
-    def send_frame(self, frame: bytes, form: Form) -> None:
-        """Send one message."""
-
-    def send_raw(self, frame: bytes) -> None:
-        """Send one message that `make_frame` has framed."""
-
-    def pause_reading(self) -> None:
-        """Read nothing more from the socket."""
-
-    def resume_reading(self) -> None:
-        """Read on."""
-
-    def fail(self) -> None:
-        """Close: the session cannot go on."""
-
-
 class Session:
     """A client's requests, notifications and subscriptions.
 
@@ -63,6 +48,7 @@ class Session:
 
     __slots__ = (
         "_action",
+        "_ahead",
         "_count",
         "_finished",
         "_finishing",
@@ -102,9 +88,10 @@ class Session:
         self.closed = False
         self._idle: Deferred[None] | None = None
         self._count = 0
-        # The request at work, and since when.
-        self._incoming: Incoming | None = None
+        # The request at work, with those that are done together with it; and since when.
+        self._incoming: list[Incoming] = []
         self._action: Any = None
+        self._ahead: Incoming | None = None  # has been read to see whether it is one of those
         self._since = 0.0
         self._form = Form.JSON
 
@@ -138,6 +125,7 @@ class Session:
         """The socket is closed: what waits is dropped, its subscriptions end."""
         self.closed = True
         self._requests.clear()
+        self._ahead = None
         self._notifications.clear()
         self._node.hub.closed(self)
         self._node.consumers.closed(self)
@@ -211,31 +199,48 @@ class Session:
     def _resume(self, result: object) -> None:
         """What the request at work has waited for is there; a Failure if it failed."""
         try:
-            answer = self._run(result)
-            if answer is not None:
-                self._reply(*answer)
+            answers = self._run(result)
+            if answers is not None:
+                self._reply(answers)
                 self._take_up()
         except Exception:  # noqa: BLE001  # as above
             self._break()
 
     def _take_up(self) -> None:
         """Answer the requests that wait, one after the other, up to one that has to wait for something."""
-        while self._requests and self.writable:
-            frame, form = self._requests.pop(0)
-            self._request_bytes -= len(frame)
-            self._count += 1
+        while (self._requests or self._ahead is not None) and self.writable:
             self._since = perf_counter()
-            self._form = form
-            self._incoming = envelope.read(frame, form, extended=self.extended)
-            answer = self._run(None)
-            if answer is None:
+            first = self._next()
+            self._incoming = [first]
+            if self._requests and is_post(first):
+                self._join(first)
+            answers = self._run(None)
+            if answers is None:
                 return  # _resume goes on
-            self._reply(*answer)
+            self._reply(answers)
         self._working = False
         self._tell_idle()
 
-    def _run(self, result: object) -> Answer | None:
-        """Run the request at work until it is answered or has to wait (None), as Deferred.fromCoroutine does.
+    def _next(self) -> Incoming:
+        """The first request that waits."""
+        incoming, self._ahead = self._ahead, None
+        if incoming is None:
+            frame, self._form = self._requests.pop(0)
+            self._request_bytes -= len(frame)
+            incoming = envelope.read(frame, self._form, extended=self.extended)
+        return incoming
+
+    def _join(self, first: Incoming) -> None:
+        """Take up the posts right behind a post that can be stored together with it."""
+        while self._requests and len(self._incoming) < MAX_JOINED:
+            following = self._next()
+            if not goes_with(first, following):
+                self._ahead = following
+                return
+            self._incoming.append(following)
+
+    def _run(self, result: object) -> Sequence[Answer] | None:
+        """Run what is at work until it is answered or has to wait (None), as Deferred.fromCoroutine does.
 
         That would make a Deferred, a context and some ten calls for each request.
         """
@@ -247,23 +252,25 @@ class Session:
             else:
                 waiting = self._action.send(result)
         except StopIteration as end:
-            answer: Answer = end.value
-            return answer
+            if len(self._incoming) == 1:
+                return (end.value,)
+            return [self._refusal(each) if isinstance(each, RequestError) else each for each in end.value]
         except RequestError as error:
-            return self._refusal(error)
+            return [self._refusal(error)] * len(self._incoming)
         except Exception:  # noqa: BLE001  # a fault of ours costs this request, never another or the connection
-            return self._fault()
+            return [self._fault()] * len(self._incoming)
         waiting.addBoth(self._resume)
         return None
 
     def _begin(self) -> Any:
-        """The coroutine of the request's action. Raises RequestError where the request is not in order."""
-        incoming = self._incoming
-        assert incoming is not None
+        """The coroutine of the action. Raises RequestError where the request is not in order."""
+        incoming = self._incoming[0]
         if incoming.failure is not None:
             raise incoming.failure
         assert incoming.action is not None
         authorise(self._node, incoming.action)
+        if len(self._incoming) > 1:
+            return message_posts([Call(self._node, self, post) for post in self._incoming])
         envelope.check(incoming)
         return ACTIONS[incoming.action.name](Call(self._node, self, incoming))
 
@@ -273,37 +280,38 @@ class Session:
             log.warning(
                 "request_failed",
                 connection=self.id,
-                request=self._count,
+                request=self._count + 1,
                 code=error.code,
                 reason=str(error),
             )
         return error.status, error.body()
 
     def _fault(self) -> Answer:
-        log.exception("request_broke", connection=self.id, request=self._count)
+        log.exception("request_broke", connection=self.id, request=self._count + 1)
         fault = RequestError("The gateway failed on this request.", error="Unexpected error.")
         self._node.metrics.store_failed(fault.code)
         return fault.status, fault.body()
 
-    def _reply(self, status: int, body: object) -> None:
-        incoming = self._incoming
-        assert incoming is not None
-        self._incoming = self._action = None
-        name = "invalid" if incoming.action is None else incoming.action.name
-        self._node.metrics.request_done(name, status, perf_counter() - self._since)
-        if self._node.settings.log_level == "debug":  # structlog would first make the event
-            log.debug("request", connection=self.id, request=self._count, action=name, status=status)
-        reply = envelope.reply(incoming, status, body)
+    def _reply(self, answers: Sequence[Answer]) -> None:
+        done, self._incoming, self._action = self._incoming, [], None
+        seconds = perf_counter() - self._since
+        for incoming, (status, body) in zip(done, answers, strict=True):
+            self._count += 1
+            name = "invalid" if incoming.action is None else incoming.action.name
+            self._node.metrics.request_done(name, status, seconds)
+            if self._node.settings.log_level == "debug":  # structlog would first make the event
+                log.debug("request", connection=self.id, request=self._count, action=name, status=status)
+            if not self.closed:
+                self._wire.send_frame(envelope.reply(incoming, status, body), incoming.form)
         if self.closed:
             return
-        self._wire.send_frame(reply, incoming.form)
         if self._paused and not self._finishing and not self._has_enough():
             self._paused = False
             self._wire.resume_reading()
         self._send_notifications()
 
     def _break(self) -> None:
-        self._incoming = self._action = None
+        self._incoming, self._action = [], None
         self._working = False
         log.error("session_failed", connection=self.id, failure=Failure().getTraceback())
         self._tell_idle()

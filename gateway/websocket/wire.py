@@ -1,0 +1,26 @@
+"""What a session needs of the socket under it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from protocol.codec import Form
+
+
+class Wire(Protocol):
+    """The socket under a session."""
+
+    def send_frame(self, frame: bytes, form: Form) -> None:
+        """Send one message."""
+
+    def send_raw(self, frame: bytes) -> None:
+        """Send one message that `make_frame` has framed."""
+
+    def pause_reading(self) -> None:
+        """Read nothing more from the socket."""
+
+    def resume_reading(self) -> None:
+        """Read on."""
+
+    def fail(self) -> None:
+        """Close: the session cannot go on."""
