@@ -4,7 +4,8 @@
 # One that cannot be had is left out, and the table names it.
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
-folder=$(mkdir -p "$1" && cd "$1" && pwd)
+[ $# -eq 1 ] || { echo "usage: install.sh FOLDER" >&2; exit 2; }
+folder=$(mkdir -p "$1" && cd "$1" && pwd) || exit 1
 python=$here/../../.venv/bin/python
 
 left_out() { echo "Left out: $1" >&2; }
