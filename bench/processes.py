@@ -41,5 +41,8 @@ def tree(root: int) -> list[int]:
 
 
 def executable(pid: int) -> str:
-    """The name of the program that a process runs."""
-    return Path(f"/proc/{pid}/exe").resolve().name
+    """The name of the program that a process runs; empty if it has ended."""
+    try:
+        return Path(f"/proc/{pid}/exe").resolve().name
+    except FileNotFoundError:
+        return ""

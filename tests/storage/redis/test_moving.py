@@ -290,7 +290,7 @@ def test_pages_and_notes_are_bounded_by_bytes(move: Moving, monkeypatch: pytest.
     assert len(run(move.source.copy, live.queue, TOKEN, "free", "", live.now).items) == 2
     live.delete(live.post(*("y" * 6000 for _ in range(5)))[0])
     items, left = run(move.source.take, live.queue, TOKEN)
-    assert 2 <= len(items) <= 3
+    assert 2 <= len(items) <= 4  # two large ones, and in any order what says that one was deleted
     assert len(items) + left == 6  # five messages, and that one was deleted
     move.copy()
     move.catch_up()
