@@ -75,9 +75,8 @@ class Hub:
             feed = Feed(self._reactor, queue, opened, self._on_pushed, self._removed, self._find)
             self._feeds[queue.incarnation] = feed
         else:
-            self._remembered.carry(
-                feed, queue
-            )  # if the route has changed, and the feed has not heard of it yet
+            # If the route has changed, and the feed has not heard of it yet.
+            self._remembered.carry(feed, queue)
             feed.move(queue, opened)
         try:
             with feed.subscribing():

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from gateway.message_view import message_view
+from gateway.push.frames import kind_of, notice, pieces
 from gateway.push.subscriber import Sink
-from gateway.websocket.frames import make_frame, opcode
 from protocol.body import Form
-from protocol.codec import CODECS
 from schemas.events import ClaimEnded, ClaimEndReason, ClaimEvent
 from storage.base import Adopted, Consumer, Message, Queue
-
-PIECE = 65_536
-"""Bytes of bodies in one event, if it is more than one message."""
 
 SPARE = 100
 """Messages beyond the credit that are remembered as pushed until it is looked up which are still held."""
@@ -78,7 +74,7 @@ class Worker:
     def push(self, queue: Queue, messages: Sequence[Message]) -> int:
         """Push messages that the claim holds; returns how many the socket has taken."""
         pushed = 0
-        for piece in _pieces(messages):
+        for piece in pieces(messages):
             event = ClaimEvent(
                 queue_name=queue.name,
                 claim_id=self.claim_id,
@@ -107,17 +103,4 @@ class Worker:
         return self._send(ClaimEnded(queue_name=queue.name, claim_id=self.claim_id, reason=reason))
 
     def _send(self, event: ClaimEvent | ClaimEnded) -> bool:
-        return self.sink.push(make_frame(opcode(self.form), CODECS[self.form].encode(event)))
-
-
-def _pieces(messages: Sequence[Message]) -> Iterator[list[Message]]:
-    piece: list[Message] = []
-    size = 0
-    for message in messages:
-        size += len(message.body.data)
-        if piece and size > PIECE:
-            yield piece
-            piece, size = [], len(message.body.data)
-        piece.append(message)
-    if piece:
-        yield piece
+        return self.sink.push(notice(event, kind_of(self.form, extended=True)))
