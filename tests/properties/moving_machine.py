@@ -66,12 +66,13 @@ class MovingMachine(StoreMachine):
                 return
             self.moving.step()
 
-    @precondition(lambda self: self.moving is not None)
+    # How many calls a move takes differs from run to run, so no rule's precondition may hang on it.
+
     @rule()
     def finish_the_move(self) -> None:
-        assert self.moving is not None
-        self.moving.run_until("depart")
-        self.leave(self.moving)
+        if self.moving is not None:
+            self.moving.run_until("depart")
+            self.leave(self.moving)
 
     def leave(self, moving: Steps) -> None:
         """The last calls of a mover: what was here is there, to the last byte."""
@@ -84,17 +85,17 @@ class MovingMachine(StoreMachine):
             hand.store = store
         assert contents(live.store, live.queue) == before
 
-    @precondition(lambda self: self.moving is not None)
     @rule()
     def kill_the_mover(self) -> None:
-        assert self.moving is not None
-        self.moving.kill()
-        self.moving = None
+        if self.moving is not None:
+            self.moving.kill()
+            self.moving = None
 
-    @precondition(lambda self: self.jobs.outbox and self.place == 0)
+    @precondition(lambda self: self.jobs.outbox)
     @rule(times=st.integers(1, 2), forget=st.booleans())
     def deliver(self, times: int, forget: bool) -> None:
-        self.deliver_all(times, forget)
+        if self.place == 0:
+            self.deliver_all(times, forget)
 
     def teardown(self) -> None:
         if self.moving is not None:
