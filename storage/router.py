@@ -19,7 +19,7 @@ from protocol.names import is_queue_name
 from storage.base import Catalog, MessageStore, Queue
 from storage.errors import CatalogUnavailable, NoQueue, QueueMoved, StaleQueue, StoreFailed
 from storage.shared_work import SharedWork
-from storage.stores import Stores
+from storage.stores import OpenStore, Stores
 
 T = TypeVar("T")
 Drain = Callable[[MessageStore, Queue], Awaitable[object]]
@@ -111,8 +111,8 @@ class Router:
             raise NoQueue
         return queue
 
-    async def find_again(self, queue: Queue) -> Queue | None:
-        """Where a queue is that was not where its route says; None if it is gone. It is in the store then.
+    async def find_again(self, queue: Queue) -> tuple[Queue, OpenStore] | None:
+        """A queue that was not where its route says, and the store that it is in now; None if it is gone.
 
         Raises what the catalog and the store raise.
         """
@@ -121,7 +121,9 @@ class Router:
             found = await self._find_in_store(queue.project, queue.name)
         except NoQueue:
             return None
-        return found if found.incarnation == queue.incarnation else None
+        if found.incarnation != queue.incarnation:
+            return None
+        return found, await self._stores.open(found.pool)
 
     async def ensure(
         self, project: str, name: str, metadata: Mapping[str, Any] | None = None
@@ -166,6 +168,22 @@ class Router:
         except StaleQueue as error:
             self.forget(project, name)
             raise _removed_meanwhile(name) from error
+
+    async def run_on(
+        self,
+        project: str,
+        name: str,
+        incarnation: int,
+        operation: Callable[[MessageStore, Queue], Awaitable[T]],
+    ) -> T:
+        """The same on a queue that is known, wherever it is now. NoQueue too if another has its name."""
+
+        async def run_here(store: MessageStore, found: Queue) -> T:
+            if found.incarnation != incarnation:
+                raise NoQueue
+            return await operation(store, found)
+
+        return await self.run(project, name, run_here)
 
     async def store_of(self, queue: Queue) -> MessageStore:
         """The store that a queue is in. Raises StoreUnavailable, CatalogUnavailable."""

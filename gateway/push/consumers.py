@@ -18,7 +18,7 @@ from schemas.events import ClaimEndReason
 from storage.base import Consumer, Event, MessageStore, Queue
 from storage.errors import NoQueue, StoreUnavailable
 from storage.router import Router
-from storage.stores import OpenStore, Stores
+from storage.stores import Stores
 
 READY = 5.0
 """Seconds until a queue's announcements have to be heard."""
@@ -86,7 +86,6 @@ class Consumers:
                 self._router,
                 on_pushed=self._on_pushed,
                 on_ended=self._ended,
-                find=self._find,
             )
         else:
             dispatcher.move(queue, opened)  # if the route has changed, and it has not heard of it yet
@@ -164,22 +163,16 @@ class Consumers:
 
     async def _lapse(self, queue: Queue, worker: Worker) -> None:
         async def lapse(store: MessageStore, found: Queue) -> None:
-            if found.incarnation == queue.incarnation:
-                # By both tokens that the store may know it by.
-                for token in {worker.before, worker.terms.token}:
-                    await store.lapse_claim(found, worker.terms._replace(token=token), self._grace)
+            # By both tokens that the store may know it by.
+            for token in {worker.before, worker.terms.token}:
+                await store.lapse_claim(found, worker.terms._replace(token=token), self._grace)
 
         try:
-            await self._router.run(queue.project, queue.name, lapse)
+            await self._router.run_on(queue.project, queue.name, queue.incarnation, lapse)
         except NoQueue:
             pass  # the queue went first, and its claims with it
         except RequestError as error:
             log.warning("leases_left_behind", queue=queue.name, reason=str(error))
-
-    async def _find(self, queue: Queue) -> tuple[Queue, OpenStore] | None:
-        """Where a queue is now; None if it is gone. Raises what the catalog and the store raise."""
-        found = await self._router.find_again(queue)
-        return None if found is None else (found, await self._stores.open(found.pool))
 
     def _ended(self, dispatcher: Dispatcher, worker: Worker, reason: ClaimEndReason) -> None:
         queue, sink = dispatcher.queue, worker.sink

@@ -8,7 +8,7 @@ message that comes is asked for once by each node.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -32,7 +32,7 @@ class Dispatcher:
 
     :param on_pushed: is told how many messages were pushed.
     :param on_ended: is told which consumer gets no more, and why.
-    :param find: is asked where the queue is when it is not where it was.
+    :param router: is asked where the queue is when it is not where it was.
     """
 
     def __init__(
@@ -44,7 +44,6 @@ class Dispatcher:
         *,
         on_pushed: Callable[[int], None],
         on_ended: Callable[[Dispatcher, Worker, ClaimEndReason], None],
-        find: Callable[[Queue], Awaitable[tuple[Queue, OpenStore] | None]],
     ) -> None:
         self._reactor = reactor
         self.queue = queue
@@ -52,7 +51,6 @@ class Dispatcher:
         self._router = router
         self._on_pushed = on_pushed
         self._on_ended = on_ended
-        self._find = find
         self.workers: dict[bytes, Worker] = {}
         self.joining = 0
         """How many are about to come."""
@@ -276,7 +274,7 @@ class Dispatcher:
             self._tasks.begin("find", self._follow)
 
     async def _follow(self) -> None:
-        found = await self._find(self.queue)
+        found = await self._router.find_again(self.queue)
         self._looking = False
         if found is None:
             for worker in list(self.workers.values()):

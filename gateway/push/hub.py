@@ -120,12 +120,10 @@ class Hub:
 
     async def _find(self, feed: Feed) -> tuple[Queue, OpenStore] | None:
         """Where a feed's queue is now; None if it is gone. Raises what the catalog and the store raise."""
-        queue = await self._router.find_again(feed.queue)
-        if queue is None:
-            return None
-        opened = await self._stores.open(queue.pool)
-        self._remembered.carry(feed, queue)
-        return queue, opened
+        found = await self._router.find_again(feed.queue)
+        if found is not None:
+            self._remembered.carry(feed, found[0])
+        return found
 
     def writable(self, sink: Sink) -> None:
         """A slow socket takes more."""
@@ -151,13 +149,8 @@ class Hub:
 
     async def _end(self, queue: Queue, end: Callable[[MessageStore, Queue], Awaitable[None]]) -> bool:
         """End a subscription in the store; False if that cannot be done now."""
-
-        async def end_here(store: MessageStore, found: Queue) -> None:
-            if found.incarnation == queue.incarnation:
-                await end(store, found)
-
         try:
-            await self._router.run(queue.project, queue.name, end_here)
+            await self._router.run_on(queue.project, queue.name, queue.incarnation, end)
         except NoQueue:
             pass  # the queue went first, and its subscriptions with it
         except RequestError as error:

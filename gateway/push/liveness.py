@@ -137,15 +137,14 @@ class Liveness:
         sequence = subscription.sequence
 
         async def end(store: MessageStore, queue: Queue) -> None:
-            if queue.incarnation != subscription.incarnation:
-                return  # another of the same name
             if await store.get_subscription(queue, sequence) is not None:  # else its owner has ended it
                 await registry.sweeps(node, subscription)
                 await store.unsubscribe(queue, sequence)
 
         try:
             with suppress(NoQueue):  # the queue is gone, and its subscriptions with it
-                await self._router.run(subscription.project, subscription.name, end)
+                of = subscription.project, subscription.name, subscription.incarnation
+                await self._router.run_on(*of, end)
             await registry.swept(node, subscription)
         except RequestError as error:
             log.warning("subscription_not_swept", queue=subscription.name, reason=str(error))
