@@ -10,9 +10,11 @@
     │   ├── SubprotocolNeeded         the action is not for sockets without protocol.extension
     │   └── TooManyConsumers          the socket has as many as it may have
     ├── AuthenticationFailed    401   the token speaks for nobody
-    ├── NotAuthenticated        403   nobody, or somebody else, is speaking
+    ├── NotAuthenticated        403   nobody has authenticated
+    │   └── OtherProject              the request is for another project than the token's
     ├── Forbidden               403   the message is held by somebody's claim
-    │   └── AdminOnly                 only administrators may, and here nobody is known to be one
+    │   ├── AdminOnly                 only administrators may, and who asks is not known to be one
+    │   └── NotPermitted              the token's rights, or the operator's policy, do not have it
     ├── NotFound                404
     ├── Conflict                409
     └── Unavailable             503   a store did not do it; the storage package refines this
@@ -102,26 +104,43 @@ class TooManyConsumers(BadRequest):
 
 
 class AuthenticationFailed(RequestError):
-    """The token speaks for nobody. Of its own accord the message never says more than that."""
+    """The token speaks for nobody.
+
+    :param reason: a word for the log, which must hold nothing of the token. The client is not told.
+    """
 
     status = 401
     code = "authentication_failed"
 
-    def __init__(self) -> None:
+    def __init__(self, reason: str = "") -> None:
         super().__init__("Authentication failed.")
+        self.reason = reason
 
     def body(self) -> dict[str, str | None]:
         return {"error": str(self), "code": self.code}
 
 
 class NotAuthenticated(RequestError):
-    """Nobody has authenticated on this connection, or the project is not that of the token."""
+    """Nobody has authenticated on this connection."""
 
     status = 403
     code = "not_authenticated"
 
+    def __init__(self, message: str = "Not authentified.") -> None:
+        super().__init__(message)
+
     def body(self) -> dict[str, str | None]:
         return {"error": str(self), "code": self.code}
+
+
+class OtherProject(NotAuthenticated):
+    """`X-Project-ID` is not the project of the token."""
+
+    code = "other_project"
+
+    def __init__(self) -> None:
+        # Zaqar spells the two refusals differently (protocol.md section 3).
+        super().__init__("Not authenticated.")
 
 
 class Forbidden(RequestError):
@@ -135,6 +154,12 @@ class AdminOnly(Forbidden):
     """Only administrators may do this."""
 
     code = "admin_only"
+
+
+class NotPermitted(Forbidden):
+    """The rights of the token do not have it, or the operator's policy refuses it."""
+
+    code = "not_permitted"
 
 
 class NotFound(RequestError):

@@ -17,3 +17,7 @@ class Identity:
     """The roles that they have in the project, in lower case."""
     expires: float | None = None
     """Seconds since the epoch from when on they are nobody any more; None: never."""
+
+    def may_differ(self, other: Identity) -> bool:
+        """Whether the other may be permitted something else."""
+        return (self.project, self.user, self.roles) != (other.project, other.user, other.roles)

@@ -131,10 +131,15 @@ def _unknown(name: str, source: str, known: list[str], hint: str = "") -> Settin
 
 
 def _check_together(settings: Settings, sources: Sources) -> None:
-    if not is_loopback(settings.host) and not settings.allow_anonymous:
+    if not is_loopback(settings.host) and not settings.allow_anonymous and not settings.auth_methods:
         raise SettingsError(
             f"host: {settings.host} can be reached from other machines, and nobody has to authenticate; "
-            "allowed: a loopback address such as 127.0.0.1, or any with --allow-anonymous"
+            "allowed: a loopback address such as 127.0.0.1, or any with --auth or --allow-anonymous"
+        )
+    if settings.allow_anonymous and settings.auth_methods:
+        raise SettingsError(
+            f"allow_anonymous: true is not allowed (from {sources['allow_anonymous']}) beside auth "
+            f"{settings.auth} (from {sources['auth']}), with which nobody is; allowed: one of the two"
         )
     if settings.redis_url is not None and sources["fsync"] != "default":
         raise SettingsError(
