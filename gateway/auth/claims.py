@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from gateway.auth.identity import Identity
+from gateway.auth.rights import Rights, UnfitRights, read_rights
 from gateway.settings import Settings
 from protocol.errors import AuthenticationFailed, BadRequest
 from protocol.names import check_project
@@ -23,6 +24,7 @@ class Claims:
         self._project = settings.jwt_project_claim
         self._user = settings.jwt_user_claim
         self._roles = settings.jwt_roles_claim
+        self._rights = settings.jwt_rights_claim
         self._leeway = settings.jwt_leeway
 
     def identity(self, claims: Mapping[str, Any]) -> Identity:
@@ -42,12 +44,21 @@ class Claims:
             roles=self._read_roles(claims.get(self._roles, [])),
             # As long as it would be taken if it came anew.
             expires=expires + self._leeway,
+            rights=self._read_rights(claims),
         )
 
     def _read_user(self, user: object) -> str:
         if not isinstance(user, str) or len(user) > MAX_NAME:
             raise AuthenticationFailed("user")
         return user
+
+    def _read_rights(self, claims: Mapping[str, Any]) -> Rights | None:
+        if self._rights not in claims:
+            return None
+        try:
+            return read_rights(claims[self._rights])
+        except UnfitRights:
+            raise AuthenticationFailed("rights") from None
 
     def _read_roles(self, roles: object) -> frozenset[str]:
         found = roles.split() if isinstance(roles, str) else roles
