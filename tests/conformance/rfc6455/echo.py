@@ -11,6 +11,7 @@ from autobahn.websocket.protocol import TrafficStats
 from twisted.internet.address import IPv4Address
 
 from gateway.websocket.at_rest import AT_REST, let_go
+from gateway.websocket.compression import accept, make_compressed, takes_compressed
 from gateway.websocket.outbox import Outbox
 from gateway.websocket.protocol import ShortPathProtocol, SocketProtocol
 from protocol.codec import Form
@@ -26,6 +27,8 @@ class _Echo(SocketProtocol):
         """Everybody may."""
 
     def onOpen(self) -> None:
+        if takes_compressed(self._perMessageCompress):
+            self.make_frame = make_compressed
         let_go(self)
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
@@ -55,7 +58,10 @@ def echo_server(protocol: type[SocketProtocol]) -> Iterator[str]:
     def listen() -> Any:
         factory = WebSocketServerFactory(reactor=reactor)
         factory.setProtocolOptions(
-            failByDrop=False, maxFramePayloadSize=LARGEST, maxMessagePayloadSize=LARGEST
+            failByDrop=False,
+            maxFramePayloadSize=LARGEST,
+            maxMessagePayloadSize=LARGEST,
+            perMessageCompressionAccept=accept,
         )
         shared = {
             **AT_REST,
