@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+class Revocable(Protocol):
+    """What lets somebody speak, and may be taken from them before it expires."""
+
+    def hold(self, ended: Callable[[], None]) -> None:
+        """Rely on it: `ended` is called once if it is revoked before it is released."""
+
+    def release(self, ended: Callable[[], None]) -> None:
+        """Rely on it no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +29,8 @@ class Identity:
     """The roles that they have in the project, in lower case."""
     expires: float | None = None
     """Seconds since the epoch from when on they are nobody any more; None: never."""
+    grant: Revocable | None = field(default=None, compare=False, repr=False)
+    """What may be revoked before that; None: nothing can."""
 
     def may_differ(self, other: Identity) -> bool:
         """Whether the other may be permitted something else."""
