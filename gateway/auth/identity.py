@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
+
+from gateway.auth.rights import Rights
 
 
 class Revocable(Protocol):
@@ -29,9 +31,11 @@ class Identity:
     """The roles that they have in the project, in lower case."""
     expires: float | None = None
     """Seconds since the epoch from when on they are nobody any more; None: never."""
+    rights: Rights | None = None
+    """What they are restricted to; None: to nothing but what their roles allow."""
     grant: Revocable | None = field(default=None, compare=False, repr=False)
     """What may be revoked before that; None: nothing can."""
 
     def may_differ(self, other: Identity) -> bool:
         """Whether the other may be permitted something else."""
-        return (self.project, self.user, self.roles) != (other.project, other.user, other.roles)
+        return replace(self, expires=None) != replace(other, expires=None)

@@ -16,16 +16,17 @@ from gateway.settings.running import Running
 from gateway.settings.setting import Setting, SettingsError, mask_url
 from gateway.settings.sockets import Sockets
 from gateway.settings.storing import Storing
+from gateway.settings.tokens import Tokens
 
 __all__ = ["GROUPS", "SETTINGS", "Setting", "Settings", "SettingsError", "is_loopback", "mask_url"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(Listening, Authentication, Keystone, Storing, Sockets, Running):
+class Settings(Listening, Authentication, Tokens, Keystone, Storing, Sockets, Running):
     """What the gateway runs with. Times are seconds, sizes bytes. Only `data_dir` has to be given here."""
 
 
-GROUPS = (Listening, Authentication, Keystone, Storing, Sockets, Running)
+GROUPS = (Listening, Authentication, Tokens, Keystone, Storing, Sockets, Running)
 """The groups in the order in which they are shown; the docstring of each is its title."""
 
 SETTINGS: Mapping[str, Setting] = {

@@ -141,6 +141,7 @@ def _check_together(settings: Settings, sources: Sources) -> None:
             f"allow_anonymous: true is not allowed (from {sources['allow_anonymous']}) beside auth "
             f"{settings.auth} (from {sources['auth']}), with which nobody is; allowed: one of the two"
         )
+    _check_keys(settings, sources)
     if sources["keystone_password"] == "command line":
         raise SettingsError(
             "keystone_password: is not allowed on the command line, which all users of the machine can read; "
@@ -155,6 +156,20 @@ def _check_together(settings: Settings, sources: Sources) -> None:
         raise SettingsError(
             f"min_replicas: {settings.min_replicas} is not allowed (from {sources['min_replicas']}) without "
             "redis_url: the embedded store has no replicas; allowed: 0"
+        )
+
+
+def _check_keys(settings: Settings, sources: Sources) -> None:
+    given = [name for name in ("jwt_key_file", "jwt_keys_url") if getattr(settings, name) is not None]
+    if "jwt" not in settings.auth_methods and given:
+        raise SettingsError(
+            f"{given[0]}: is set (from {sources[given[0]]}), but auth is {settings.auth} (from "
+            f"{sources['auth']}), and no token would be looked at; allowed: --auth jwt, or no {given[0]}"
+        )
+    if "jwt" in settings.auth_methods and len(given) != 1:
+        raise SettingsError(
+            f"auth: jwt (from {sources['auth']}) needs keys from one place, not {len(given)}; allowed: "
+            "jwt_key_file or jwt_keys_url"
         )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from gateway.logs import get_logger
 from gateway.metrics import Metrics
-from gateway.settings import SETTINGS, Settings
+from gateway.settings import Settings
 from gateway.workers.channel import Channel, connect
 
 CHANNEL_DESCRIPTOR = 3
@@ -38,8 +38,7 @@ def pack_settings(settings: Settings) -> bytes:
 def read_settings(data: bytes) -> Settings:
     """What `pack_settings` has packed."""
     values = json.loads(data)
-    paths = [name for name, setting in SETTINGS.items() if setting.kind.metavar in ("FILE", "FOLDER")]
-    return Settings(**values | {name: Path(values[name]) for name in paths if values[name] is not None})
+    return Settings(**{**values, "data_dir": Path(values["data_dir"])})
 
 
 class Worker:
