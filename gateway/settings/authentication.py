@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from gateway.settings.kinds import check_file, integer, seconds, text
 from gateway.settings.setting import setting
 
-METHODS = ("jwt",)
+METHODS = ("jwt", "keystone")
 """Ways to authenticate that gateway.auth.chain knows."""
 
 _NONE = "none"

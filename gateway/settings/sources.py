@@ -147,6 +147,11 @@ def _check_together(settings: Settings, sources: Sources) -> None:
             f"{sources['auth']}), and nobody has a role; allowed: --auth, or no policy_file"
         )
     _check_keys(settings, sources)
+    if sources["keystone_password"] == "command line":
+        raise SettingsError(
+            "keystone_password: is not allowed on the command line, which all users of the machine can read; "
+            "allowed: the environment, a TOML file, or keystone_password_file"
+        )
     if settings.redis_url is not None and sources["fsync"] != "default":
         raise SettingsError(
             f"fsync: {settings.fsync} is not allowed (from {sources['fsync']}) beside redis_url "

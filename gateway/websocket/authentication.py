@@ -9,7 +9,7 @@ from twisted.internet.interfaces import IDelayedCall
 
 from gateway.actions.call import Client, Node
 from gateway.auth.authenticator import Authenticator
-from gateway.auth.identity import Identity
+from gateway.auth.identity import Identity, Revocable
 from gateway.logs import get_logger
 from protocol.close_codes import (
     AUTHENTICATION_EXPIRED,
@@ -51,7 +51,7 @@ class SocketAuthentication:
     told when its token is about to expire, and closed with 4003 when it has.
     """
 
-    __slots__ = ("_asking", "_authenticator", "_node", "_overdue", "_socket", "_timer", "_warn_at")
+    __slots__ = ("_asking", "_authenticator", "_grant", "_node", "_overdue", "_socket", "_timer", "_warn_at")
 
     def __init__(self, node: Node, authenticator: Authenticator, socket: Socket) -> None:
         self._node = node
@@ -60,6 +60,7 @@ class SocketAuthentication:
         self._timer: IDelayedCall | None = None
         self._asking = False
         self._overdue = False
+        self._grant: Revocable | None = None
         self._warn_at: float | None = None
         settings = node.settings
         socket.limit_frames(min(settings.max_unauthenticated_frame_bytes, settings.max_frame_bytes))
@@ -68,6 +69,7 @@ class SocketAuthentication:
     def close(self) -> None:
         """The socket is closed."""
         self._stop_timer()
+        self._rely_on(None)
         self._socket = None
 
     async def authenticate(self, token: str) -> None:
@@ -89,6 +91,7 @@ class SocketAuthentication:
         if socket is None:  # it has closed meanwhile
             return
         before, socket.identity = socket.identity, identity
+        self._rely_on(identity)
         if before is None:
             socket.limit_frames(None)
         self._expect_expiry(identity)
@@ -124,6 +127,18 @@ class SocketAuthentication:
     @property
     def _connection(self) -> str | None:
         return None if self._socket is None else self._socket.id
+
+    def _rely_on(self, identity: Identity | None) -> None:
+        """Hear when what this identity is granted by is revoked, and no more of the one before."""
+        before, self._grant = self._grant, None if identity is None else identity.grant
+        if before is not self._grant:
+            if before is not None:
+                before.release(self._revoked)
+            if self._grant is not None:
+                self._grant.hold(self._revoked)
+
+    def _revoked(self) -> None:
+        self._end(AUTHENTICATION_EXPIRED, "Authentication expired.")
 
     # What is due
 
