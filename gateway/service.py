@@ -21,6 +21,7 @@ from gateway.embedded.valkey import EmbeddedValkeyError
 from gateway.http.hosts import ANY, LOOPBACK
 from gateway.http.site import make_site
 from gateway.http.switch import SwitchFactory
+from gateway.limits.rates import Rates
 from gateway.metrics import Metrics
 from gateway.push.consumers import Consumers
 from gateway.push.hub import Hub
@@ -129,6 +130,8 @@ class Gateway:
         self.node = Node(
             self._reactor, settings, router, catalog, stores, hub, consumers, changes, metrics, "", allowed
         )
+        rates = Rates(settings, share=settings.workers if self._is_worker else 1)
+        self.node.rates = rates if rates.are_limited else None
         if worker is not None:
             self.node.worker = worker
             self._stopping.add(worker.stop)

@@ -15,6 +15,7 @@
     │   └── AdminOnly                 only administrators may, and here nobody is known to be one
     ├── NotFound                404
     ├── Conflict                409
+    ├── TooManyRequests         429   they come faster than they may
     └── Unavailable             503   a store did not do it; the storage package refines this
 
 Each error knows its reply body in the form that Zaqar's clients expect (protocol.md section 1):
@@ -24,7 +25,7 @@ what the action refuses. Both carry `code`, which is stable, so that programs ne
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 def well_formed(text: str) -> str:
@@ -44,13 +45,16 @@ class RequestError(Exception):
     retry: ClassVar[bool] = False
     """Whether the same request may succeed later."""
 
+    limit: str = ""
+    """The limit that is reached, as the metrics name it; empty if it is none."""
+
     def __init__(self, message: str, *, error: str | None = None, code: str | None = None) -> None:
         super().__init__(well_formed(message))
         self.error = error
         if code is not None:
             self.code = code
 
-    def body(self) -> dict[str, str | None]:
+    def body(self) -> dict[str, Any]:
         """The reply's body."""
         return {"exception": str(self), "error": self.error, "code": self.code}
 
@@ -67,7 +71,7 @@ class MalformedFrame(BadRequest):
 
     code = "malformed_frame"
 
-    def body(self) -> dict[str, str | None]:
+    def body(self) -> dict[str, Any]:
         return {"error": str(self), "code": self.code}
 
 
@@ -76,7 +80,7 @@ class UnknownAction(BadRequest):
 
     code = "unknown_action"
 
-    def body(self) -> dict[str, str | None]:
+    def body(self) -> dict[str, Any]:
         return {"error": str(self), "code": self.code}
 
 
@@ -85,7 +89,7 @@ class SchemaViolation(BadRequest):
 
     code = "schema_violation"
 
-    def body(self) -> dict[str, str | None]:
+    def body(self) -> dict[str, Any]:
         return {"error": "Schema validation failed.", "detail": str(self), "code": self.code}
 
 
@@ -99,6 +103,7 @@ class TooManyConsumers(BadRequest):
     """The socket has as many consumers as it may have."""
 
     code = "too_many_consumers"
+    limit = "consumers_per_socket"
 
 
 class AuthenticationFailed(RequestError):
@@ -110,7 +115,7 @@ class AuthenticationFailed(RequestError):
     def __init__(self) -> None:
         super().__init__("Authentication failed.")
 
-    def body(self) -> dict[str, str | None]:
+    def body(self) -> dict[str, Any]:
         return {"error": str(self), "code": self.code}
 
 
@@ -120,7 +125,7 @@ class NotAuthenticated(RequestError):
     status = 403
     code = "not_authenticated"
 
-    def body(self) -> dict[str, str | None]:
+    def body(self) -> dict[str, Any]:
         return {"error": str(self), "code": self.code}
 
 
@@ -149,6 +154,22 @@ class Conflict(RequestError):
 
     status = 409
     code = "conflict"
+
+
+class TooManyRequests(RequestError):
+    """Requests come faster than they may; `retry_after` says in how many seconds the next may come."""
+
+    status = 429
+    code = "too_many_requests"
+    retry = True
+
+    def __init__(self, message: str, retry_after: float, limit: str) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        self.limit = limit
+
+    def body(self) -> dict[str, Any]:
+        return {**super().body(), "retry_after": self.retry_after}
 
 
 class Unavailable(RequestError):

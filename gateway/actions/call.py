@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from msgspec import UNSET
 
+from gateway.limits.rates import Rates
 from gateway.metrics import Metrics
 from gateway.push.consumers import Consumers
 from gateway.push.hub import Hub
@@ -51,6 +52,8 @@ class Node:
     notification_url: str
     allowed_hosts: Collection[str]
     """Host names, in lower case, under which the node answers."""
+    rates: Rates | None = None
+    """How fast requests may come; None: as fast as they can."""
     worker: Worker | None = None
     """This process as one of several; None if it is the only one."""
     draining: bool = False

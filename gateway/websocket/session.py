@@ -19,6 +19,7 @@ from twisted.python.failure import Failure
 from gateway.actions import ACTIONS
 from gateway.actions.call import Answer, Call, Node, authorise
 from gateway.actions.messages import message_posts
+from gateway.limits.rates import Rates
 from gateway.logs import get_logger
 from gateway.push.frames import kind_of, notice
 from gateway.websocket.joined_posts import MAX_JOINED, goes_with, is_post
@@ -49,6 +50,7 @@ class Session:
     __slots__ = (
         "_action",
         "_ahead",
+        "_bucket",
         "_count",
         "_finished",
         "_finishing",
@@ -94,6 +96,7 @@ class Session:
         self._ahead: Incoming | None = None  # has been read to see whether it is one of those
         self._since = 0.0
         self._form = Form.JSON
+        self._bucket = None if node.rates is None else node.rates.new_bucket()
 
     # What the socket tells
 
@@ -228,7 +231,13 @@ class Session:
             frame, self._form = self._requests.pop(0)
             self._request_bytes -= len(frame)
             incoming = envelope.read(frame, self._form, extended=self.extended)
+            if self._node.rates is not None:
+                self._heed_rates(self._node.rates, incoming)
         return incoming
+
+    def _heed_rates(self, rates: Rates, incoming: Incoming) -> None:
+        project = None if incoming.headers is None else incoming.headers.project_id
+        incoming.failure = rates.refusal(self._bucket, project, self._since) or incoming.failure
 
     def _join(self, first: Incoming) -> None:
         """Take up the posts right behind a post that can be stored together with it."""
@@ -275,6 +284,8 @@ class Session:
         return ACTIONS[incoming.action.name](Call(self._node, self, incoming))
 
     def _refusal(self, error: RequestError) -> Answer:
+        if error.limit:
+            self._node.metrics.refused(error.limit)
         if error.status >= 500:
             self._node.metrics.store_failed(error.code)
             log.warning(

@@ -1,0 +1,23 @@
+"""What one client, project or queue may take: settings. 0 is no limit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.settings.kinds import integer, seconds
+from gateway.settings.setting import setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Limits."""
+
+    max_requests_per_second: int = setting(
+        0, integer(0, 1_000_000), "requests that a socket may send per second, on average; 0 is no limit"
+    )
+    max_project_requests_per_second: int = setting(
+        0, integer(0, 100_000_000), "the same for all sockets of a project on a node; 0 is no limit"
+    )
+    request_burst: float = setting(
+        5.0, seconds(0.1, 3600), "seconds' worth of those requests that may come at once"
+    )
