@@ -22,6 +22,7 @@ from gateway.http.hosts import ANY, LOOPBACK
 from gateway.http.site import make_site
 from gateway.http.switch import SwitchFactory
 from gateway.limits.rates import Rates
+from gateway.limits.sockets import OpenSockets
 from gateway.metrics import Metrics
 from gateway.push.consumers import Consumers
 from gateway.push.hub import Hub
@@ -109,6 +110,7 @@ class Gateway:
             max_entries=CACHED_ROUTES,
             max_bytes=CACHED_BYTES,
             announce=lambda project, name: changes.tell(QueueChanged(project, name)),
+            max_queues=settings.max_queues_per_project,
         )
         hub = Hub(self._reactor, router, stores, metrics.pushed)
         liveness = Liveness(self._reactor, router, stores, settings.heartbeat_interval, hub.check)
@@ -127,11 +129,23 @@ class Gateway:
         self._stopping.add(sweeper.stop)
 
         allowed = {ANY} if settings.allow_anonymous else LOOPBACK | {settings.host.lower()}
+        share = settings.workers if self._is_worker else 1
+        rates = Rates(settings, share)
         self.node = Node(
-            self._reactor, settings, router, catalog, stores, hub, consumers, changes, metrics, "", allowed
+            self._reactor,
+            settings,
+            router,
+            catalog,
+            stores,
+            hub,
+            consumers,
+            changes,
+            metrics,
+            "",
+            allowed,
+            open_sockets=OpenSockets(settings, share),
+            rates=rates if rates.are_limited else None,
         )
-        rates = Rates(settings, share=settings.workers if self._is_worker else 1)
-        self.node.rates = rates if rates.are_limited else None
         if worker is not None:
             self.node.worker = worker
             self._stopping.add(worker.stop)

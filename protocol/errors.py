@@ -8,7 +8,8 @@
     │   ├── UnknownAction             `action` names nothing that exists
     │   ├── SchemaViolation           a field is missing or has the wrong type
     │   ├── SubprotocolNeeded         the action is not for sockets without protocol.extension
-    │   └── TooManyConsumers          the socket has as many as it may have
+    │   ├── TooManyConsumers          the socket has as many as it may have
+    │   └── TooManySubscriptions      the same
     ├── AuthenticationFailed    401   the token speaks for nobody
     ├── NotAuthenticated        403   nobody, or somebody else, is speaking
     ├── Forbidden               403   the message is held by somebody's claim
@@ -104,6 +105,13 @@ class TooManyConsumers(BadRequest):
 
     code = "too_many_consumers"
     limit = "consumers_per_socket"
+
+
+class TooManySubscriptions(BadRequest):
+    """The socket has as many subscriptions as it may have."""
+
+    code = "too_many_subscriptions"
+    limit = "max_subscriptions_per_socket"
 
 
 class AuthenticationFailed(RequestError):

@@ -10,6 +10,7 @@
     UnknownPool                       404
     UnknownFlavor                     400
     PoolUnusable                      400, nothing that can be used as a pool answers at its address
+    TooManyQueues                     403, the project has as many as it may have
     DoesNotFit                        400, a value is too long for the database
     NameTaken                         409, a pool or a flavor of this name exists
     PoolInUse                         409, queues or flavors need the pool
@@ -28,7 +29,7 @@
 
 from __future__ import annotations
 
-from protocol.errors import BadRequest, Conflict, NotFound, Unavailable
+from protocol.errors import BadRequest, Conflict, Forbidden, NotFound, Unavailable
 
 
 class StaleQueue(Exception):
@@ -81,6 +82,13 @@ class DoesNotFit(BadRequest):
     """A value is longer than the database's column, or holds what no column can."""
 
     code = "does_not_fit"
+
+
+class TooManyQueues(Forbidden):
+    """The project has as many queues as it may have. Nothing was created."""
+
+    code = "too_many_queues"
+    limit = "max_queues_per_project"
 
 
 class NameTaken(Conflict):

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from msgspec import UNSET
 
 from gateway.limits.rates import Rates
+from gateway.limits.sockets import OpenSockets
 from gateway.metrics import Metrics
 from gateway.push.consumers import Consumers
 from gateway.push.hub import Hub
@@ -52,6 +53,7 @@ class Node:
     notification_url: str
     allowed_hosts: Collection[str]
     """Host names, in lower case, under which the node answers."""
+    open_sockets: OpenSockets
     rates: Rates | None = None
     """How fast requests may come; None: as fast as they can."""
     worker: Worker | None = None

@@ -12,6 +12,20 @@ from gateway.settings.setting import setting
 class Limits:
     """Limits."""
 
+    max_sockets: int = setting(
+        50_000, integer(0, 10_000_000), "WebSockets that a node may have open; 0 is no limit"
+    )
+    max_sockets_per_address: int = setting(
+        0, integer(0, 10_000_000), "the same for each IPv4 address and each IPv6 network (/64); 0 is no limit"
+    )
+    max_sockets_per_project: int = setting(
+        0,
+        integer(0, 10_000_000),
+        "the same for each project that sockets authenticate for; 0 is no limit",
+    )
+    max_subscriptions_per_socket: int = setting(
+        1000, integer(0, 1_000_000), "subscriptions that a socket may have; 0 is no limit"
+    )
     max_requests_per_second: int = setting(
         0, integer(0, 1_000_000), "requests that a socket may send per second, on average; 0 is no limit"
     )
@@ -20,4 +34,7 @@ class Limits:
     )
     request_burst: float = setting(
         5.0, seconds(0.1, 3600), "seconds' worth of those requests that may come at once"
+    )
+    max_queues_per_project: int = setting(
+        0, integer(0, 10_000_000), "queues that a project may have; 0 is no limit"
     )
