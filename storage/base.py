@@ -59,7 +59,8 @@ class MessageStore(Protocol):
         """Store messages, all or none; returns their sequences in order. `client` is 16 bytes.
 
         A message whose dedup_id another has had within `dedup_window` seconds is not stored: the sequence is
-        that one's. Where all have one, the post may be sent twice.
+        that one's. Where all have one, the post may be sent twice. QueueFull if those that are to be stored
+        do not fit into the queue.
         """
 
     async def list_messages(

@@ -51,6 +51,14 @@ class NewMessage(NamedTuple):
     """By which a repeat is known; empty: it has none."""
 
 
+class Room(NamedTuple):
+    """How much a queue may hold; 0: any number."""
+
+    messages: int = 0
+    bytes: int = 0
+    """Bytes of its messages' records: the bodies, and some 21 bytes for each."""
+
+
 class Origin(NamedTuple):
     """Where a dead letter came from."""
 
@@ -246,6 +254,8 @@ class Swept:
     """Dead letters in the outbox."""
     visible: int
     """The position of the last message that became visible."""
+    bytes: int
+    """Bytes of its messages' records."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from schemas.messages import (
 )
 from schemas.queues import EmptyReply
 from storage.base import MessageStore
-from storage.errors import NoQueue
+from storage.errors import NoQueue, QueueFull
 from storage.records import Deleted, NewMessage, Queue, Start
 
 
@@ -65,6 +65,11 @@ async def _store_batch(call: Call, batch: Sequence[list[PostedMessage]]) -> list
         return []
     try:
         ids = await _store(call, [message for posted in batch for message in posted])
+    except QueueFull as error:
+        if len(batch) == 1:
+            return [error]
+        # Together they do not fit: those that do one by one are stored.
+        return [answer for posted in batch for answer in await _store_batch(call, [posted])]
     except RequestError as error:
         return [error] * len(batch)
     ends = list(accumulate(map(len, batch)))

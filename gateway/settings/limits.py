@@ -38,3 +38,11 @@ class Limits:
     max_queues_per_project: int = setting(
         0, integer(0, 10_000_000), "queues that a project may have; 0 is no limit"
     )
+    max_queue_messages: int = setting(
+        0, integer(0, 1_000_000_000), "messages that a queue may hold; 0 is no limit"
+    )
+    max_queue_bytes: int = setting(
+        0,
+        integer(0, 1_000_000_000_000),
+        "bytes that the messages of a queue may have, 21 and more of them for each; 0 is no limit",
+    )

@@ -6,12 +6,13 @@
 -- Complexity  O(k log n) for k messages
 
 local named = tonumber(ARGV[2])
-local claims, sequences = {}, {}
+local claims, sequences, seen = {}, {}, {}
 for i = 3, 2 + named do
   claims[ARGV[i]] = true
 end
 for i = 3 + math.max(named, 0), #ARGV do
-  if call("HEXISTS", MESSAGES, ARGV[i]) == 1 then
+  if not seen[ARGV[i]] and call("HEXISTS", MESSAGES, ARGV[i]) == 1 then
+    seen[ARGV[i]] = true
     sequences[#sequences + 1] = ARGV[i]
     local _, _, holder = read_state(call("HGET", STATES, ARGV[i]))
     if named >= 0 and not claims[holder] then
