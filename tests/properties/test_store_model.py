@@ -90,7 +90,7 @@ MUTANTS = {
         "if holds == 0 then begin(claim, ttl, grace, consumer) end",
     ),
     "bytes that are not given back": (
-        'bytes = bytes - call("HSTRLEN", MESSAGES, sequence)',
+        "bytes = math.max(bytes - size, 0)",
         "",
     ),
     "bytes that a dead letter does not take": ("bytes = bytes + #record", ""),

@@ -164,29 +164,35 @@ local function pack_state(count, ttl, claim)
   return struct.pack(">I4I4", count, ttl) .. claim
 end
 
--- Messages that are about to be removed, each named once, count no more.
-local function count_off(sequences)
+-- What a message with a record of this size takes of `bytes`.
+local function weight(sequence, size)
+  return (counted == 0 or unpack_number(sequence) > counted) and size or 0
+end
+
+-- Messages of so much weight have left; nil: it is that of these, which are about to.
+local function count_off(sequences, size)
   if not bytes then
     return
   end
-  for _, sequence in ipairs(sequences) do
-    if counted == 0 or unpack_number(sequence) > counted then
-      bytes = bytes - call("HSTRLEN", MESSAGES, sequence)
+  if not size then
+    size = 0
+    for _, sequence in ipairs(sequences) do
+      size = size + weight(sequence, call("HSTRLEN", MESSAGES, sequence))
     end
   end
-  -- Below 0 only if a gateway that does not count has posted some of them.
-  bytes = math.max(bytes, 0)
+  bytes = math.max(bytes - size, 0) -- below only if a gateway that does not count has posted some of them
   resized = true
 end
 
 -- Remove messages, whatever state they are in, each named once. At most 1,000 at a time.
 -- `reason` as in `lost`; nil: they are not lost. `position`: that of the last one, of those that claim.lua took out.
-local function remove(sequences, reason, position)
+-- `size`: their weight, where that is known.
+local function remove(sequences, reason, position, size)
   if #sequences == 0 then
     return
   end
   note("m", sequences)
-  count_off(sequences)
+  count_off(sequences, size)
   local held, claimed, others = {}, {}, {}
   for i, state in ipairs(call("HMGET", STATES, unpack(sequences))) do
     local _, _, claim = read_state(state)
