@@ -41,6 +41,17 @@ class Metrics:
             registry=self.registry,
         )
 
+        self._authentications = Counter(
+            "zaqar_gateway_authentications",
+            "Tokens that were looked at: accepted, refused, or nobody could say.",
+            ["outcome"],
+            registry=self.registry,
+        )
+
+    def authenticated(self, outcome: str) -> None:
+        """A token was `accepted` or `refused`, or who decides was `unavailable`."""
+        self._authentications.labels(outcome).inc()
+
     def request_done(self, action: str, status: int, seconds: float) -> None:
         """A request was answered. `action` is one that exists, or `invalid`."""
         counters = self._by_request.get((action, status))

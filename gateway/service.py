@@ -14,6 +14,8 @@ from twisted.internet.interfaces import IListeningPort
 
 from gateway import __version__, logs
 from gateway.actions.call import Node
+from gateway.auth.authorisation import Authorisation, ByIdentity, WithoutAuthentication
+from gateway.auth.chain import make_authenticator
 from gateway.catalog_watch import CatalogWatch
 from gateway.embedded.lock import DataFolderError
 from gateway.embedded.storage import open_storage
@@ -27,7 +29,7 @@ from gateway.metrics import Metrics
 from gateway.push.consumers import Consumers
 from gateway.push.hub import Hub
 from gateway.push.liveness import Liveness
-from gateway.settings import Settings, mask_url
+from gateway.settings import Settings, is_loopback, mask_url
 from gateway.stopping import PART, REST, Stopping, within
 from gateway.store_opening import StoreOpener, UnfitStore
 from gateway.sweeper import Sweeper
@@ -95,6 +97,9 @@ class Gateway:
     async def _start(self) -> None:
         settings = self._settings
         metrics = Metrics()
+        authenticator = make_authenticator(self._reactor, settings)
+        if authenticator is not None:
+            self._stopping.add(authenticator.stop)
         worker = Worker(self._reactor, metrics) if self._is_worker else None
         store_url, catalog_url = await open_storage(self._reactor, settings, self._stopping)
         catalog = SQLCatalog(self._reactor, catalog_url, timeout=settings.request_timeout)
@@ -143,8 +148,10 @@ class Gateway:
             metrics,
             "",
             allowed,
-            open_sockets=OpenSockets(settings, share),
-            rates=rates if rates.are_limited else None,
+            authorisation(settings),
+            OpenSockets(settings, share),
+            authenticator,
+            rates if rates.are_limited else None,
         )
         if worker is not None:
             self.node.worker = worker
@@ -206,6 +213,15 @@ class Gateway:
     def stop(self) -> Deferred[None]:
         """Stop accepting, finish the requests in flight, close the sockets with 1012, then stop the rest."""
         return self._stopping.run()
+
+
+def authorisation(settings: Settings) -> Authorisation:
+    """Who may do what, by the settings."""
+    if settings.auth_methods:
+        return ByIdentity()
+    # Without roles, only who can be trusted by being on this machine may administer.
+    trusts_everybody = is_loopback(settings.host) and not settings.allow_anonymous
+    return WithoutAuthentication(trusts_everybody=trusts_everybody)
 
 
 def listening_fields(settings: Settings, store_url: str) -> dict[str, str]:

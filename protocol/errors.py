@@ -11,12 +11,15 @@
     │   ├── TooManyConsumers          the socket has as many as it may have
     │   └── TooManySubscriptions      the same
     ├── AuthenticationFailed    401   the token speaks for nobody
-    ├── NotAuthenticated        403   nobody, or somebody else, is speaking
+    ├── NotAuthenticated        403   nobody has authenticated
+    │   └── OtherProject              the request is for another project than the token's
     ├── Forbidden               403   the message is held by somebody's claim
-    │   └── AdminOnly                 only administrators may, and here nobody is known to be one
+    │   ├── AdminOnly                 only administrators may, and who asks is not known to be one
+    │   └── NotPermitted              the token's rights, or the operator's policy, do not have it
     ├── NotFound                404
     ├── Conflict                409
     ├── TooManyRequests         429   they come faster than they may
+    ├── TooManySockets          429   the project has as many as it may have
     └── Unavailable             503   a store did not do it; the storage package refines this
 
 Each error knows its reply body in the form that Zaqar's clients expect (protocol.md section 1):
@@ -115,26 +118,43 @@ class TooManySubscriptions(BadRequest):
 
 
 class AuthenticationFailed(RequestError):
-    """The token speaks for nobody. Of its own accord the message never says more than that."""
+    """The token speaks for nobody.
+
+    :param reason: a word for the log, which must hold nothing of the token. The client is not told.
+    """
 
     status = 401
     code = "authentication_failed"
 
-    def __init__(self) -> None:
+    def __init__(self, reason: str = "") -> None:
         super().__init__("Authentication failed.")
+        self.reason = reason
 
     def body(self) -> dict[str, Any]:
         return {"error": str(self), "code": self.code}
 
 
 class NotAuthenticated(RequestError):
-    """Nobody has authenticated on this connection, or the project is not that of the token."""
+    """Nobody has authenticated on this connection."""
 
     status = 403
     code = "not_authenticated"
 
+    def __init__(self, message: str = "Not authentified.") -> None:
+        super().__init__(message)
+
     def body(self) -> dict[str, Any]:
         return {"error": str(self), "code": self.code}
+
+
+class OtherProject(NotAuthenticated):
+    """`X-Project-ID` is not the project of the token."""
+
+    code = "other_project"
+
+    def __init__(self) -> None:
+        # Zaqar spells the two refusals differently (protocol.md section 3).
+        super().__init__("Not authenticated.")
 
 
 class Forbidden(RequestError):
@@ -148,6 +168,12 @@ class AdminOnly(Forbidden):
     """Only administrators may do this."""
 
     code = "admin_only"
+
+
+class NotPermitted(Forbidden):
+    """The rights of the token do not have it, or the operator's policy refuses it."""
+
+    code = "not_permitted"
 
 
 class NotFound(RequestError):
@@ -178,6 +204,18 @@ class TooManyRequests(RequestError):
 
     def body(self) -> dict[str, Any]:
         return {**super().body(), "retry_after": self.retry_after}
+
+
+class TooManySockets(RequestError):
+    """The project has as many sockets as it may have."""
+
+    status = 429
+    code = "too_many_sockets"
+    retry = True
+    limit = "max_sockets_per_project"
+
+    def body(self) -> dict[str, Any]:
+        return {"error": str(self), "code": self.code}
 
 
 class Unavailable(RequestError):

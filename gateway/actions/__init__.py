@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 
 from gateway.actions import (
+    authentication,
     claims,
     consumers,
     describe,
@@ -20,7 +21,7 @@ from gateway.actions.call import Answer, Call
 Action = Callable[[Call], Awaitable[Answer]]
 
 ACTIONS: Mapping[str, Action] = {
-    "authenticate": node.authenticate,
+    "authenticate": authentication.authenticate,
     "get_home_doc": node.get_home_doc,
     "check_node_health": node.check_node_health,
     "ping_node": node.ping_node,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from gateway.auth.rights import Rights
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,3 +19,9 @@ class Identity:
     """The roles that they have in the project, in lower case."""
     expires: float | None = None
     """Seconds since the epoch from when on they are nobody any more; None: never."""
+    rights: Rights | None = None
+    """What they are restricted to; None: to nothing but what their roles allow."""
+
+    def may_differ(self, other: Identity) -> bool:
+        """Whether the other may be permitted something else."""
+        return replace(self, expires=None) != replace(other, expires=None)

@@ -56,14 +56,16 @@ class OpenSockets:
 
     def enter_project(self, project: str) -> bool:
         """Count a socket for a project, which it then has to leave. False: the project has enough."""
-        if self._most_per_project and self._by_project[project] >= self._most_per_project:
-            return False
-        self._by_project[project] += 1
+        if self._most_per_project:
+            if self._by_project[project] >= self._most_per_project:
+                return False
+            self._by_project[project] += 1
         return True
 
     def leave_project(self, project: str) -> None:
         """A counted socket is no longer the project's."""
-        _take_one(self._by_project, project)
+        if self._most_per_project:
+            _take_one(self._by_project, project)
 
 
 def client_of(address: str) -> str:

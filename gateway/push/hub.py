@@ -16,7 +16,7 @@ from protocol.body import Form
 from protocol.errors import RequestError
 from storage.base import MessageStore
 from storage.errors import NoQueue, OutcomeUnknown, StoreUnavailable, TooFewReplicas
-from storage.events import Event
+from storage.events import Ended, Event
 from storage.records import Queue, Start, Subscribed
 from storage.router import Router
 from storage.stores import OpenStore, Stores
@@ -142,9 +142,27 @@ class Hub:
         """A socket has closed: its subscriptions end (protocol.md section 4)."""
         for sequence, feed in self._sinks.pop(sink, {}).items():
             feed.remove(sequence)
-            ending: Deferred[None] = Deferred.fromCoroutine(self._unsubscribe(feed.queue, sequence))
-            self._ending.add(ending)
-            ending.addBoth(self._ended, ending)
+            self._begin_to_end(feed, sequence)
+
+    async def end_forbidden(self, sink: Sink) -> None:
+        """Others speak on a socket now, or may do less: subscriptions that they may not have end.
+
+        Nothing of it is pushed any more, at once; returns when the subscriptions have ended.
+        """
+        mine = self._sinks.get(sink, {})
+        ending = []
+        for sequence, feed in list(mine.items()):
+            if not sink.may("subscription_create", feed.queue):
+                del mine[sequence]
+                feed.told(Ended(sequence, reason="not_permitted"))
+                ending.append(self._begin_to_end(feed, sequence))
+        await DeferredList(ending)
+
+    def _begin_to_end(self, feed: Feed, sequence: int) -> Deferred[None]:
+        ending: Deferred[None] = Deferred.fromCoroutine(self._unsubscribe(feed.queue, sequence))
+        self._ending.add(ending)
+        ending.addBoth(self._ended, ending)
+        return ending
 
     def _ended(self, _: object, ending: Deferred[None]) -> None:
         self._ending.discard(ending)
@@ -182,6 +200,7 @@ class Hub:
         log.info("subscription_renewed", queue=feed.queue.name)
         if was.sink.closed:  # meanwhile
             self.closed(was.sink)
+        await self.end_forbidden(was.sink)  # if others speak there now
 
     def check(self) -> None:
         """Others could have taken this process for dead: see whether its subscriptions are still there."""

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from gateway.push.frames import is_extended, kind_of, notice
 from protocol.body import Form
+from storage.records import Queue
 
 
 class Sink(Protocol):
@@ -27,6 +28,9 @@ class Sink(Protocol):
 
         False: the socket takes no more now; nothing was taken.
         """
+
+    def may(self, action: str, queue: Queue) -> bool:
+        """Whether who speaks on it is permitted an action on a queue."""
 
     def tell(self, frame: bytes) -> None:
         """Send a notice in its turn, whatever the socket takes now: there are few of them."""

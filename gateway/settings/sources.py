@@ -131,11 +131,17 @@ def _unknown(name: str, source: str, known: list[str], hint: str = "") -> Settin
 
 
 def _check_together(settings: Settings, sources: Sources) -> None:
-    if not is_loopback(settings.host) and not settings.allow_anonymous:
+    if not is_loopback(settings.host) and not settings.allow_anonymous and not settings.auth_methods:
         raise SettingsError(
             f"host: {settings.host} can be reached from other machines, and nobody has to authenticate; "
-            "allowed: a loopback address such as 127.0.0.1, or any with --allow-anonymous"
+            "allowed: a loopback address such as 127.0.0.1, or any with --auth or --allow-anonymous"
         )
+    if settings.allow_anonymous and settings.auth_methods:
+        raise SettingsError(
+            f"allow_anonymous: true is not allowed (from {sources['allow_anonymous']}) beside auth "
+            f"{settings.auth} (from {sources['auth']}), with which nobody is; allowed: one of the two"
+        )
+    _check_keys(settings, sources)
     if settings.redis_url is not None and sources["fsync"] != "default":
         raise SettingsError(
             f"fsync: {settings.fsync} is not allowed (from {sources['fsync']}) beside redis_url "
@@ -145,6 +151,20 @@ def _check_together(settings: Settings, sources: Sources) -> None:
         raise SettingsError(
             f"min_replicas: {settings.min_replicas} is not allowed (from {sources['min_replicas']}) without "
             "redis_url: the embedded store has no replicas; allowed: 0"
+        )
+
+
+def _check_keys(settings: Settings, sources: Sources) -> None:
+    given = [name for name in ("jwt_key_file", "jwt_keys_url") if getattr(settings, name) is not None]
+    if "jwt" not in settings.auth_methods and given:
+        raise SettingsError(
+            f"{given[0]}: is set (from {sources[given[0]]}), but auth is {settings.auth} (from "
+            f"{sources['auth']}), and no token would be looked at; allowed: --auth jwt, or no {given[0]}"
+        )
+    if "jwt" in settings.auth_methods and len(given) != 1:
+        raise SettingsError(
+            f"auth: jwt (from {sources['auth']}) needs keys from one place, not {len(given)}; allowed: "
+            "jwt_key_file or jwt_keys_url"
         )
 
 

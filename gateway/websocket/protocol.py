@@ -14,6 +14,7 @@ from zope.interface import implementer
 
 from gateway import __version__
 from gateway.actions.call import Node
+from gateway.auth.handshake import handshake_token
 from gateway.garbage import Burst
 from gateway.http.hosts import origin_allowed
 from gateway.logs import get_logger
@@ -63,8 +64,11 @@ class SocketProtocol(WebSocketServerProtocol):
         self.registerProducer(self, True)
         self.transport.setTcpKeepAlive(True)  # a peer that is gone without a word is noticed in the end
         log.info("connection_opened", connection=self.session.id, peer=self.peer)
+        token = handshake_token(self.http_headers, self.websocket_protocols)
         let_go(self)
         self.factory.burst.count()
+        if token is not None:
+            self.session.begin_with(token)
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         assert self.session is not None
@@ -120,8 +124,19 @@ class SocketProtocol(WebSocketServerProtocol):
     def resume_reading(self) -> None:
         self.transport.resumeProducing()
 
+    def limit_frames(self, limit: int | None) -> None:
+        for name in ("largest_frame", "maxFramePayloadSize", "maxMessagePayloadSize"):
+            if limit is None:
+                vars(self).pop(name, None)  # the class has the node's
+            else:
+                setattr(self, name, limit)
+
+    def close(self, code: int, reason: str) -> None:
+        # Not sendClose: it refuses the codes that came after RFC 6455.
+        self.sendCloseFrame(code, reason.encode())
+
     def fail(self) -> None:
-        self.sendCloseFrame(INTERNAL_ERROR, b"The gateway failed on this connection.")
+        self.close(INTERNAL_ERROR, "The gateway failed on this connection.")
 
     # For the factory
 
@@ -129,8 +144,7 @@ class SocketProtocol(WebSocketServerProtocol):
         """Close with 1012 when no request is at work. Ends with the connection at the latest."""
         if self.session is not None:
             await self.session.finish()
-        # Not sendClose: it refuses the codes that came after RFC 6455.
-        self.sendCloseFrame(SERVICE_RESTART, b"The gateway is restarting.")
+        self.close(SERVICE_RESTART, "The gateway is restarting.")
 
     # IPushProducer, for the transport
 

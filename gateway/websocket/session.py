@@ -17,21 +17,28 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from gateway.actions import ACTIONS
-from gateway.actions.call import Answer, Call, Node, authorise
+from gateway.actions.call import Answer, Call, Node
 from gateway.actions.messages import message_posts
+from gateway.auth.identity import Identity
 from gateway.limits.rates import Rates
 from gateway.logs import get_logger
 from gateway.push.frames import kind_of, notice
+from gateway.websocket.authentication import SocketAuthentication
 from gateway.websocket.joined_posts import MAX_JOINED, goes_with, is_post
 from gateway.websocket.wire import Wire
 from protocol import envelope
 from protocol.codec import Form
 from protocol.envelope import Incoming
 from protocol.errors import RequestError
-from schemas.events import DrainingEvent
+from protocol.registry import ACTIONS as REGISTERED
+from schemas.events import DrainingEvent, TokenExpiringEvent
+from storage.records import Queue
 
 MAX_WAITING_BYTES = 1_048_576
 """Bytes of notifications that may wait for a reply; beyond, subscriptions read from the queue later."""
+
+AUTHENTICATE = REGISTERED["authenticate"]
+"""The one action that nobody has to have authenticated for."""
 
 RECONNECT_SPREAD = 5_000
 """Milliseconds over which the clients of a node that stops are asked to come back."""
@@ -67,9 +74,11 @@ class Session:
         "_waiting_bytes",
         "_wire",
         "_working",
+        "authentication",
         "closed",
         "extended",
         "id",
+        "identity",
         "writable",
     )
 
@@ -96,13 +105,17 @@ class Session:
         self._ahead: Incoming | None = None  # has been read to see whether it is one of those
         self._since = 0.0
         self._form = Form.JSON
+        self.identity: Identity | None = None
+        self.authentication: SocketAuthentication | None = None
+        if node.authenticator is not None:
+            self.authentication = SocketAuthentication(node, node.authenticator, self)
         self._bucket = None if node.rates is None else node.rates.new_bucket()
 
     # What the socket tells
 
     def receive(self, frame: bytes, form: Form) -> None:
         """A frame came in."""
-        if self._finished:
+        if self._finished or self.closed:
             return
         self._requests.append((frame, form))
         self._request_bytes += len(frame)
@@ -130,17 +143,25 @@ class Session:
         self._requests.clear()
         self._ahead = None
         self._notifications.clear()
+        if self.authentication is not None:
+            self.authentication.close()
+            self.authentication = None
         self._node.hub.closed(self)
         self._node.consumers.closed(self)
         self._tell_idle()
 
+    def end(self, code: int, reason: str) -> None:
+        """Close the socket: nothing of it is done or sent any more."""
+        self.close()
+        self._wire.close(code, reason)
+        if self._paused:
+            self._wire.resume_reading()  # or the client's own close would never be read
+
     async def finish(self) -> None:
         """Answer the requests that have come, and take no more."""
         self._finishing = True
-        if self.extended:
-            # Spread at random, or all would come back at once.
-            draining = DrainingEvent(reconnect_after_ms=random.randrange(RECONNECT_SPREAD))
-            self.tell(notice(draining, kind_of(self._form, extended=True)))
+        # Spread at random, or all would come back at once.
+        self.notify(DrainingEvent(reconnect_after_ms=random.randrange(RECONNECT_SPREAD)))
         self._wire.pause_reading()
         if self._working:
             self._idle = Deferred()
@@ -175,6 +196,19 @@ class Session:
         else:
             self._wire.send_raw(frame)
 
+    def notify(self, event: DrainingEvent | TokenExpiringEvent) -> None:
+        """Tell an event that concerns the whole socket, if it has agreed on protocol.extension."""
+        if self.extended:
+            self.tell(notice(event, kind_of(self._form, extended=True)))
+
+    def may(self, action: str, queue: Queue) -> bool:
+        """Whether who speaks is permitted an action on a queue."""
+        return self._node.authorisation.permits(self.identity, action, queue.project, queue.name)
+
+    def limit_frames(self, limit: int | None) -> None:
+        """Take frames of so many bytes at the most; None: as the node does."""
+        self._wire.limit_frames(limit)
+
     def _send_notifications(self) -> None:
         if self._notifications:
             notifications, self._notifications = self._notifications, []
@@ -187,6 +221,20 @@ class Session:
             self._node.consumers.writable(self)
 
     # Requests
+
+    def begin_with(self, token: str) -> None:
+        """Authenticate with the token of the handshake; requests wait for the outcome."""
+        if self.authentication is not None:
+            self._working = True
+            asking = Deferred.fromCoroutine(self.authentication.authenticate_handshake(token))
+            asking.addBoth(self._begin_requests)
+
+    def _begin_requests(self, outcome: object) -> None:
+        if isinstance(outcome, Failure):
+            self._break(outcome)
+            return
+        self._working = False
+        self._work()
 
     def _work(self) -> None:
         """Take up the requests that wait, if none is at work."""
@@ -236,7 +284,13 @@ class Session:
         return incoming
 
     def _heed_rates(self, rates: Rates, incoming: Incoming) -> None:
-        project = None if incoming.headers is None else incoming.headers.project_id
+        """Refuse a request that comes too fast. It counts for the project that it would be done in."""
+        if self.identity is not None:
+            project = self.identity.project
+        elif self.authentication is None and incoming.headers is not None:
+            project = incoming.headers.project_id
+        else:  # nobody's: it costs no project anything
+            project = None
         incoming.failure = rates.refusal(self._bucket, project, self._since) or incoming.failure
 
     def _join(self, first: Incoming) -> None:
@@ -277,7 +331,8 @@ class Session:
         if incoming.failure is not None:
             raise incoming.failure
         assert incoming.action is not None
-        authorise(self._node, incoming.action)
+        if incoming.action is not AUTHENTICATE:
+            self._node.authorisation.check(self.identity, incoming)
         if len(self._incoming) > 1:
             return message_posts([Call(self._node, self, post) for post in self._incoming])
         envelope.check(incoming)
@@ -321,10 +376,10 @@ class Session:
             self._wire.resume_reading()
         self._send_notifications()
 
-    def _break(self) -> None:
+    def _break(self, failure: Failure | None = None) -> None:
         self._incoming, self._action = [], None
         self._working = False
-        log.error("session_failed", connection=self.id, failure=Failure().getTraceback())
+        log.error("session_failed", connection=self.id, failure=(failure or Failure()).getTraceback())
         self._tell_idle()
         self._wire.fail()
 

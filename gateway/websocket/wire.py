@@ -22,5 +22,11 @@ class Wire(Protocol):
     def resume_reading(self) -> None:
         """Read on."""
 
+    def limit_frames(self, limit: int | None) -> None:
+        """Close at messages of more bytes than that, with 1009; None: than the node takes."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Close with a code of protocol.close_codes."""
+
     def fail(self) -> None:
         """Close: the session cannot go on."""

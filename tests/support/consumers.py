@@ -34,6 +34,7 @@ class Socket:
     extended: bool = True
     subscriber: str = "http://here/consumer"
     willing: bool = True
+    permitted: bool = True
     events: list[dict[str, Any]] = field(default_factory=list)
 
     def push(self, frames: bytes) -> bool:
@@ -42,6 +43,9 @@ class Socket:
             start = {126: 4, 127: 10}.get(size, 2)
             self.events.append(msgpack.unpackb(frames[start:]))
         return self.willing and not self.closed
+
+    def may(self, action: str, queue: Queue) -> bool:
+        return self.permitted
 
     def tell(self, frame: bytes) -> None:
         raise AssertionError("consumers are told by events that are pushed")

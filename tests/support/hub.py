@@ -30,6 +30,8 @@ class Socket:
     closed: bool = False
     extended: bool = False
     willing: bool = True
+    permitted: bool = True
+    """Whether who speaks on it is permitted everything, or nothing."""
     numbers: list[int] = field(default_factory=list)
     """The numbers that were posted as bodies."""
     markers: list[int] = field(default_factory=list)
@@ -48,6 +50,9 @@ class Socket:
             self.markers += map(int, re.findall(rb'"marker":"([0-9]+)"', frames))
             self.came += ["message"] * len(found)
         return self.willing
+
+    def may(self, action: str, queue: Queue) -> bool:
+        return self.permitted
 
     def tell(self, frame: bytes) -> None:
         assert self.extended

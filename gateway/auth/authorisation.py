@@ -1,0 +1,121 @@
+"""Whether who speaks on a socket may do what a request asks for. It comes before the action's own checks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from gateway.auth.identity import Identity
+from gateway.auth.rights import ELSEWHERE, ON_QUEUES, Rights
+from protocol.envelope import Incoming
+from protocol.errors import AdminOnly, NotAuthenticated, NotPermitted, OtherProject
+from protocol.registry import ACTIONS
+
+ADMIN = "admin"
+"""The role that administrators have."""
+
+
+class Authorisation(Protocol):
+    """What is asked about each request."""
+
+    def check(self, identity: Identity | None, incoming: Incoming) -> None:
+        """Raise NotAuthenticated, AdminOnly or NotPermitted unless the request may be done.
+
+        :param identity: who has authenticated on the socket; None: nobody.
+        :param incoming: a request that was read without failure; it is not `authenticate`.
+        """
+
+    def permits(self, identity: Identity | None, action: str, project: str, queue_name: str) -> bool:
+        """Whether an action may be done with a queue, which need not exist."""
+
+
+class WithoutAuthentication:
+    """Nobody has to authenticate, and so there are no roles.
+
+    :param trusts_everybody: all who can connect may administer.
+    """
+
+    def __init__(self, *, trusts_everybody: bool) -> None:
+        self._trusts_everybody = trusts_everybody
+
+    def check(self, identity: Identity | None, incoming: Incoming) -> None:
+        """Raise AdminOnly if nobody here may do what only administrators may."""
+        action = incoming.action
+        assert action is not None
+        if action.admin and not self._trusts_everybody:
+            raise AdminOnly(
+                f"{action.name} is for administrators. As long as nobody authenticates it is answered only "
+                "by a gateway that listens on loopback, without --allow-anonymous."
+            )
+
+    def permits(self, identity: Identity | None, action: str, project: str, queue_name: str) -> bool:
+        """Everything is permitted but what is for administrators."""
+        return self._trusts_everybody or not ACTIONS[action].admin
+
+
+class ByIdentity:
+    """Who has authenticated works in their own project (docs/compatibility.md, 3), as their roles allow."""
+
+    def check(self, identity: Identity | None, incoming: Incoming) -> None:
+        """Raise NotAuthenticated, OtherProject, AdminOnly or NotPermitted."""
+        action, headers = incoming.action, incoming.headers
+        assert action is not None
+        assert headers is not None
+        if identity is None:
+            raise NotAuthenticated
+        if headers.project_id != identity.project:
+            raise OtherProject
+        if action.admin and ADMIN not in identity.roles:
+            raise AdminOnly(f"{action.name} is for administrators: the token has not the role {ADMIN}.")
+        if identity.rights is not None:
+            _check_rights(identity.rights, action.name, incoming.body)
+
+    def permits(self, identity: Identity | None, action: str, project: str, queue_name: str) -> bool:
+        """Whether it is of their project, and their roles and rights allow it."""
+        if identity is None or identity.project != project:
+            return False
+        if ACTIONS[action].admin and ADMIN not in identity.roles:
+            return False
+        return identity.rights is None or identity.rights.permits(action, queue_name)
+
+
+def check_metadata(
+    identity: Identity | None, metadata: Mapping[str, Any], before: Mapping[str, Any] | None = None
+) -> None:
+    """Raise NotPermitted if a queue's metadata name another queue or a flavor that the token has no right to.
+
+    :param before: what the queue had: names that stand there already are not new.
+    """
+    if identity is None or identity.rights is None:
+        return
+    known = before or {}
+    dead_letters, flavor = (metadata.get(key) for key in ("_dead_letter_queue", "_flavor"))
+    if dead_letters and dead_letters != known.get("_dead_letter_queue"):
+        _check_queue(identity.rights, "message_post", dead_letters)  # that is what happens to it
+    if flavor and flavor != known.get("_flavor"):
+        _check_flavor(identity.rights, flavor)
+
+
+def _check_rights(rights: Rights, action: str, body: Any) -> None:
+    if action == "queue_list":
+        if action not in rights.queues:
+            raise NotPermitted("The token gives no right to queue_list for any queue.")
+    elif action in ON_QUEUES:
+        _check_queue(rights, action, body.queue_name)
+    elif action in ELSEWHERE:
+        if action not in rights.actions:
+            raise NotPermitted(f"The token gives no right to {action}.")
+        for field in ("flavor_name", "flavor"):
+            name = getattr(body, field, None)
+            if isinstance(name, str):
+                _check_flavor(rights, name)
+
+
+def _check_queue(rights: Rights, action: str, name: str) -> None:
+    if not rights.permits(action, name):
+        raise NotPermitted(f"The token gives no right to {action} for the queue {name[:64]!r}.")
+
+
+def _check_flavor(rights: Rights, name: str) -> None:
+    if not rights.permits_flavor(name):
+        raise NotPermitted(f"The token gives no right to the flavor {name[:64]!r}.")
