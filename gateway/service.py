@@ -25,6 +25,7 @@ from gateway.http.site import make_site
 from gateway.http.switch import SwitchFactory
 from gateway.limits.rates import Rates
 from gateway.limits.sockets import OpenSockets
+from gateway.limits.usage import Usage
 from gateway.metrics import Metrics
 from gateway.push.consumers import Consumers
 from gateway.push.hub import Hub
@@ -129,7 +130,8 @@ class Gateway:
         self._stopping.add(watch.stop)
         changes.start(watch.changed, watch.compare_soon)
         self._stopping.add(changes.stop)
-        sweeper = Sweeper(self._reactor, router, catalog, settings.sweep_interval)
+        usage = Usage(settings.max_project_bytes) if settings.max_project_bytes else None
+        sweeper = Sweeper(self._reactor, router, catalog, settings.sweep_interval, usage)
         sweeper.start()
         self._stopping.add(sweeper.stop)
 
@@ -152,6 +154,7 @@ class Gateway:
             OpenSockets(settings, share),
             authenticator,
             rates if rates.are_limited else None,
+            usage,
         )
         if worker is not None:
             self.node.worker = worker

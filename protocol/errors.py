@@ -18,6 +18,7 @@
     │   └── NotPermitted              the token's rights, or the operator's policy, do not have it
     ├── NotFound                404
     ├── Conflict                409
+    ├── ProjectFull             413   the project's messages have as many bytes as they may
     ├── TooManyRequests         429   they come faster than they may
     ├── TooManySockets          429   the project has as many as it may have
     └── Unavailable             503   a store did not do it; the storage package refines this
@@ -188,6 +189,15 @@ class Conflict(RequestError):
 
     status = 409
     code = "conflict"
+
+
+class ProjectFull(RequestError):
+    """The messages of the project have as many bytes as they may. Nothing was stored."""
+
+    status = 413
+    code = "project_full"
+    retry = True
+    limit = "max_project_bytes"
 
 
 class TooManyRequests(RequestError):

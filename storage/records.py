@@ -12,7 +12,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from protocol.body import Body
 from protocol.metadata import QueueSettings, settings
@@ -51,12 +51,16 @@ class NewMessage(NamedTuple):
     """By which a repeat is known; empty: it has none."""
 
 
+RECORD_BYTES: Final = 21
+"""What a message takes beside its body; more if it has a checksum, or was a dead letter."""
+
+
 class Room(NamedTuple):
     """How much a queue may hold; 0: any number."""
 
     messages: int = 0
     bytes: int = 0
-    """Bytes of its messages' records: the bodies, and some 21 bytes for each."""
+    """Of bodies, and of RECORD_BYTES and more for each."""
 
 
 class Origin(NamedTuple):

@@ -46,3 +46,8 @@ class Limits:
         integer(0, 1_000_000_000_000),
         "bytes that the messages of a queue may have, 21 and more of them for each; 0 is no limit",
     )
+    max_project_bytes: int = setting(
+        0,
+        integer(0, 1_000_000_000_000_000),
+        "the same for all queues of a project, as the sweeper adds them up; 0 is no limit",
+    )
