@@ -34,6 +34,12 @@ class Metrics:
             ["code"],
             registry=self.registry,
         )
+        self._refused = Counter(
+            "zaqar_gateway_refused",
+            "Requests and sockets that were refused because a limit was reached.",
+            ["limit"],
+            registry=self.registry,
+        )
 
         self._authentications = Counter(
             "zaqar_gateway_authentications",
@@ -66,6 +72,10 @@ class Metrics:
     def store_failed(self, code: str) -> None:
         """A request failed in the store, the catalog, or by our fault."""
         self._store_errors.labels(code).inc()
+
+    def refused(self, limit: str) -> None:
+        """A request or a socket was refused by a limit: the name of a setting, or of a constant."""
+        self._refused.labels(limit).inc()
 
     def text(self) -> bytes:
         """All of it in Prometheus' text format."""

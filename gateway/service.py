@@ -23,6 +23,9 @@ from gateway.embedded.valkey import EmbeddedValkeyError
 from gateway.http.hosts import ANY, LOOPBACK
 from gateway.http.site import make_site
 from gateway.http.switch import SwitchFactory
+from gateway.limits.rates import Rates
+from gateway.limits.sockets import OpenSockets
+from gateway.limits.usage import Usage
 from gateway.metrics import Metrics
 from gateway.push.consumers import Consumers
 from gateway.push.hub import Hub
@@ -114,6 +117,7 @@ class Gateway:
             max_entries=CACHED_ROUTES,
             max_bytes=CACHED_BYTES,
             announce=lambda project, name: changes.tell(QueueChanged(project, name)),
+            max_queues=settings.max_queues_per_project,
         )
         hub = Hub(self._reactor, router, stores, metrics.pushed)
         liveness = Liveness(self._reactor, router, stores, settings.heartbeat_interval, hub.check)
@@ -127,11 +131,14 @@ class Gateway:
         self._stopping.add(watch.stop)
         changes.start(watch.changed, watch.compare_soon)
         self._stopping.add(changes.stop)
-        sweeper = Sweeper(self._reactor, router, catalog, settings.sweep_interval)
+        usage = Usage(settings.max_project_bytes) if settings.max_project_bytes else None
+        sweeper = Sweeper(self._reactor, router, catalog, settings.sweep_interval, usage)
         sweeper.start()
         self._stopping.add(sweeper.stop)
 
         allowed = {ANY} if settings.allow_anonymous else LOOPBACK | {settings.host.lower()}
+        share = settings.workers if self._is_worker else 1
+        rates = Rates(settings, share)
         self.node = Node(
             self._reactor,
             settings,
@@ -145,7 +152,10 @@ class Gateway:
             "",
             allowed,
             permitting,
+            OpenSockets(settings, share),
             authenticator,
+            rates if rates.are_limited else None,
+            usage,
         )
         if worker is not None:
             self.node.worker = worker

@@ -11,6 +11,9 @@ from msgspec import UNSET
 from gateway.auth.authenticator import Authenticator
 from gateway.auth.authorisation import Authorisation
 from gateway.auth.identity import Identity
+from gateway.limits.rates import Rates
+from gateway.limits.sockets import OpenSockets
+from gateway.limits.usage import Usage
 from gateway.metrics import Metrics
 from gateway.push.consumers import Consumers
 from gateway.push.hub import Hub
@@ -64,8 +67,13 @@ class Node:
     allowed_hosts: Collection[str]
     """Host names, in lower case, under which the node answers."""
     authorisation: Authorisation
+    open_sockets: OpenSockets
     authenticator: Authenticator | None = None
     """Finds out whom a token speaks for; None: nobody has to authenticate."""
+    rates: Rates | None = None
+    """How fast requests may come; None: as fast as they can."""
+    usage: Usage | None = None
+    """How many bytes each project has; None: it may have any number."""
     worker: Worker | None = None
     """This process as one of several; None if it is the only one."""
     draining: bool = False

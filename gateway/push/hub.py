@@ -127,6 +127,10 @@ class Hub:
             self._remembered.carry(feed, found[0])
         return found
 
+    def count(self, sink: Sink) -> int:
+        """How many subscriptions a socket has."""
+        return len(self._sinks.get(sink, ()))
+
     def writable(self, sink: Sink) -> None:
         """A slow socket takes more."""
         for sequence, feed in self._sinks.get(sink, {}).items():

@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 
 from gateway.settings.authentication import Authentication
 from gateway.settings.keystone import Keystone
+from gateway.settings.limits import Limits
 from gateway.settings.listening import Listening, is_loopback
 from gateway.settings.running import Running
 from gateway.settings.setting import Setting, SettingsError, mask_url
@@ -22,11 +23,11 @@ __all__ = ["GROUPS", "SETTINGS", "Setting", "Settings", "SettingsError", "is_loo
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(Listening, Authentication, Tokens, Keystone, Storing, Sockets, Running):
+class Settings(Listening, Authentication, Tokens, Keystone, Storing, Sockets, Limits, Running):
     """What the gateway runs with. Times are seconds, sizes bytes. Only `data_dir` has to be given here."""
 
 
-GROUPS = (Listening, Authentication, Tokens, Keystone, Storing, Sockets, Running)
+GROUPS = (Listening, Authentication, Tokens, Keystone, Storing, Sockets, Limits, Running)
 """The groups in the order in which they are shown; the docstring of each is its title."""
 
 SETTINGS: Mapping[str, Setting] = {

@@ -42,14 +42,22 @@ class SocketProtocol(WebSocketServerProtocol):
     session: Session | None = None
     make_frame: Callable[[int, bytes], bytes] = staticmethod(make_frame)
     _perMessageCompress: Any  # None where nothing was agreed on
+    address: str | None = None
+    """The client's, as long as the socket counts as one of its sockets."""
 
     def onConnect(self, request: ConnectionRequest) -> str | None:
         """Accept or refuse the handshake; the subprotocol that is agreed on.
 
-        Refuses pages of other sites (RFC 6455 section 10.2).
+        Refuses pages of other sites (RFC 6455 section 10.2), and sockets beyond the limits.
         """
         if not origin_allowed(request.headers, self.factory.node.allowed_hosts):
             raise ConnectionDeny(403, "Pages of this origin may not connect here.")
+        address = self.transport.getPeer().host
+        refused = self.factory.node.open_sockets.enter(address)
+        if refused is not None:
+            self.factory.node.metrics.refused(refused.limit)
+            raise ConnectionDeny(refused.status, refused.reason)
+        self.address = address
         return SUBPROTOCOL if SUBPROTOCOL in request.protocols else None
 
     def onOpen(self) -> None:
@@ -76,6 +84,9 @@ class SocketProtocol(WebSocketServerProtocol):
         self.session.receive(payload, Form.MSGPACK if isBinary else Form.JSON)
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
+        if self.address is not None:
+            self.factory.node.open_sockets.leave(self.address)
+            self.address = None
         session, self.session = self.session, None  # each knows the other: a cycle
         if session is None:  # the handshake was never completed
             return
@@ -83,6 +94,8 @@ class SocketProtocol(WebSocketServerProtocol):
         self.factory.node.metrics.connections.dec()
         session.close()
         self.factory.burst.count()
+        if self.wasMaxFramePayloadSizeExceeded or self.wasMaxMessagePayloadSizeExceeded:
+            self.factory.node.metrics.refused("max_frame_bytes")
         log.info("connection_closed", connection=session.id, code=code, clean=wasClean)
 
     def onAutoPingTimeout(self) -> None:

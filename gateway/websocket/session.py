@@ -20,6 +20,7 @@ from gateway.actions import ACTIONS
 from gateway.actions.call import Answer, Call, Node
 from gateway.actions.messages import message_posts
 from gateway.auth.identity import Identity
+from gateway.limits.rates import Rates
 from gateway.logs import get_logger
 from gateway.push.frames import kind_of, notice
 from gateway.websocket.authentication import SocketAuthentication
@@ -56,6 +57,7 @@ class Session:
     __slots__ = (
         "_action",
         "_ahead",
+        "_bucket",
         "_count",
         "_finished",
         "_finishing",
@@ -109,6 +111,7 @@ class Session:
         self.authentication: SocketAuthentication | None = None
         if node.authenticator is not None:
             self.authentication = SocketAuthentication(node, node.authenticator, self)
+        self._bucket = None if node.rates is None else node.rates.new_bucket()
 
     # What the socket tells
 
@@ -278,7 +281,19 @@ class Session:
             frame, self._form = self._requests.pop(0)
             self._request_bytes -= len(frame)
             incoming = envelope.read(frame, self._form, extended=self.extended)
+            if self._node.rates is not None:
+                self._heed_rates(self._node.rates, incoming)
         return incoming
+
+    def _heed_rates(self, rates: Rates, incoming: Incoming) -> None:
+        """Refuse a request that comes too fast. It counts for the project that it would be done in."""
+        if self.identity is not None:
+            project = self.identity.project
+        elif self.authentication is None and incoming.headers is not None:
+            project = incoming.headers.project_id
+        else:  # nobody's: it costs no project anything
+            project = None
+        incoming.failure = rates.refusal(self._bucket, project, self._since) or incoming.failure
 
     def _join(self, first: Incoming) -> None:
         """Take up the posts right behind a post that can be stored together with it."""
@@ -326,6 +341,8 @@ class Session:
         return ACTIONS[incoming.action.name](Call(self._node, self, incoming))
 
     def _refusal(self, error: RequestError) -> Answer:
+        if error.limit:
+            self._node.metrics.refused(error.limit)
         if error.status >= 500:
             self._node.metrics.store_failed(error.code)
             log.warning(

@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 
 from gateway.actions.call import Node
 from gateway.auth.identity import Identity
+from gateway.limits.sockets import OpenSockets
 from gateway.metrics import Metrics
 from gateway.settings import Settings
 from gateway.websocket import authentication
@@ -70,6 +71,7 @@ class NodeParts:
     reactor: Clock
     settings: Settings
     metrics: Metrics
+    open_sockets: OpenSockets
 
 
 class World:
@@ -83,7 +85,8 @@ class World:
         self.asked = Asked()
         self.failures: list[type[BaseException]] = []
         self.metrics = Metrics()
-        node = NodeParts(self.clock, Settings(data_dir=Path("unused")), self.metrics)
+        settings = Settings(data_dir=Path("unused"))
+        node = NodeParts(self.clock, settings, self.metrics, OpenSockets(settings))
         self.authentication = SocketAuthentication(cast(Node, node), self.asked, cast(Socket, self.socket))
 
     def advance(self, seconds: float) -> None:
