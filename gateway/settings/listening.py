@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from dataclasses import dataclass
 
-from gateway.settings.kinds import boolean, check_host, integer, text
+from gateway.settings.kinds import boolean, check_host, check_network, integer, listed, text
 from gateway.settings.setting import setting
 
 
@@ -24,6 +24,12 @@ class Listening:
     )
     workers: int = setting(
         1, integer(1, 256), "processes that share the port and the sockets; one per CPU core is a good number"
+    )
+    trusted_proxies: tuple[str, ...] = setting(
+        (),
+        listed(text("NETWORK", "an IP address or network such as 10.0.0.0/8", check_network)),
+        "proxies whose X-Forwarded-For is believed",
+        default_text="none",
     )
     notification_host: str | None = setting(
         None,

@@ -162,7 +162,7 @@ def _default_data_dir(environ: Mapping[str, str]) -> Path:
 
 def _toml_value(value: Any) -> str:
     """A value as TOML: JSON's numbers, strings and lists are. Tables are only ever shown in an error."""
-    if isinstance(value, str | int | float | bool | list | dict):
+    if isinstance(value, str | int | float | bool | list | tuple | dict):
         # TOML wants DEL escaped, JSON does not.
         return json.dumps(value, ensure_ascii=False, default=str).replace("\x7f", "\\u007f")
     return str(value)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
-from dataclasses import asdict
-from pathlib import Path
 from typing import Any
+
+import msgspec
 
 from gateway.logs import get_logger
 from gateway.metrics import Metrics
@@ -32,13 +31,12 @@ log = get_logger(__name__)
 
 def pack_settings(settings: Settings) -> bytes:
     """The settings as a worker reads them from its standard input, where nobody else can."""
-    return json.dumps(asdict(settings), default=str).encode()
+    return msgspec.json.encode(settings, enc_hook=str)
 
 
 def read_settings(data: bytes) -> Settings:
     """What `pack_settings` has packed."""
-    values = json.loads(data)
-    return Settings(**{**values, "data_dir": Path(values["data_dir"])})
+    return msgspec.json.decode(data, type=Settings, dec_hook=lambda kind, text: kind(text))
 
 
 class Worker:
