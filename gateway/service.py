@@ -18,7 +18,7 @@ from gateway.catalog_watch import CatalogWatch
 from gateway.embedded.lock import DataFolderError
 from gateway.embedded.storage import open_storage
 from gateway.embedded.valkey import EmbeddedValkeyError
-from gateway.http.hosts import ANY, LOOPBACK
+from gateway.http.access import Access
 from gateway.http.site import make_site
 from gateway.http.switch import SwitchFactory
 from gateway.metrics import Metrics
@@ -93,6 +93,7 @@ class Gateway:
     async def _start(self) -> None:
         settings = self._settings
         metrics = Metrics()
+        access = Access(settings)
         worker = Worker(self._reactor, metrics) if self._is_worker else None
         store_url, catalog_url = await open_storage(self._reactor, settings, self._stopping)
         catalog = SQLCatalog(self._reactor, catalog_url, timeout=settings.request_timeout)
@@ -125,9 +126,8 @@ class Gateway:
         sweeper.start()
         self._stopping.add(sweeper.stop)
 
-        allowed = {ANY} if settings.allow_anonymous else LOOPBACK | {settings.host.lower()}
         self.node = Node(
-            self._reactor, settings, router, catalog, stores, hub, consumers, changes, metrics, "", allowed
+            self._reactor, settings, router, catalog, stores, hub, consumers, changes, metrics, "", access
         )
         if worker is not None:
             self.node.worker = worker
@@ -162,7 +162,7 @@ class Gateway:
         settings = self._settings
         sockets = SocketFactory(self._reactor, node)
         switch = SwitchFactory(
-            self._reactor, sockets, make_site(node), node.allowed_hosts, settings.handshake_timeout
+            self._reactor, sockets, make_site(node), node.access.host_allowed, settings.handshake_timeout
         )
         address = numeric_address(settings.host)
         port: IListeningPort

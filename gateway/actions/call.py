@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from msgspec import UNSET
 
+from gateway.http.access import Access
 from gateway.metrics import Metrics
 from gateway.push.consumers import Consumers
 from gateway.push.hub import Hub
@@ -49,8 +49,8 @@ class Node:
     changes: CatalogChanges
     metrics: Metrics
     notification_url: str
-    allowed_hosts: Collection[str]
-    """Host names, in lower case, under which the node answers."""
+    access: Access
+    """Who may connect."""
     worker: Worker | None = None
     """This process as one of several; None if it is the only one."""
     draining: bool = False

@@ -9,6 +9,9 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
+_MARKS_OF_PROXIES = ("x-forwarded-for", "forwarded", "x-real-ip", "via")
+
+
 def parse_networks(texts: Iterable[str]) -> tuple[Network, ...]:
     """The networks of the setting `trusted_proxies`: `10.0.0.0/8`, `::1`. ValueError for what is none."""
     return tuple(ipaddress.ip_network(text) for text in texts)
@@ -26,19 +29,34 @@ def client_address(peer: str, headers: Mapping[str, str], trusted: Sequence[Netw
     :param trusted: networks of the proxies.
     :return: the peer's address unless a trusted proxy tells another; also if what it tells is malformed.
     """
-    if not trusted:
-        return peer
+    client = _find(peer, headers, trusted) if trusted else None
+    return peer if client is None else str(client)
+
+
+def is_local(peer: str, headers: Mapping[str, str], trusted: Sequence[Network]) -> bool:
+    """Whether the client is on this machine for certain.
+
+    Parameters as above. A proxy that is not trusted makes all its clients look as if they were where it is:
+    what one seems to have passed on is taken for nobody's.
+    """
+    at_the_end = _read(peer)
+    if at_the_end is None:
+        return False
+    if not _within(at_the_end, trusted) and any(name in headers for name in _MARKS_OF_PROXIES):
+        return False
+    client = _find(peer, headers, trusted)
+    return client is not None and client.is_loopback
+
+
+def _find(peer: str, headers: Mapping[str, str], trusted: Sequence[Network]) -> Address | None:
+    """The client's address; None if it cannot be told."""
     client = _read(peer)
-    if client is None:  # not an IP connection
-        return peer
-    for text in reversed(headers.get("x-forwarded-for", "").split(",")):
-        if not _within(client, trusted):
+    forwarded = headers.get("x-forwarded-for")
+    for text in reversed([] if forwarded is None else forwarded.split(",")):
+        if client is None or not _within(client, trusted):
             break
-        hop = _read_hop(text.strip())
-        if hop is None:
-            return peer
-        client = hop
-    return str(client)
+        client = _read_hop(text.strip())
+    return client
 
 
 def _within(address: Address, networks: Sequence[Network]) -> bool:

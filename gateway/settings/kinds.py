@@ -144,6 +144,11 @@ def check_folder(text: str) -> Path:
     return Path(os.path.abspath(os.path.expanduser(text)))
 
 
+def check_file(text: str) -> Path:
+    """A file, relative to the working folder or to the home folder (~)."""
+    return check_folder(text)
+
+
 def check_redis_url(text: str) -> str:
     """A URL that the message store can be reached by."""
     address.parse(text)

@@ -15,7 +15,6 @@ from zope.interface import implementer
 from gateway import __version__
 from gateway.actions.call import Node
 from gateway.garbage import Burst
-from gateway.http.hosts import origin_allowed
 from gateway.logs import get_logger
 from gateway.websocket.at_rest import AT_REST, let_go
 from gateway.websocket.frames import opcode
@@ -37,14 +36,18 @@ class SocketProtocol(WebSocketServerProtocol):
     factory: SocketFactory
     transport: Any
     session: Session | None = None
+    address = ""
+    """The client's, once the handshake is done."""
 
     def onConnect(self, request: ConnectionRequest) -> str | None:
         """Accept or refuse the handshake; the subprotocol that is agreed on.
 
         Refuses pages of other sites (RFC 6455 section 10.2).
         """
-        if not origin_allowed(request.headers, self.factory.node.allowed_hosts):
+        access = self.factory.node.access
+        if not access.origin_allowed(request.headers):
             raise ConnectionDeny(403, "Pages of this origin may not connect here.")
+        self.address = access.client_address(self.transport.getPeer().host, request.headers)
         return SUBPROTOCOL if SUBPROTOCOL in request.protocols else None
 
     def onOpen(self) -> None:
@@ -54,7 +57,7 @@ class SocketProtocol(WebSocketServerProtocol):
         self.factory.node.metrics.connections.inc()
         self.registerProducer(self, True)
         self.transport.setTcpKeepAlive(True)  # a peer that is gone without a word is noticed in the end
-        log.info("connection_opened", connection=self.session.id, peer=self.peer)
+        log.info("connection_opened", connection=self.session.id, peer=self.peer, client=self.address)
         let_go(self)
         self.factory.burst.count()
 
@@ -147,6 +150,7 @@ class SocketFactory(WebSocketServerFactory):
         self.burst = Burst()
         self.setProtocolOptions(
             webStatus=False,
+            allowNullOrigin=True,  # onConnect decides of it as of others
             openHandshakeTimeout=node.settings.handshake_timeout,
             closeHandshakeTimeout=2,
             autoPingInterval=node.settings.ping_interval,
