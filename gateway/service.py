@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 
 from gateway import __version__, logs
 from gateway.actions.call import Node
@@ -29,6 +29,7 @@ from gateway.settings import Settings, mask_url
 from gateway.stopping import PART, REST, Stopping, within
 from gateway.store_opening import StoreOpener, UnfitStore
 from gateway.sweeper import Sweeper
+from gateway.tls import Certificate, TLSFactory
 from gateway.websocket.protocol import SocketFactory
 from gateway.workers import port as shared_port
 from gateway.workers.worker import Worker
@@ -80,6 +81,7 @@ class Gateway:
         self._settings = settings
         self._is_worker = worker is not None
         self._stopping = Stopping(reactor, settings.shutdown_timeout + REST)
+        self._certificate: Certificate | None = None
         self.node: Node | None = None
         self.url = ""
 
@@ -94,7 +96,8 @@ class Gateway:
         settings = self._settings
         metrics = Metrics()
         access = Access(settings)
-        worker = Worker(self._reactor, metrics) if self._is_worker else None
+        self._certificate = load_certificate(settings)
+        worker = Worker(self._reactor, metrics, self.reload) if self._is_worker else None
         store_url, catalog_url = await open_storage(self._reactor, settings, self._stopping)
         catalog = SQLCatalog(self._reactor, catalog_url, timeout=settings.request_timeout)
         # A database of its own nobody else uses: it can be migrated at once.
@@ -161,21 +164,25 @@ class Gateway:
     def _listen(self, node: Node) -> None:
         settings = self._settings
         sockets = SocketFactory(self._reactor, node)
-        switch = SwitchFactory(
+        factory: IProtocolFactory = SwitchFactory(
             self._reactor, sockets, make_site(node), node.access.host_allowed, settings.handshake_timeout
         )
+        if self._certificate is not None:
+            factory = TLSFactory(self._reactor, self._certificate, factory)
         address = numeric_address(settings.host)
         port: IListeningPort
         if self._is_worker:
-            port = shared_port.listen(self._reactor, switch, address, settings.port)
+            port = shared_port.listen(self._reactor, factory, address, settings.port)
         else:
             port = self._reactor.listenTCP(
-                settings.port, switch, backlog=shared_port.BACKLOG, interface=address
+                settings.port, factory, backlog=shared_port.BACKLOG, interface=address
             )
         number = cast(IPv4Address, port.getHost()).port
-        shown = shown_host(settings.host)
-        self.url = f"ws://{shown}:{number}/"
-        node.notification_url = f"http://{settings.notification_host or shown}:{number}/"
+        self.url = listening_url(settings, number)
+        scheme = "http" if settings.tls_cert is None else "https"
+        node.notification_url = (
+            f"{scheme}://{shown_host(settings.notification_host or settings.host)}:{number}/"
+        )
 
         async def close() -> None:
             node.draining = True
@@ -186,9 +193,21 @@ class Gateway:
         self._stopping.add(close, settings.shutdown_timeout + PART)
         self._stopping.add(port.stopListening)
 
+    def reload(self) -> None:
+        """Use the certificate that is in the files now, for new connections."""
+        if self._certificate is not None:
+            self._certificate.reload()
+
     def stop(self) -> Deferred[None]:
         """Stop accepting, finish the requests in flight, close the sockets with 1012, then stop the rest."""
         return self._stopping.run()
+
+
+def load_certificate(settings: Settings) -> Certificate | None:
+    """The certificate that the port shows; None if it does not speak TLS. CertificateError."""
+    if settings.tls_cert is None or settings.tls_key is None:
+        return None
+    return Certificate(settings.tls_cert, settings.tls_key)
 
 
 def listening_fields(settings: Settings, store_url: str) -> dict[str, str]:
@@ -199,6 +218,11 @@ def listening_fields(settings: Settings, store_url: str) -> dict[str, str]:
         "catalog": mask_url(settings.catalog_url) if settings.catalog_url else "embedded sqlite",
         "data_dir": str(settings.data_dir),
     }
+
+
+def listening_url(settings: Settings, port: int) -> str:
+    """Where clients find a node that listens on this port."""
+    return f"{'ws' if settings.tls_cert is None else 'wss'}://{shown_host(settings.host)}:{port}/"
 
 
 def shown_host(host: str) -> str:

@@ -27,6 +27,20 @@ class Listening:
     workers: int = setting(
         1, integer(1, 256), "processes that share the port and the sockets; one per CPU core is a good number"
     )
+    tls_cert: Path | None = setting(  # noqa: RUF009  # it makes a field
+        None,
+        text("FILE", "a file", check_file),
+        "PEM file with the certificate, then those up to its root; with tls_key, the port speaks TLS only",
+        default_text="none: the port speaks plain WebSocket and HTTP",
+        optional=True,
+    )
+    tls_key: Path | None = setting(  # noqa: RUF009  # it makes a field
+        None,
+        text("FILE", "a file", check_file),
+        "PEM file with the private key of tls_cert, without a passphrase",
+        default_text="none",
+        optional=True,
+    )
     allowed_hosts: tuple[str, ...] = setting(
         (),
         listed(text("HOST", "a host name or IP address without a port, or * for any", check_allowed_host)),

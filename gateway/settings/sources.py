@@ -136,6 +136,12 @@ def _check_together(settings: Settings, sources: Sources) -> None:
             f"host: {settings.host} can be reached from other machines, and nobody has to authenticate; "
             "allowed: a loopback address such as 127.0.0.1, or any with --allow-anonymous"
         )
+    if (settings.tls_cert is None) != (settings.tls_key is None):
+        given, missing = ("tls_key", "tls_cert") if settings.tls_cert is None else ("tls_cert", "tls_key")
+        raise SettingsError(
+            f"{given}: {getattr(settings, given)} is not allowed (from {sources[given]}) without {missing}; "
+            "allowed: both or none"
+        )
     if settings.redis_url is not None and sources["fsync"] != "default":
         raise SettingsError(
             f"fsync: {settings.fsync} is not allowed (from {sources['fsync']}) beside redis_url "

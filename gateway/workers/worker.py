@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -22,6 +23,9 @@ ANSWER_TIMEOUT = 5.0
 
 LISTENING = "listening"
 """Asked by a worker that listens now; the answer is empty."""
+
+RELOAD = "reload"
+"""Asked by the supervisor: load the certificate anew. The answer is empty."""
 
 METRICS = "metrics"
 """Asked by the supervisor: what the worker has counted. Asked by a worker: what the whole node has."""
@@ -42,8 +46,9 @@ def read_settings(data: bytes) -> Settings:
 class Worker:
     """This process as one of several. It ends, as by SIGTERM, when the supervisor does."""
 
-    def __init__(self, reactor: Any, metrics: Metrics) -> None:
+    def __init__(self, reactor: Any, metrics: Metrics, reload: Callable[[], None]) -> None:
         self._metrics = metrics
+        self._reload = reload
         self._channel = Channel(reactor, self._answer, self._supervisor_gone)
         connect(reactor, socket.socket(fileno=CHANNEL_DESCRIPTOR), self._channel)
         self._stopping = False
@@ -61,7 +66,11 @@ class Worker:
         self._stopping = True
 
     async def _answer(self, question: str) -> bytes:
-        return self._metrics.text() if question == METRICS else b""
+        if question == METRICS:
+            return self._metrics.text()
+        if question == RELOAD:
+            self._reload()
+        return b""
 
     def _supervisor_gone(self) -> None:
         if not self._stopping:

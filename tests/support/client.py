@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import time
 import uuid
 from contextlib import ExitStack
@@ -44,6 +45,7 @@ class Client:
     :param client_id: the `Client-ID` of every request; a random UUID if not given.
     :param subprotocol: offered in the handshake, if given.
     :param timeout: seconds that opening and each reply may take.
+    :param tls: what a `wss:` URL is connected to with.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class Client:
         client_id: str | None = None,
         subprotocol: str | None = None,
         timeout: float = 15.0,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.form = form
         self.project = f"project-{uuid.uuid4().hex[:12]}" if project is None else project
@@ -70,6 +73,7 @@ class Client:
                 open_timeout=timeout,
                 close_timeout=timeout,
                 proxy=None,
+                ssl=tls,
             )
         )
 
