@@ -4,7 +4,10 @@
 set -euo pipefail
 needed="
     cc            build-essential
+    haproxy       haproxy
     mariadbd      mariadb-server
+    nginx         nginx
+    openssl       openssl
     postgres      postgresql
     redis-server  redis-server
     strace        strace

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,6 +10,7 @@ from msgspec import UNSET
 from gateway.auth.authenticator import Authenticator
 from gateway.auth.authorisation import Authorisation
 from gateway.auth.identity import Identity
+from gateway.http.access import Access
 from gateway.limits.rates import Rates
 from gateway.limits.sockets import OpenSockets
 from gateway.limits.usage import Usage
@@ -64,8 +64,8 @@ class Node:
     changes: CatalogChanges
     metrics: Metrics
     notification_url: str
-    allowed_hosts: Collection[str]
-    """Host names, in lower case, under which the node answers."""
+    access: Access
+    """Who may connect."""
     authorisation: Authorisation
     open_sockets: OpenSockets
     authenticator: Authenticator | None = None

@@ -40,7 +40,7 @@ def make_site(node: Node) -> Site:
     root.putChild(b"", _Versions(node))
     root.putChild(b"healthz", _Alive(node))
     root.putChild(b"readyz", _Ready(node))
-    root.putChild(b"metrics", _Metrics(node))
+    root.putChild(b"metrics", _Private(node, _Metrics(node)))
     site = Site(root, requestFactory=_Request, timeout=60)
     site.noisy = False
     # Requests are counted in /metrics; Twisted's access log would say everything twice.
@@ -94,6 +94,13 @@ class _Missing(_Resource):
         """404, whatever the method."""
         told = "Plain HTTP has /, /healthz, /readyz and /metrics; all else is asked for over a WebSocket."
         return _json(request, 404, {"title": "Not found", "description": told})
+
+
+class _Forbidden(_Resource):
+    def render(self, request: Request) -> bytes:
+        """403, whatever the method."""
+        told = "This is for this machine, or for who has the token: metrics_token_file, public_metrics."
+        return _json(request, 403, {"title": "Forbidden", "description": told})
 
 
 class _Page(_Resource):
@@ -151,6 +158,33 @@ class _Metrics(_LatePage):
         except (ChannelClosed, TimeoutError):
             return 503, b"text/plain", b"The supervisor of this worker does not answer.\n"
         return 200, b"text/plain; version=0.0.4; charset=utf-8", text
+
+
+class _Private(_Page):
+    """A page, and all below it, that is for this machine or for who has the token."""
+
+    def __init__(self, node: Node, page: _Resource) -> None:
+        super().__init__(node)
+        self._page = page
+
+    def getChild(self, path: bytes, request: Request) -> Resource:
+        """What is below the page, if it may be seen."""
+        if not self._is_open(request):
+            return _Forbidden()
+        below: Resource = self._page.getChildWithDefault(path, request)  # type: ignore[no-untyped-call]  # Twisted's
+        return below
+
+    def render(self, request: Request) -> Any:
+        """The page, if it may be seen."""
+        return (self._page if self._is_open(request) else _Forbidden()).render(request)
+
+    def _is_open(self, request: Request) -> bool:
+        headers = {
+            name.decode("latin-1").lower(): ", ".join(value.decode("latin-1") for value in values)
+            for name, values in request.requestHeaders.getAllRawHeaders()
+        }
+        peer = getattr(request.getClientAddress(), "host", "")
+        return self._node.access.may_see_private_pages(peer, headers)
 
 
 class _Ready(_LatePage):

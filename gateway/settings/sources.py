@@ -152,6 +152,12 @@ def _check_together(settings: Settings, sources: Sources) -> None:
             "keystone_password: is not allowed on the command line, which all users of the machine can read; "
             "allowed: the environment, a TOML file, or keystone_password_file"
         )
+    if (settings.tls_cert is None) != (settings.tls_key is None):
+        given, missing = ("tls_key", "tls_cert") if settings.tls_cert is None else ("tls_cert", "tls_key")
+        raise SettingsError(
+            f"{given}: {getattr(settings, given)} is not allowed (from {sources[given]}) without {missing}; "
+            "allowed: both or none"
+        )
     if settings.redis_url is not None and sources["fsync"] != "default":
         raise SettingsError(
             f"fsync: {settings.fsync} is not allowed (from {sources['fsync']}) beside redis_url "
@@ -192,7 +198,7 @@ def _default_data_dir(environ: Mapping[str, str]) -> Path:
 
 def _toml_value(value: Any) -> str:
     """A value as TOML: JSON's numbers, strings and lists are. Tables are only ever shown in an error."""
-    if isinstance(value, str | int | float | bool | list | dict):
+    if isinstance(value, str | int | float | bool | list | tuple | dict):
         # TOML wants DEL escaped, JSON does not.
         return json.dumps(value, ensure_ascii=False, default=str).replace("\x7f", "\\u007f")
     return str(value)

@@ -17,7 +17,6 @@ from gateway import __version__
 from gateway.actions.call import Node
 from gateway.auth.handshake import handshake_token
 from gateway.garbage import Burst
-from gateway.http.hosts import origin_allowed
 from gateway.logs import get_logger
 from gateway.websocket.at_rest import AT_REST, let_go
 from gateway.websocket.compression import accept, make_compressed, takes_compressed
@@ -50,9 +49,10 @@ class SocketProtocol(WebSocketServerProtocol):
 
         Refuses pages of other sites (RFC 6455 section 10.2), and sockets beyond the limits.
         """
-        if not origin_allowed(request.headers, self.factory.node.allowed_hosts):
+        access = self.factory.node.access
+        if not access.origin_allowed(request.headers):
             raise ConnectionDeny(403, "Pages of this origin may not connect here.")
-        address = self.transport.getPeer().host
+        address = access.client_address(self.transport.getPeer().host, request.headers)
         refused = self.factory.node.open_sockets.enter(address)
         if refused is not None:
             self.factory.node.metrics.refused(refused.limit)
@@ -70,7 +70,7 @@ class SocketProtocol(WebSocketServerProtocol):
         self.factory.node.metrics.connections.inc()
         self.registerProducer(self, True)
         self.transport.setTcpKeepAlive(True)  # a peer that is gone without a word is noticed in the end
-        log.info("connection_opened", connection=self.session.id, peer=self.peer)
+        log.info("connection_opened", connection=self.session.id, peer=self.peer, client=self.address)
         token = handshake_token(self.http_headers, self.websocket_protocols)
         let_go(self)
         self.factory.burst.count()
@@ -183,6 +183,7 @@ class SocketFactory(WebSocketServerFactory):
         self.burst = Burst()
         self.setProtocolOptions(
             webStatus=False,
+            allowNullOrigin=True,  # onConnect decides of it as of others
             openHandshakeTimeout=node.settings.handshake_timeout,
             closeHandshakeTimeout=2,
             autoPingInterval=node.settings.ping_interval,

@@ -20,7 +20,7 @@ import gateway
 from gateway.logs import get_logger
 from gateway.settings import Settings
 from gateway.workers.channel import Channel, ChannelClosed, connect
-from gateway.workers.worker import CHANNEL_DESCRIPTOR, LISTENING, METRICS, pack_settings
+from gateway.workers.worker import CHANNEL_DESCRIPTOR, LISTENING, METRICS, RELOAD, pack_settings
 
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
@@ -86,6 +86,12 @@ class WorkerProcess:
             return await self._run.channel.ask(METRICS, REPORT_TIMEOUT)
         except (TimeoutError, ChannelClosed):
             return None
+
+    async def reload(self) -> None:
+        """Have it load the certificate anew. One that does not answer has ended: its successor begins so."""
+        if self._run is not None:
+            with suppress(TimeoutError, ChannelClosed):
+                await self._run.channel.ask(RELOAD, REPORT_TIMEOUT)
 
     def _launch(self) -> _Run:
         run = _Run(self._reactor, self._node_metrics)
