@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, cast
 
 from twisted.internet.address import IPv4Address
@@ -16,6 +16,7 @@ from gateway import __version__, logs
 from gateway.actions.call import Node
 from gateway.auth.authorisation import Authorisation, ByIdentity, WithoutAuthentication
 from gateway.auth.chain import make_authenticator
+from gateway.auth.signing_keys import read_signing_keys
 from gateway.catalog_watch import CatalogWatch
 from gateway.embedded.lock import DataFolderError
 from gateway.embedded.storage import open_storage
@@ -95,6 +96,7 @@ class Gateway:
     async def _start(self) -> None:
         settings = self._settings
         metrics = Metrics()
+        signing_keys = read_signing_keys(settings.signing_key_file)
         authenticator = make_authenticator(self._reactor, settings)
         if authenticator is not None:
             self._stopping.add(authenticator.stop)
@@ -143,7 +145,8 @@ class Gateway:
             metrics,
             "",
             allowed,
-            authorisation(settings),
+            authorisation(settings, signing_keys),
+            signing_keys,
             authenticator,
         )
         if worker is not None:
@@ -208,10 +211,10 @@ class Gateway:
         return self._stopping.run()
 
 
-def authorisation(settings: Settings) -> Authorisation:
+def authorisation(settings: Settings, signing_keys: Sequence[bytes]) -> Authorisation:
     """Who may do what, by the settings."""
     if settings.auth_methods:
-        return ByIdentity()
+        return ByIdentity(signing_keys)
     # Without roles, only who can be trusted by being on this machine may administer.
     trusts_everybody = is_loopback(settings.host) and not settings.allow_anonymous
     return WithoutAuthentication(trusts_everybody=trusts_everybody)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -64,6 +64,8 @@ class Node:
     allowed_hosts: Collection[str]
     """Host names, in lower case, under which the node answers."""
     authorisation: Authorisation
+    signing_keys: Sequence[bytes] = ()
+    """Secret keys: the first signs URLs, signatures of all are accepted; none: nothing is signed."""
     authenticator: Authenticator | None = None
     """Finds out whom a token speaks for; None: nobody has to authenticate."""
     worker: Worker | None = None

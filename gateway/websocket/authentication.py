@@ -51,7 +51,17 @@ class SocketAuthentication:
     told when its token is about to expire, and closed with 4003 when it has.
     """
 
-    __slots__ = ("_asking", "_authenticator", "_grant", "_node", "_overdue", "_socket", "_timer", "_warn_at")
+    __slots__ = (
+        "_asking",
+        "_authenticator",
+        "_grant",
+        "_node",
+        "_overdue",
+        "_signed_until",
+        "_socket",
+        "_timer",
+        "_warn_at",
+    )
 
     def __init__(self, node: Node, authenticator: Authenticator, socket: Socket) -> None:
         self._node = node
@@ -61,6 +71,7 @@ class SocketAuthentication:
         self._asking = False
         self._overdue = False
         self._grant: Revocable | None = None
+        self._signed_until: float | None = None
         self._warn_at: float | None = None
         settings = node.settings
         socket.limit_frames(min(settings.max_unauthenticated_frame_bytes, settings.max_frame_bytes))
@@ -98,6 +109,16 @@ class SocketAuthentication:
         if before is not None and before.may_differ(identity):
             await self._node.hub.end_forbidden(socket)
             await self._node.consumers.end_forbidden(socket)
+
+    def signed(self, until: float) -> None:
+        """A request was permitted by its own signature, which is good until then (seconds since the epoch).
+
+        That permits no other request. But who has a signature is no stranger: the socket is not closed before
+        the last one expires, and takes frames as large as others do.
+        """
+        if self._socket is not None and (self._signed_until is None or until > self._signed_until):
+            self._signed_until = until
+            self._socket.limit_frames(None)
 
     async def authenticate_handshake(self, token: str) -> None:
         """The same with the token of the handshake. A browser sees no status there, so a refusal closes."""
@@ -159,10 +180,7 @@ class SocketAuthentication:
             return
         identity = socket.identity
         if identity is None:
-            if self._asking and not self._overdue:
-                self._overdue = True  # this one answer is waited for
-            else:
-                self._end(AUTHENTICATION_TIMEOUT, "Nobody has authenticated in time.")
+            self._look_at_nobody()
             return
         assert identity.expires is not None  # else nothing is waited for
         now = time()
@@ -174,6 +192,17 @@ class SocketAuthentication:
             self._wait(identity.expires - now)
         else:
             self._wait((self._warn_at or identity.expires) - now)
+
+    def _look_at_nobody(self) -> None:
+        now = time()
+        if self._signed_until is not None and now < self._signed_until:
+            self._wait(self._signed_until - now)
+        elif self._asking and not self._overdue:
+            self._overdue = True  # this one answer is waited for
+        elif self._signed_until is not None:
+            self._end(AUTHENTICATION_EXPIRED, "Authentication expired.")
+        else:
+            self._end(AUTHENTICATION_TIMEOUT, "Nobody has authenticated in time.")
 
     def _end(self, code: int, reason: str) -> None:
         if self._socket is not None:

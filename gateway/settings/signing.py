@@ -1,0 +1,22 @@
+"""Pre-signed access: settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.settings.kinds import text
+from gateway.settings.setting import setting
+from gateway.settings.tokens import check_file
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signing:
+    """Pre-signed access."""
+
+    signing_key_file: str | None = setting(
+        None,
+        text("FILE", "a file", check_file),
+        "file of secret keys, one a line: the first signs URLs, all are accepted",
+        default_text="none: nothing is signed or accepted",
+        optional=True,
+    )
