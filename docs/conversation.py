@@ -7,9 +7,9 @@ durations, signatures, the project and the gateway's address.
 
     python -m docs.conversation ws://127.0.0.1:9000/ 127.0.0.1:6380
 
-plays them all and records them anew, on a gateway without further pools and with a signing key, and with a second store whose
-password is `secret`. In a step without a reply, which is new, "$name.path" stands for what the step `name`
-was answered: "$post.message_ids.0". Its `notifications` say, by nulls, how many to wait for.
+plays them all and records them anew, on a gateway without further pools and with a signing key, and with a
+second store whose password is `secret`. In a step without a reply, which is new, "$name.path" stands for what
+the step `name` was answered: "$post.message_ids.0". Its `notifications` say, by nulls, how many to wait for.
 """
 
 from __future__ import annotations

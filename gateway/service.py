@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IListeningPort
 
 from gateway import __version__, logs
 from gateway.actions.call import Node
-from gateway.auth.authorisation import Authorisation, ByIdentity, WithoutAuthentication
+from gateway.auth.authorisation import Authorisation, ByIdentity, Policy, WithoutAuthentication
 from gateway.auth.chain import make_authenticator
 from gateway.auth.signing_keys import read_signing_keys
 from gateway.catalog_watch import CatalogWatch
@@ -97,6 +97,7 @@ class Gateway:
         settings = self._settings
         metrics = Metrics()
         signing_keys = read_signing_keys(settings.signing_key_file)
+        permitting = authorisation(settings, signing_keys)
         authenticator = make_authenticator(self._reactor, settings)
         if authenticator is not None:
             self._stopping.add(authenticator.stop)
@@ -145,7 +146,7 @@ class Gateway:
             metrics,
             "",
             allowed,
-            authorisation(settings, signing_keys),
+            permitting,
             signing_keys,
             authenticator,
         )
@@ -212,12 +213,20 @@ class Gateway:
 
 
 def authorisation(settings: Settings, signing_keys: Sequence[bytes]) -> Authorisation:
-    """Who may do what, by the settings."""
+    """Who may do what, by the settings. Raises SettingsError if the policy cannot be used."""
     if settings.auth_methods:
-        return ByIdentity(signing_keys)
+        policy = None if settings.policy_file is None else _read_policy(settings.policy_file)
+        return ByIdentity(policy, signing_keys)
     # Without roles, only who can be trusted by being on this machine may administer.
     trusts_everybody = is_loopback(settings.host) and not settings.allow_anonymous
     return WithoutAuthentication(trusts_everybody=trusts_everybody)
+
+
+def _read_policy(path: str) -> Policy:
+    # Only here: few have one, and its library loads much.
+    from gateway.auth.policy import Policy  # noqa: PLC0415
+
+    return Policy(path)
 
 
 def listening_fields(settings: Settings, store_url: str) -> dict[str, str]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from time import time
 
 from gateway.actions.call import Answer, Call, given
-from protocol.errors import Forbidden, NotPermitted
+from protocol.errors import BadRequest, NotPermitted
 from protocol.signed_urls import path_of, shared_actions, sign, to_sign
 from schemas.queues import QueueShareReply
 
 
-class SigningDisabled(Forbidden):
+class SigningDisabled(BadRequest):
     """The gateway has no key that signs."""
 
     code = "signing_disabled"

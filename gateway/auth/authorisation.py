@@ -60,15 +60,24 @@ class WithoutAuthentication:
         return self._trusts_everybody or not ACTIONS[action].admin
 
 
+class Policy(Protocol):
+    """What the operator has decided: gateway.auth.policy."""
+
+    def allows(self, identity: Identity, action: str) -> bool:
+        """Whether somebody may do an action."""
+
+
 class ByIdentity:
     """Who has authenticated works in their own project (docs/compatibility.md, 3), as their roles allow.
 
     Where nobody has, a request may bring a signature that permits this one (protocol.signed_urls).
 
+    :param policy: decides what roles allow; None: what is for administrators needs the role admin.
     :param signing_keys: those that signatures are accepted of.
     """
 
-    def __init__(self, signing_keys: Sequence[bytes] = ()) -> None:
+    def __init__(self, policy: Policy | None = None, signing_keys: Sequence[bytes] = ()) -> None:
+        self._policy = policy
         self._signing_keys = signing_keys
 
     def check(self, identity: Identity | None, incoming: Incoming) -> float | None:
@@ -80,8 +89,8 @@ class ByIdentity:
             return self._check_signature(action, headers, incoming.body)
         if headers.project_id != identity.project:
             raise OtherProject
-        if action.admin and ADMIN not in identity.roles:
-            raise AdminOnly(f"{action.name} is for administrators: the token has not the role {ADMIN}.")
+        if not self._allows(identity, action):
+            raise self._refusal(action)
         if identity.rights is not None:
             _check_rights(identity.rights, action.name, incoming.body)
         return None
@@ -90,7 +99,7 @@ class ByIdentity:
         """Whether it is of their project, and their roles and rights allow it."""
         if identity is None or identity.project != project:
             return False
-        if ACTIONS[action].admin and ADMIN not in identity.roles:
+        if not self._allows(identity, ACTIONS[action]):
             return False
         return identity.rights is None or identity.rights.permits(action, queue_name)
 
@@ -103,6 +112,16 @@ class ByIdentity:
         if until is None:
             raise NotAuthenticated
         return until
+
+    def _allows(self, identity: Identity, action: Action) -> bool:
+        if self._policy is not None:
+            return self._policy.allows(identity, action.name)
+        return not action.admin or ADMIN in identity.roles
+
+    def _refusal(self, action: Action) -> NotPermitted | AdminOnly:
+        if self._policy is not None:
+            return NotPermitted(f"The operator's policy does not let you do {action.name}.")
+        return AdminOnly(f"{action.name} is for administrators: the token has not the role {ADMIN}.")
 
 
 def check_metadata(

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from gateway.settings.kinds import seconds, text
+from gateway.settings.kinds import check_file, seconds, text
 from gateway.settings.setting import setting
-from gateway.settings.tokens import check_file
 
 
 def check_auth_url(text: str) -> str:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.settings.kinds import text
+from gateway.settings.kinds import check_file, text
 from gateway.settings.setting import setting
-from gateway.settings.tokens import check_file
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ NOW = 1_900_000_000.0
 END = 2_051_222_400.0  # 2035-01-01T00:00:00
 PATHS, METHODS, EXPIRES = ["/v2/queues/q/messages"], ["GET", "POST"], "2035-01-01T00:00:00"
 SIGNATURE = "bb195ef46f6bd67c69f59b936d25510a69648d9e55b1bc596997211b8d5beed8"
-"""Made by Zaqar 23.0.1 (zaqar.common.urls.create_signed_url) of KEY, PATHS, METHODS, project p and EXPIRES."""
+"""Made by Zaqar 23.0.1 (zaqar.common.urls.create_signed_url) of these, with KEY, for the project p."""
 
 
 def headers(**changes: Any) -> RequestHeaders:
@@ -101,13 +101,13 @@ def test_times(given: str, told: str) -> None:
     ],
 )
 def test_bad_times_are_refused(expires: str) -> None:
-    with pytest.raises(BadRequest, match="^expires "):
+    with pytest.raises(BadRequest, match=r"^expires "):
         to_sign("q", (), (), "p", expires, NOW)
 
 
 @pytest.mark.parametrize("resources", [["queues"], ["messages", ""], ["messages/x"], ["Messages"]])
 def test_bad_paths_are_refused(resources: list[str]) -> None:
-    with pytest.raises(BadRequest, match="^paths "):
+    with pytest.raises(BadRequest, match=r"^paths "):
         to_sign("q", resources, (), "p", None, NOW)
 
 
@@ -115,7 +115,7 @@ def test_bad_paths_are_refused(resources: list[str]) -> None:
     "methods", [["get"], [""], ["GET,POST"], ["GET\\n"], ["X" * 17], [chr(65 + n) for n in range(17)]]
 )
 def test_bad_methods_are_refused(methods: list[str]) -> None:
-    with pytest.raises(BadRequest, match="^methods "):
+    with pytest.raises(BadRequest, match=r"^methods "):
         to_sign("q", (), methods, "p", None, NOW)
 
 
@@ -203,7 +203,7 @@ def test_signed_text_cannot_be_taken_apart_in_another_way() -> None:
     project = r",/v2/queues/secret/messages\nGET\nvictim"
     url = to_sign("q", (), (), project, EXPIRES, NOW)
     signature = sign(KEY, url)
-    forged = {
+    forged: dict[str, Any] = {
         "url_signature": signature,
         "url_paths": [r"/v2/queues/q/messages\nGET\n", "/v2/queues/secret/messages"],
         "url_methods": ["GET"],
