@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import gateway.actions.sharing
 import gateway.auth.keystone  # noqa: F401
 import storage.errors  # noqa: F401  # their errors are among those that are told
 from docs import tables

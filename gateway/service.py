@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -17,6 +17,7 @@ from gateway import __version__, logs
 from gateway.actions.call import Node
 from gateway.auth.authorisation import Authorisation, ByIdentity, Policy, WithoutAuthentication
 from gateway.auth.chain import make_authenticator
+from gateway.auth.signing_keys import read_signing_keys
 from gateway.catalog_watch import CatalogWatch
 from gateway.embedded.lock import DataFolderError
 from gateway.embedded.storage import open_storage
@@ -101,7 +102,8 @@ class Gateway:
     async def _start(self) -> None:
         settings = self._settings
         metrics = Metrics()
-        permitting = authorisation(settings)
+        signing_keys = read_signing_keys(settings.signing_key_file)
+        permitting = authorisation(settings, signing_keys)
         authenticator = make_authenticator(self._reactor, settings)
         if authenticator is not None:
             self._stopping.add(authenticator.stop)
@@ -157,6 +159,7 @@ class Gateway:
             access=access,
             authorisation=permitting,
             open_sockets=OpenSockets(settings, share),
+            signing_keys=signing_keys,
             authenticator=authenticator,
             rates=rates if rates.are_limited else None,
             usage=usage,
@@ -232,10 +235,11 @@ class Gateway:
         return self._stopping.run()
 
 
-def authorisation(settings: Settings) -> Authorisation:
+def authorisation(settings: Settings, signing_keys: Sequence[bytes]) -> Authorisation:
     """Who may do what, by the settings. Raises SettingsError if the policy cannot be used."""
     if settings.auth_methods:
-        return ByIdentity(None if settings.policy_file is None else _read_policy(settings.policy_file))
+        policy = None if settings.policy_file is None else _read_policy(settings.policy_file)
+        return ByIdentity(policy, signing_keys)
     # Without roles, only who can be trusted by being on this machine may administer.
     trusts_everybody = is_loopback(settings.host) and not settings.allow_anonymous
     return WithoutAuthentication(trusts_everybody=trusts_everybody)

@@ -84,10 +84,17 @@ def catalog_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]
         yield url
 
 
+EXAMPLE_KEY = "only-for-examples-and-tests"
+"""Signs in the examples of the reference."""
+
+
 @pytest.fixture(scope="session")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """The program with its embedded defaults, on a free port, for the whole session."""
-    with start_gateway(tmp_path_factory.mktemp("gateway") / "data") as running:
+    folder = tmp_path_factory.mktemp("gateway")
+    keys = folder / "signing-keys"
+    keys.write_text(EXAMPLE_KEY)
+    with start_gateway(folder / "data", "--signing-key-file", str(keys)) as running:
         yield running
 
 

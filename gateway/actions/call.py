@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -68,6 +69,8 @@ class Node:
     """Who may connect."""
     authorisation: Authorisation
     open_sockets: OpenSockets
+    signing_keys: Sequence[bytes] = ()
+    """Secret keys: the first signs URLs, signatures of all are accepted; none: nothing is signed."""
     authenticator: Authenticator | None = None
     """Finds out whom a token speaks for; None: nobody has to authenticate."""
     rates: Rates | None = None

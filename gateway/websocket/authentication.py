@@ -57,6 +57,7 @@ class SocketAuthentication:
         "_node",
         "_overdue",
         "_project",
+        "_signed_until",
         "_socket",
         "_timer",
         "_warn_at",
@@ -72,6 +73,7 @@ class SocketAuthentication:
         self._asking = False
         self._overdue = False
         self._grant: Revocable | None = None
+        self._signed_until: float | None = None
         self._warn_at: float | None = None
         self._project: str | None = None  # as whose socket this one counts
         settings = node.settings
@@ -115,6 +117,16 @@ class SocketAuthentication:
         if before is not None and before.may_differ(identity):
             await self._node.hub.end_forbidden(socket)
             await self._node.consumers.end_forbidden(socket)
+
+    def signed(self, until: float) -> None:
+        """A request was permitted by its own signature, which is good until then (seconds since the epoch).
+
+        That permits no other request. But who has a signature is no stranger: the socket is not closed before
+        the last one expires, and takes frames as large as others do.
+        """
+        if self._socket is not None and (self._signed_until is None or until > self._signed_until):
+            self._signed_until = until
+            self._socket.limit_frames(None)
 
     async def authenticate_handshake(self, token: str) -> None:
         """The same with the token of the handshake. A browser sees no status there, so a refusal closes."""
@@ -199,10 +211,7 @@ class SocketAuthentication:
             return
         identity = socket.identity
         if identity is None:
-            if self._asking and not self._overdue:
-                self._overdue = True  # this one answer is waited for
-            else:
-                self._end(AUTHENTICATION_TIMEOUT, "Nobody has authenticated in time.")
+            self._look_at_nobody()
             return
         assert identity.expires is not None  # else nothing is waited for
         now = time()
@@ -214,6 +223,17 @@ class SocketAuthentication:
             self._wait(identity.expires - now)
         else:
             self._wait((self._warn_at or identity.expires) - now)
+
+    def _look_at_nobody(self) -> None:
+        now = time()
+        if self._signed_until is not None and now < self._signed_until:
+            self._wait(self._signed_until - now)
+        elif self._asking and not self._overdue:
+            self._overdue = True  # this one answer is waited for
+        elif self._signed_until is not None:
+            self._end(AUTHENTICATION_EXPIRED, "Authentication expired.")
+        else:
+            self._end(AUTHENTICATION_TIMEOUT, "Nobody has authenticated in time.")
 
     def _end(self, code: int, reason: str) -> None:
         if self._socket is not None:

@@ -330,7 +330,9 @@ class Session:
             raise incoming.failure
         assert incoming.action is not None
         if incoming.action is not AUTHENTICATE:
-            self._node.authorisation.check(self.identity, incoming)
+            until = self._node.authorisation.check(self.identity, incoming)
+            if until is not None and self.authentication is not None:
+                self.authentication.signed(until)
         if len(self._incoming) > 1:
             return message_posts([Call(self._node, self, post) for post in self._incoming])
         envelope.check(incoming)

@@ -129,7 +129,7 @@ class Keystone:
     def set_up(self) -> None:
         """Make what a deployment has: the project `service`, and in it the user that may look at tokens."""
         self._admin = self.token("admin", "admin", by_name=True)
-        self.create_user(SERVICE_USER, {self.create_project("service"): ["service", "admin"]})
+        self.create_user(SERVICE_USER, {self.create_project("service"): ["service"]})
 
     def create_project(self, name: str) -> str:
         """A new project in the domain Default; its id."""
