@@ -11,11 +11,11 @@ from dataclasses import dataclass, fields
 
 from gateway.settings.listening import Listening, is_loopback
 from gateway.settings.running import Running
-from gateway.settings.setting import Setting, SettingsError, mask_url
+from gateway.settings.setting import PREFIX, Setting, SettingsError, mask_url
 from gateway.settings.sockets import Sockets
 from gateway.settings.storing import Storing
 
-__all__ = ["GROUPS", "SETTINGS", "Setting", "Settings", "SettingsError", "is_loopback", "mask_url"]
+__all__ = ["GROUPS", "PREFIX", "SETTINGS", "Setting", "Settings", "SettingsError", "is_loopback", "mask_url"]
 
 
 @dataclass(frozen=True, kw_only=True)
