@@ -14,13 +14,13 @@ from gateway.settings.keystone import Keystone
 from gateway.settings.limits import Limits
 from gateway.settings.listening import Listening, is_loopback
 from gateway.settings.running import Running
-from gateway.settings.setting import Setting, SettingsError, mask_url
+from gateway.settings.setting import PREFIX, Setting, SettingsError, mask_url
 from gateway.settings.signing import Signing
 from gateway.settings.sockets import Sockets
 from gateway.settings.storing import Storing
 from gateway.settings.tokens import Tokens
 
-__all__ = ["GROUPS", "SETTINGS", "Setting", "Settings", "SettingsError", "is_loopback", "mask_url"]
+__all__ = ["GROUPS", "PREFIX", "SETTINGS", "Setting", "Settings", "SettingsError", "is_loopback", "mask_url"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,11 +11,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from gateway.settings import SETTINGS, Setting, Settings, SettingsError, is_loopback
+from gateway.settings import PREFIX, SETTINGS, Setting, Settings, SettingsError, is_loopback
 from storage.redis.address import AddressError
 
-_PREFIX = "ZAQAR_GATEWAY_"
-_CONFIG_VARIABLE = _PREFIX + "CONFIG"
+_CONFIG_VARIABLE = PREFIX + "CONFIG"
 
 _KUBERNETES = re.compile(r"ZAQAR_GATEWAY_(SERVICE_(HOST|PORT)(_.*)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_.*)?)")
 _KUBERNETES_HINT = (
@@ -82,7 +81,7 @@ def _from_file(path: str) -> Iterator[tuple[str, Any, str]]:
 def _from_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, Any, str]]:
     by_variable = {setting.variable: setting for setting in SETTINGS.values()}
     for variable, value in sorted(environ.items()):
-        if not variable.startswith(_PREFIX) or variable == _CONFIG_VARIABLE:
+        if not variable.startswith(PREFIX) or variable == _CONFIG_VARIABLE:
             continue
         if variable not in by_variable:
             hint = _KUBERNETES_HINT if _KUBERNETES.fullmatch(variable) else ""

@@ -126,7 +126,7 @@ class SocketAuthentication:
         """
         if self._socket is not None and (self._signed_until is None or until > self._signed_until):
             self._signed_until = until
-            self._socket.limit_frames(None)
+            self._wire.limit_frames(None)
 
     async def authenticate_handshake(self, token: str) -> None:
         """The same with the token of the handshake. A browser sees no status there, so a refusal closes."""
