@@ -50,7 +50,7 @@ def test_the_refusal_says_what_to_do(form: Form) -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_they_count_wherever_they_are(form: Form) -> None:
-    inside = [[[]] * 1000] * 51
+    inside: list[Any] = [[[]] * 1000] * 51
     assert failure(form, frame(form, inside)) == "too_many_parts"
     assert failure(form, frame(form, 1, queue_name=inside)) == "too_many_parts"
 
