@@ -52,6 +52,12 @@ class Metrics:
         """A token was `accepted` or `refused`, or who decides was `unavailable`."""
         self._authentications.labels(outcome).inc()
 
+        self._paused = Counter(
+            "zaqar_gateway_reading_paused",
+            "Sockets that were not read on because too much of theirs waited.",
+            registry=self.registry,
+        )
+
     def request_done(self, action: str, status: int, seconds: float) -> None:
         """A request was answered. `action` is one that exists, or `invalid`."""
         counters = self._by_request.get((action, status))
@@ -76,6 +82,10 @@ class Metrics:
     def refused(self, limit: str) -> None:
         """A request or a socket was refused by a limit: the name of a setting, or of a constant."""
         self._refused.labels(limit).inc()
+
+    def reading_paused(self) -> None:
+        """A socket is not read on: as many of its requests wait as may."""
+        self._paused.inc()
 
     def text(self) -> bytes:
         """All of it in Prometheus' text format."""

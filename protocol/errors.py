@@ -5,6 +5,7 @@
     RequestError                      status, code, retry
     ├── BadRequest              400   the client has to change the request
     │   ├── MalformedFrame            the frame is not one JSON or MessagePack document
+    │   │   └── TooManyParts              it holds more arrays and objects than any request needs
     │   ├── UnknownAction             `action` names nothing that exists
     │   ├── SchemaViolation           a field is missing or has the wrong type
     │   ├── SubprotocolNeeded         the action is not for sockets without protocol.extension
@@ -78,6 +79,13 @@ class MalformedFrame(BadRequest):
 
     def body(self) -> dict[str, Any]:
         return {"error": str(self), "code": self.code}
+
+
+class TooManyParts(MalformedFrame):
+    """The frame holds more arrays and objects than any request needs."""
+
+    code = "too_many_parts"
+    limit = "frame_parts"
 
 
 class UnknownAction(BadRequest):

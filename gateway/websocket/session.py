@@ -124,6 +124,7 @@ class Session:
         self._work()
         if not self._paused and self._has_enough():
             self._paused = True
+            self._node.metrics.reading_paused()
             self._wire.pause_reading()
 
     def _has_enough(self) -> bool:
