@@ -149,7 +149,8 @@ export class Consumer extends Emitter {
 
   /** @param {import("./link.js").Link} link */
   #subscribe(link) {
-    if (!link.extended) return this.#end(new UnsupportedError("consume"));
+    // Later, so that whoever asked for it can listen.
+    if (!link.extended) return queueMicrotask(() => this.#end(new UnsupportedError("consume")));
     const body = { queue_name: this.queue, claim_id: this.claimId, ...this.#options };
     link.request("claim_subscribe", body, (error, reply) => {
       if (reply) {

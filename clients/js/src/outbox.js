@@ -45,6 +45,7 @@ export class Outbox {
   #bytes = 0;
   #session = uuid();
   #last = 0;
+  #closed = /** @type {unknown} */ (undefined);
   #connection;
   #options;
 
@@ -66,6 +67,7 @@ export class Outbox {
    */
   post(queue, messages, limits) {
     return limited("message_post", limits, (resolve, reject) => {
+      if (this.#closed) throw this.#closed;
       const named = messages.map((message) => ({ dedup_id: `${this.#session}-${++this.#last}`, ...message }));
       const encoded = this.#options.encode(named);
       const bytes = typeof encoded === "string" ? new TextEncoder().encode(encoded).length : encoded.length;
@@ -97,6 +99,7 @@ export class Outbox {
 
   /** @param {unknown} error */
   close(error) {
+    this.#closed = error;
     for (const lane of this.#lanes.values()) {
       clearTimeout(lane.timer);
       for (const entry of [...lane.entries]) {

@@ -274,14 +274,11 @@ export class Subscription extends Emitter {
       this.#marker = one.marker;
     }
     if (this.handlers("message") > 0 && !this.#iterated) return this.#hand(one);
+    // Without the extension it cannot be asked for again.
+    if (this.#full()) return this.emit("gap", { from: null, to: null, reason: "overflow" });
     this.#buffer.push(one);
     this.#wake?.();
-    if (!this.#full()) return;
-    if (this.#link?.extended) this.#leave();
-    else {
-      this.#buffer.pop();
-      this.emit("gap", { from: null, to: null, reason: "overflow" });
-    }
+    if (this.#full() && this.#link?.extended) this.#leave();
   }
 
   /** @param {import("./message.js").Message} one */

@@ -70,7 +70,8 @@ export class FakeSocket {
   receive(request) {
     this.requests.push(request);
     if (!this.server.answers) return;
-    const made = this.server.replies[request.action] ?? { status: 200, body: {} };
+    const { replies } = this.server;
+    const made = request.action in replies ? replies[request.action] : { status: 200, body: {} };
     const reply = typeof made === "function" ? made(request) : made;
     if (reply) queueMicrotask(() => this.reply(request, reply));
   }
