@@ -48,7 +48,7 @@ def make_site(node: Node) -> Site:
     root.putChild(b"metrics", _Metrics(node))
     root.putChild(b"schemas", Folder(SCHEMAS))
     root.putChild(b"asyncapi.json", FilePage(SCHEMAS / "asyncapi.json"))
-    for name in ("sdk", "protocol"):
+    for name in ("sdk", "protocol", "console"):
         root.putChild(name.encode(), Folder(PAGES / name))
     site = Site(root, requestFactory=_Request, timeout=60)
     site.noisy = False

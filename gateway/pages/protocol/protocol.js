@@ -1,14 +1,8 @@
 // Shows the AsyncAPI document of this gateway: every action with its request and reply, every event.
 
-const about = document.getElementById("about");
+import { element } from "./element.js";
 
-/** An element with these children; text is never read as HTML. */
-function element(name, attributes = {}, ...children) {
-  const made = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  made.append(...children);
-  return made;
-}
+const about = document.getElementById("about");
 
 /** What a JSON pointer of the document points to; anything else as it is. */
 function follow(whole, schema) {
