@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import subprocess
@@ -56,8 +57,9 @@ class Chromium:
                 stdout=log,
                 stderr=log,
             )
+        self._closing = contextlib.ExitStack()
         try:
-            self._socket = self._attach(profile)
+            self._socket = self._closing.enter_context(self._attach(profile))
             self._call("Runtime.enable")
             self._call("Page.enable")
         except BaseException:
@@ -83,13 +85,20 @@ class Chromium:
             raise AssertionError(json.dumps(done["exceptionDetails"])[:2000] + "\n" + "\n".join(self.console))
         return done["result"].get("value")
 
+    def wait_console(self, text: str, timeout: float = CALL_TIMEOUT) -> None:
+        """Wait until the page has written this to its console."""
+        deadline = time.monotonic() + timeout
+        while not any(text in line for line in self.console):
+            assert time.monotonic() < deadline, f"nothing says {text!r}: {self.console}"
+            # What the page writes is told between the answers.
+            self.evaluate("new Promise(done => setTimeout(done, 20))")
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._socket.close()
         self._end()
 
     def _attach(self, profile: Path) -> ClientConnection:
@@ -120,6 +129,7 @@ class Chromium:
                 self.console.append(json.dumps(frame["params"])[:500])
 
     def _end(self) -> None:
+        self._closing.close()
         self._process.terminate()
         try:
             self._process.wait(10)
