@@ -65,6 +65,7 @@ export class Consumer extends Emitter {
   #timer;
   /** @type {ReturnType<typeof setInterval>} */
   #renewal;
+  #unhook;
   #stopping = false;
   #ended = false;
 
@@ -84,9 +85,10 @@ export class Consumer extends Emitter {
     this.#handler = handler;
     this.#options = { credit: concurrency, ttl, grace };
     this.#renewal = setInterval(() => this.#renew(), (ttl * 1000) / 3);
-    const stop = () => void this.stop().catch(context.report);
+    const stop = () => void this.stop();
     if (signal?.aborted) queueMicrotask(stop);
-    signal?.addEventListener("abort", stop, { once: true });
+    signal?.addEventListener("abort", stop);
+    this.#unhook = () => signal?.removeEventListener("abort", stop);
   }
 
   /**
@@ -101,7 +103,7 @@ export class Consumer extends Emitter {
       await limited("stop", { timeout: Infinity, ...limits }, (resolve) => {
         if (this.#ended || this.#held.size === 0) resolve(undefined);
         const off = this.on("ended", resolve);
-        return () => (off(), true);
+        return () => (off(), false);
       });
     } finally {
       this.#end(undefined);
@@ -253,6 +255,7 @@ export class Consumer extends Emitter {
   #end(error) {
     if (this.#ended) return;
     this.#ended = this.#stopping = true;
+    this.#unhook();
     clearInterval(this.#renewal);
     clearTimeout(this.#timer);
     this.#link?.request("claim_unsubscribe", { queue_name: this.queue, claim_id: this.claimId }, () => {});
