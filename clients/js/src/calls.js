@@ -88,8 +88,9 @@ export class Calls {
    */
   #settled(call, error, reply) {
     if (error instanceof DisconnectedError && this.#waiting.has(call)) {
-      if (repeatable(call)) return;
-      error = new OutcomeUnknownError(call.action, error);
+      if (!repeatable(call)) error = new OutcomeUnknownError(call.action, error);
+      // It may be the one that was too large, and would break the next connection.
+      else if (!error.tooLarge) return;
     }
     this.#waiting.delete(call);
     if (reply) call.resolve(reply);

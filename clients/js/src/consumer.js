@@ -55,14 +55,17 @@ export class Consumer extends Emitter {
   #held = new Map();
   /** @type {import("./link.js").Link | undefined} */
   #link;
-  /** Held messages that are not known to be leased still, after a cut. @type {Set<string>} */
+  /** Held messages that have not come again after a cut. @type {Set<string>} */
   #doubtful = new Set();
+  /** Of those, what was finished meanwhile and may still be on its way, with its claim count. @type {Map<string, number>} */
+  #finished = new Map();
   #comingAgain = 0;
   #tries = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
   /** @type {ReturnType<typeof setInterval>} */
   #renewal;
+  #unhook;
   #stopping = false;
   #ended = false;
 
@@ -82,9 +85,10 @@ export class Consumer extends Emitter {
     this.#handler = handler;
     this.#options = { credit: concurrency, ttl, grace };
     this.#renewal = setInterval(() => this.#renew(), (ttl * 1000) / 3);
-    const stop = () => void this.stop().catch(context.report);
+    const stop = () => void this.stop();
     if (signal?.aborted) queueMicrotask(stop);
-    signal?.addEventListener("abort", stop, { once: true });
+    signal?.addEventListener("abort", stop);
+    this.#unhook = () => signal?.removeEventListener("abort", stop);
   }
 
   /**
@@ -99,7 +103,7 @@ export class Consumer extends Emitter {
       await limited("stop", { timeout: Infinity, ...limits }, (resolve) => {
         if (this.#ended || this.#held.size === 0) resolve(undefined);
         const off = this.on("ended", resolve);
-        return () => (off(), true);
+        return () => (off(), false);
       });
     } finally {
       this.#end(undefined);
@@ -141,8 +145,9 @@ export class Consumer extends Emitter {
     if (frame.event === "claim_ended") return this.#end(new EndedError(this.queue, frame.reason));
     for (const told of frame.messages) {
       this.#doubtful.delete(told.id);
-      // What is worked on already came again after a cut.
-      if (!this.#held.has(told.id) && !this.#stopping) this.#work(message(this.queue, told));
+      // What is worked on, or was finished just now, comes again after a cut.
+      const again = this.#held.has(told.id) || told.claim_count <= (this.#finished.get(told.id) ?? 0);
+      if (!again && !this.#stopping) this.#work(message(this.queue, told));
       if (this.#comingAgain > 0 && --this.#comingAgain === 0) this.#loseDoubtful();
     }
   }
@@ -155,7 +160,8 @@ export class Consumer extends Emitter {
     link.request("claim_subscribe", body, (error, reply) => {
       if (reply) {
         this.#tries = 0;
-        this.#doubtful = new Set([...this.#held].filter(([, { finish }]) => !finish).map(([id]) => id));
+        this.#doubtful = new Set(this.#held.keys());
+        this.#finished.clear();
         this.#comingAgain = reply.body.held;
         if (this.#comingAgain === 0) this.#loseDoubtful();
         for (const held of this.#held.values()) this.#finish(held);
@@ -224,7 +230,7 @@ export class Consumer extends Emitter {
   #loseDoubtful() {
     for (const id of this.#doubtful) {
       const held = this.#held.get(id);
-      if (held) this.#lose(held);
+      if (held && !held.finish) this.#lose(held);
     }
     this.#doubtful.clear();
   }
@@ -238,8 +244,10 @@ export class Consumer extends Emitter {
   }
 
   /** @param {Held} held */
-  #drop(held) {
-    this.#held.delete(String(held.message.id));
+  #drop({ message }) {
+    const id = String(message.id);
+    this.#held.delete(id);
+    if (this.#doubtful.delete(id)) this.#finished.set(id, message.claimCount ?? 0);
     if (this.#stopping && this.#held.size === 0) this.#end(undefined);
   }
 
@@ -247,6 +255,7 @@ export class Consumer extends Emitter {
   #end(error) {
     if (this.#ended) return;
     this.#ended = this.#stopping = true;
+    this.#unhook();
     clearInterval(this.#renewal);
     clearTimeout(this.#timer);
     this.#link?.request("claim_unsubscribe", { queue_name: this.queue, claim_id: this.claimId }, () => {});

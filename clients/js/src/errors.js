@@ -104,14 +104,19 @@ export class TimeoutError extends GatewayError {
   }
 }
 
-/** The socket broke before the reply came. */
+/** The socket broke before the reply came. Calls are rejected with it only if it must not be sent again. */
 export class DisconnectedError extends GatewayError {
-  /** @param {number} closeCode of the WebSocket; 1006 if it just broke */
+  /** @param {number} closeCode of the WebSocket; 1006 if it just broke, 1009 if something sent was too large */
   constructor(closeCode) {
     super("disconnected", `the connection broke (${closeCode})`);
     this.name = "DisconnectedError";
     /** @readonly */
     this.closeCode = closeCode;
+  }
+
+  /** Whether it broke because of something that was sent and is larger than the server takes. */
+  get tooLarge() {
+    return this.closeCode === 1009;
   }
 }
 

@@ -152,7 +152,7 @@ export class Gateway extends Emitter {
       });
       if (this.state === "connected") resolve(undefined), off();
       else if (this.state === "closed") reject(this.#error), off();
-      return () => (off(), true);
+      return () => (off(), false);
     });
   }
 

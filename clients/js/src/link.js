@@ -1,13 +1,10 @@
-import { ClosedError, DisconnectedError, replyError } from "./errors.js";
+import { DisconnectedError, replyError } from "./errors.js";
 
 /** The subprotocol that makes a socket an extended one (docs/extension.md). */
 const SUBPROTOCOL = "zaqar-gateway.v1";
 
 /** A header of ours: servers without the extension echo it, so that replies can be told apart. */
 const REQUEST_ID = "X-Request-ID";
-
-/** WebSocket's code for a message that is larger than the other side takes. */
-const TOO_LARGE = 1009;
 
 /**
  * A reply as it came.
@@ -143,9 +140,7 @@ export class Link {
     const pending = [...this.#pending.values()];
     this.#pending.clear();
     this.#options.onEnd(code, reason);
-    for (const { settle } of pending) {
-      settle(code === TOO_LARGE ? new ClosedError("a frame was too large", code) : new DisconnectedError(code));
-    }
+    for (const { settle } of pending) settle(new DisconnectedError(code));
   }
 
   /** @param {string | ArrayBuffer} data */

@@ -1,5 +1,5 @@
 import { backoff } from "./backoff.js";
-import { ClosedError, DisconnectedError, OutboxFullError, OutcomeUnknownError, ReplyError, UnavailableError } from "./errors.js";
+import { DisconnectedError, OutboxFullError, OutcomeUnknownError, UnavailableError } from "./errors.js";
 import { limited } from "./limited.js";
 import { uuid } from "./uuid.js";
 
@@ -121,6 +121,8 @@ export class Outbox {
     }
     let messages = batch.flatMap((entry) => entry.messages);
     if (!link.extended) messages = messages.map(({ dedup_id, ...rest }) => rest);
+    lane.busy = true;
+    for (const entry of batch) if (!entry.sentAt) this.#sent(lane, entry);
     try {
       link.request("message_post", { queue_name: queue, messages }, (error, reply) => {
         lane.busy = false;
@@ -128,9 +130,8 @@ export class Outbox {
         else this.#failed(queue, lane, batch, error, link.extended);
         this.#pump(queue, lane);
       });
-      lane.busy = true;
-      for (const entry of batch) if (!entry.sentAt) this.#sent(lane, entry);
     } catch (error) {
+      lane.busy = false;
       for (const entry of batch) this.#reject(lane, entry, error);
     }
   }
@@ -160,16 +161,18 @@ export class Outbox {
   /** @param {string} queue @param {Lane} lane @param {Entry[]} batch @param {unknown} error @param {boolean} extended */
   #failed(queue, lane, batch, error, extended) {
     for (const entry of batch) entry.error = error;
-    if (error instanceof DisconnectedError) {
-      // Goes on with the next connection, but where a repeat would be stored twice.
-      if (!extended) for (const entry of batch) this.#reject(lane, entry, new OutcomeUnknownError("message_post", error));
+    if (error instanceof DisconnectedError && !extended) {
+      // A repeat would be stored twice.
+      for (const entry of batch) this.#reject(lane, entry, new OutcomeUnknownError("message_post", error));
+    } else if (error instanceof DisconnectedError && !error.tooLarge) {
+      // Goes on with the next connection.
     } else if (error instanceof UnavailableError && extended) {
       const wait = backoff(lane.tries++, this.#options.retry);
       lane.timer = setTimeout(() => {
         lane.timer = undefined;
         this.#pump(queue, lane);
       }, wait);
-    } else if (batch.length > 1 && (error instanceof ReplyError || error instanceof ClosedError)) {
+    } else if (batch.length > 1) {
       // All of a request is stored or nothing: find out whose fault it is.
       for (const entry of batch) entry.alone = true;
     } else for (const entry of batch) this.#reject(lane, entry, error);

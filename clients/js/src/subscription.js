@@ -1,6 +1,7 @@
 import { backoff } from "./backoff.js";
 import { BadRequestError, DisconnectedError, EndedError, UnavailableError, UnsupportedError } from "./errors.js";
 import { Emitter } from "./emitter.js";
+import { Inbox } from "./inbox.js";
 import { limited } from "./limited.js";
 import { message } from "./message.js";
 import { Position } from "./position.js";
@@ -66,11 +67,7 @@ export class Subscription extends Emitter {
   #tries = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
-  /** @type {import("./message.js").Message[]} */
-  #buffer = [];
-  #iterated = false;
-  /** Wakes the iterator. @type {(() => void) | undefined} */
-  #wake;
+  #inbox;
   #ended = false;
   #error = /** @type {unknown} */ (undefined);
 
@@ -87,6 +84,11 @@ export class Subscription extends Emitter {
     this.#options = options;
     const key = `zaqar-gateway ${context.project} ${options.name ?? queue}`;
     this.#position = new Position(context.storage, key, context.report);
+    this.#inbox = new Inbox(options.maxBuffered ?? 1_000, {
+      onTaken: () => this.#resume(),
+      onHandled: (one) => this.#handled(one),
+      onLeft: () => this.unsubscribe(),
+    });
     options.signal?.addEventListener("abort", this.#abort);
     if (options.signal?.aborted) this.#abort();
     else this.#load();
@@ -109,7 +111,7 @@ export class Subscription extends Emitter {
       if (this.#ended) throw this.#error ?? new EndedError(this.queue, "unsubscribed");
       /** @type {(() => void)[]} */
       const off = [];
-      const forget = () => (off.forEach((take) => take()), true);
+      const forget = () => (off.forEach((take) => take()), false);
       off.push(this.on("subscribed", () => (forget(), resolve(undefined))));
       off.push(this.on("ended", ({ error }) => (forget(), reject(error ?? new EndedError(this.queue, "unsubscribed")))));
       return forget;
@@ -130,38 +132,13 @@ export class Subscription extends Emitter {
    */
   on(name, handler) {
     const off = super.on(name, handler);
-    if (name === "message" && !this.#iterated) for (const one of this.#buffer.splice(0)) this.#hand(one);
+    if (name === "message" && !this.#inbox.iterated) for (const one of this.#inbox.empty()) this.#hand(one);
     this.#resume();
     return off;
   }
 
-  /** @returns {AsyncIterator<import("./message.js").Message>} */
   [Symbol.asyncIterator]() {
-    if (this.#iterated) throw new TypeError("a subscription is iterated over once");
-    this.#iterated = true;
-    /** @type {string | undefined} */
-    let handled;
-    return {
-      next: async () => {
-        // Who asks for the next one has done with the one before.
-        if (handled !== undefined) this.#position.save(handled);
-        handled = undefined;
-        while (this.#buffer.length === 0 && !this.#ended) await new Promise((wake) => (this.#wake = () => wake(0)));
-        const value = this.#buffer.shift();
-        if (value === undefined) {
-          if (this.#error !== undefined) throw this.#error;
-          return { done: true, value };
-        }
-        handled = value.marker;
-        this.#resume();
-        return { done: false, value };
-      },
-      return: async () => {
-        if (handled !== undefined) this.#position.save(handled);
-        this.unsubscribe();
-        return { done: true, value: undefined };
-      },
-    };
+    return this.#inbox.iterate();
   }
 
   /**
@@ -172,7 +149,7 @@ export class Subscription extends Emitter {
    */
   up(link) {
     this.#link = link;
-    if (this.#loaded && !this.#full()) this.#create(link);
+    if (this.#loaded && !this.#inbox.full) this.#create(link);
   }
 
   /** @internal */
@@ -206,6 +183,7 @@ export class Subscription extends Emitter {
     } else if (!this.#live) {
       // Sent before the gateway knew that it is paused; comes again.
     } else if (frame.event === "gap") {
+      this.#marker = frame.from;
       this.emit("gap", { from: frame.from, to: frame.to, reason: frame.reason });
     } else if (frame.event) {
       this.emit(frame.event, undefined);
@@ -258,10 +236,9 @@ export class Subscription extends Emitter {
     this.#stored = false;
     const lost = { from: null, to: null, reason: "no_resume" };
     const { recovered = first, gap = first ? null : lost, marker } = link.extended ? reply : {};
-    if (this.#marker === undefined && marker !== undefined) {
-      this.#marker = marker;
-      this.#position.save(marker);
-    }
+    if (this.#marker === undefined) this.#handled({ marker });
+    // After a failover it may be before the last message that came.
+    this.#marker = marker;
     this.emit("subscribed", { recovered, gap, marker });
     if (gap) this.emit("gap", gap);
   }
@@ -269,32 +246,32 @@ export class Subscription extends Emitter {
   /** @param {import("./message.js").Message} one */
   #receive(one) {
     if (one.marker !== undefined) {
-      // Positions only grow, and are below 2^53.
+      // Positions only grow, but for a failover, and are below 2^53.
       if (this.#marker !== undefined && Number(one.marker) <= Number(this.#marker)) return;
       this.#marker = one.marker;
     }
-    if (this.handlers("message") > 0 && !this.#iterated) return this.#hand(one);
+    if (this.handlers("message") > 0 && !this.#inbox.iterated) return this.#hand(one);
     // Without the extension it cannot be asked for again.
-    if (this.#full()) return this.emit("gap", { from: null, to: null, reason: "overflow" });
-    this.#buffer.push(one);
-    this.#wake?.();
-    if (this.#full() && this.#link?.extended) this.#leave();
+    if (this.#inbox.full) return this.emit("gap", { from: null, to: null, reason: "overflow" });
+    this.#inbox.add(one);
+    if (this.#inbox.full && this.#link?.extended) this.#leave();
   }
 
   /** @param {import("./message.js").Message} one */
   #hand(one) {
     this.emit("message", one);
-    if (one.marker !== undefined) this.#position.save(one.marker);
+    this.#handled(one);
   }
 
-  #full() {
-    return this.#buffer.length >= (this.#options.maxBuffered ?? 1_000);
+  /** @param {{marker?: string}} one */
+  #handled({ marker }) {
+    if (marker !== undefined) this.#position.save(marker);
   }
 
   /** Go on if it was paused and half of the room is free again. */
   #resume() {
-    if (this.#live || !this.#begun || this.#ended || !this.#link?.extended || this.#asked) return;
-    if (this.#buffer.length * 2 <= (this.#options.maxBuffered ?? 1_000)) this.#create(this.#link);
+    if (this.#live || this.#asked || !this.#begun || this.#ended || !this.#link?.extended) return;
+    if (this.#inbox.roomy) this.#create(this.#link);
   }
 
   /** Have nothing more sent. */
@@ -312,7 +289,7 @@ export class Subscription extends Emitter {
     clearTimeout(this.#timer);
     this.#options.signal?.removeEventListener("abort", this.#abort);
     this.#context.forget(this);
-    this.#wake?.();
+    this.#inbox.end(error);
     this.emit("ended", { error });
   }
 }

@@ -93,8 +93,8 @@ test("a request that is too large ends itself, and is not sent again", async () 
   await pass(1);
   server.socket.close(1009);
   const error = await call;
-  assert.ok(error instanceof sdk.ClosedError);
-  assert.equal(error.closeCode, 1009);
+  assert.ok(error instanceof sdk.DisconnectedError);
+  assert.equal(error.tooLarge, true);
   server.answers = true;
   await pass(1_500);
   assert.equal(gateway.state, "connected");

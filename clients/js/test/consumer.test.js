@@ -111,6 +111,22 @@ test("after a cut it goes on with its claim: nothing is handled twice, and all i
   assert.deepEqual(deleted(server), ["done", "done", "working"]);
 });
 
+test("what is finished while it comes again is not handled again, but when it is leased anew", async () => {
+  const { server, gateway } = await connected();
+  const { runs, handler } = manual();
+  const consumer = gateway.consume("jobs", handler, { concurrency: 2 });
+  await lease(server, consumer, ["a"]);
+  server.socket.close();
+  server.replies.claim_subscribe = ({ body }) => ({ status: 201, body: { claim_id: body.claim_id, held: 1 } });
+  await pass(1_500);
+  runs.get("a").resolve();
+  runs.clear();
+  await lease(server, consumer, ["a"]);
+  assert.deepEqual([deleted(server), runs.size], [["a"], 0]);
+  await lease(server, consumer, ["a"], 2);
+  assert.equal(runs.size, 1);
+});
+
 test("what did not come again after a cut is lost", async () => {
   const { server, gateway } = await connected();
   const { runs, handler } = manual();

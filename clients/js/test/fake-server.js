@@ -17,7 +17,10 @@ export class FakeServer {
     describe: { status: 200, body: { limits: { dedup_window: 600, max_messages_per_post: 1000 } } },
     ping_node: { status: 204, body: {} },
     message_post: ({ body }) => ({ status: 201, body: { message_ids: body.messages.map(() => `m-${++this.posted}`) } }),
-    subscription_create: { status: 201, body: { subscription_id: "s-1", marker: "100", recovered: true, gap: null } },
+    subscription_create: ({ body: { from } }) => {
+      const marker = /^\d+$/.test(from) ? from : "100";
+      return { status: 201, body: { subscription_id: "s-1", marker, recovered: true, gap: null } };
+    },
     subscription_delete: { status: 204, body: "" },
     claim_subscribe: ({ body }) => ({ status: 201, body: { claim_id: body.claim_id, held: 0 } }),
   };

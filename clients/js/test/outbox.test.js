@@ -92,6 +92,22 @@ test("a refusal is for the post whose fault it is", async () => {
   assert.equal(bad.constructor, sdk.BadRequestError);
 });
 
+test("a post that is too large breaks no second connection, and takes no other with it", async () => {
+  const { server, gateway } = await connected();
+  const store = server.replies.message_post;
+  server.replies.message_post = (request) => {
+    if (!bodies(request).includes("huge")) return store(request);
+    server.socket.close(1009);
+    return null;
+  };
+  const posts = ["a", "huge", "b"].map((body) => caught(gateway.queue("q").post(body)));
+  await pass(5_000);
+  const [a, huge, b] = await Promise.all(posts);
+  assert.deepEqual([a, b], ["m-1", "m-2"]);
+  assert.equal(huge.constructor, sdk.DisconnectedError);
+  assert.equal(server.sockets.length, 3);
+});
+
 test("it is bounded in count and in bytes, and takes more when there is room", async () => {
   const { server, gateway } = await connected({ outbox: { maxCount: 2, maxBytes: 1_000 } });
   server.answers = false;

@@ -55,10 +55,28 @@ test("gaps are told, those of a resume and those of a failover", async () => {
   subscription.on("gap", (gap) => told.push(gap));
   await pass(1);
   server.socket.close();
-  server.replies.subscription_create.body = { subscription_id: "s-2", marker: "100", recovered: false, gap };
+  server.replies.subscription_create = { status: 201, body: { subscription_id: "s-2", marker: "100", recovered: false, gap } };
   await pass(1_500);
   server.socket.push({ event: "gap", queue_name: "news", from: "1", to: "2", reason: "failover" });
   assert.deepEqual(told, [[true, null], [false, gap], gap, { from: "1", to: "2", reason: "failover" }]);
+});
+
+test("after a failover it follows the store, also back", async () => {
+  const { server, gateway } = await connected();
+  const subscription = gateway.subscribe("news");
+  const seen = [];
+  subscription.on("message", ({ body }) => seen.push(body));
+  await pass(1);
+  server.socket.notify("news", 150, "lost in the store");
+  server.socket.push({ event: "gap", queue_name: "news", from: "120", to: "150", reason: "failover" });
+  server.socket.notify("news", 130, "after the event");
+  server.socket.close();
+  const gap = { from: "110", to: "130", reason: "failover" };
+  server.replies.subscription_create = { status: 201, body: { subscription_id: "s-2", marker: "110", recovered: false, gap } };
+  await pass(1_500);
+  server.socket.notify("news", 125, "after the resume");
+  assert.deepEqual(seen, ["lost in the store", "after the event", "after the resume"]);
+  assert.deepEqual(froms(server), ["now", "130"]);
 });
 
 test("leaving the loop ends the subscription", async () => {
@@ -239,7 +257,7 @@ test("a subscription that is ended before it was set up is taken back", async ()
   const subscription = gateway.subscribe("news");
   await pass(1);
   subscription.unsubscribe();
-  server.socket.reply(server.requests("subscription_create")[0], server.replies.subscription_create);
+  server.socket.reply(server.requests("subscription_create")[0], { status: 201, body: { subscription_id: "s-1" } });
   assert.deepEqual(server.requests("subscription_delete")[0].body, { queue_name: "news", subscription_id: "s-1" });
 });
 
