@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import shutil
@@ -45,7 +46,9 @@ class Chromium:
     """
 
     def __init__(self, profile: Path) -> None:
-        program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+        program = (
+            shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+        )
         assert program is not None, "there is no chromium"
         profile.mkdir(parents=True)
         self.console: list[str] = []
@@ -85,6 +88,44 @@ class Chromium:
             raise AssertionError(json.dumps(done["exceptionDetails"])[:2000] + "\n" + "\n".join(self.console))
         return done["result"].get("value")
 
+    def wait_for(self, expression: str, timeout: float = CALL_TIMEOUT) -> Any:
+        """Wait until an expression is true in the page; its value."""
+        deadline = time.monotonic() + timeout
+        while not (value := self.evaluate(expression)):
+            if time.monotonic() > deadline:
+                raise AssertionError(f"never true: {expression}\n" + "\n".join(self.console))
+            self.evaluate("new Promise(done => setTimeout(done, 20))")
+        return value
+
+    def resize(self, width: int, height: int, *, dark: bool = False) -> None:
+        """Make the window so large, in CSS pixels, and the system's colours dark or light."""
+        self._call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self._call("Emulation.setEmulatedMedia", features=[scheme])
+
+    def screenshot(self) -> bytes:
+        """What the window shows, as PNG."""
+        return base64.b64decode(self._call("Page.captureScreenshot", format="png")["data"])
+
+    def press(self, key: str) -> None:
+        """Press a key that is no character, such as `Tab` or `Enter`."""
+        codes = {"Tab": 9, "Enter": 13, " ": 32}
+        about = {"key": key, "code": "Space" if key == " " else key, "windowsVirtualKeyCode": codes[key]}
+        text = {"Enter": "\r", " ": " "}.get(key)
+        self._call("Input.dispatchKeyEvent", type="keyDown", **about, **({"text": text} if text else {}))
+        self._call("Input.dispatchKeyEvent", type="keyUp", **about)
+
+    def accessibility_tree(self) -> list[dict[str, Any]]:
+        """What a screen reader is told: the nodes with role and name (CDP Accessibility.getFullAXTree)."""
+        nodes: list[dict[str, Any]] = self._call("Accessibility.getFullAXTree")["nodes"]
+        return nodes
+
     def wait_console(self, text: str, timeout: float = CALL_TIMEOUT) -> None:
         """Wait until the page has written this to its console."""
         deadline = time.monotonic() + timeout
@@ -115,7 +156,9 @@ class Chromium:
             (page,) = [one for one in json.load(answer) if one["type"] == "page"]
         return connect(page["webSocketDebuggerUrl"], max_size=None, proxy=None)
 
-    def _call(self, method: str, *, timeout_seconds: float = CALL_TIMEOUT, **parameters: Any) -> dict[str, Any]:
+    def _call(
+        self, method: str, *, timeout_seconds: float = CALL_TIMEOUT, **parameters: Any
+    ) -> dict[str, Any]:
         self._last_id += 1
         self._socket.send(json.dumps({"id": self._last_id, "method": method, "params": parameters}))
         deadline = time.monotonic() + timeout_seconds
