@@ -116,10 +116,15 @@ class Chromium:
     def press(self, key: str) -> None:
         """Press a key that is no character, such as `Tab` or `Enter`."""
         codes = {"Tab": 9, "Enter": 13, " ": 32}
-        about = {"key": key, "code": "Space" if key == " " else key, "windowsVirtualKeyCode": codes[key]}
-        text = {"Enter": "\r", " ": " "}.get(key)
-        self._call("Input.dispatchKeyEvent", type="keyDown", **about, **({"text": text} if text else {}))
-        self._call("Input.dispatchKeyEvent", type="keyUp", **about)
+        about: dict[str, Any] = {
+            "key": key,
+            "code": "Space" if key == " " else key,
+            "windowsVirtualKeyCode": codes[key],
+        }
+        if key != "Tab":
+            about["text"] = "\r" if key == "Enter" else key
+        self._call("Input.dispatchKeyEvent", type="keyDown", **about)
+        self._call("Input.dispatchKeyEvent", type="keyUp", **{**about, "text": ""})
 
     def accessibility_tree(self) -> list[dict[str, Any]]:
         """What a screen reader is told: the nodes with role and name (CDP Accessibility.getFullAXTree)."""

@@ -54,7 +54,8 @@ export class Chart {
   }
 
   #draw() {
-    const most = Math.max(1, ...this.#in, ...this.#out);
+    const peak = Math.max(...this.#in, ...this.#out);
+    const most = Math.max(1, peak);
     const line = (values, name) => {
       const made = document.createElementNS(SVG, "polyline");
       made.setAttribute("class", name);
@@ -64,6 +65,6 @@ export class Chart {
     };
     this.#into.replaceChildren(line(this.#in, "in"), line(this.#out, "out"));
     const sum = (values) => values.reduce((a, b) => a + b, 0);
-    this.#told.textContent = `In (solid) ${sum(this.#in)}, out (dashed) ${sum(this.#out)}; at most ${most} in one second.`;
+    this.#told.textContent = `In (solid) ${sum(this.#in)}, out (dashed) ${sum(this.#out)}; at most ${peak} in one second.`;
   }
 }

@@ -99,11 +99,11 @@ def test_create_post_claim_and_delete(page: Chromium, client: Client) -> None:
     click(page, "#claim button")
     page.wait_for("!!document.querySelector('.claim .message')")
     assert '"job": 7' in text(page, ".claim")
-    stats = done(client.request("queue_get_stats", {"queue_name": "jobs"}))["messages"]
+    stats = done(client.request("queue_get_stats", {"queue_name": "jobs"}), 200)["messages"]
     assert (stats["claimed"], stats["free"]) == (1, 0)
     click(page, ".claim .message button")
     page.wait_for("!document.querySelector('.claim')")
-    assert done(client.request("queue_get_stats", {"queue_name": "jobs"}))["messages"]["total"] == 0
+    assert done(client.request("queue_get_stats", {"queue_name": "jobs"}), 200)["messages"]["total"] == 0
     click(page, "#claim button")
     page.wait_for("document.getElementById('claimed').innerText === 'Nothing is free.'")
     page.wait_for("document.getElementById('chart-told').innerText.includes('In (solid) 1')")
