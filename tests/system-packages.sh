@@ -4,7 +4,10 @@
 set -euo pipefail
 needed="
     cc            build-essential
+    chromium      chromium
     mariadbd      mariadb-server
+    node          nodejs
+    npm           npm
     postgres      postgresql
     redis-server  redis-server
     strace        strace

@@ -1,18 +1,17 @@
-"""The JavaScript SDK in a real browser, as a page imports it: nothing is compiled, and the network is a bad one."""
+"""The JavaScript SDK in Chromium, as a page imports it: nothing is compiled, and the network is bad."""
 
 from __future__ import annotations
 
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.support.chromium import Chromium
+from tests.support.client import Client
 from tests.support.expect import post
 from tests.support.gateway import Gateway
-from tests.support.client import Client
 from tests.support.javascript import SDK, chaos_proxy, judge, served
 
 PAGE = "test/end-to-end/page.html"

@@ -45,7 +45,9 @@ class Chromium:
     """
 
     def __init__(self, profile: Path) -> None:
-        program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+        program = (
+            shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+        )
         assert program is not None, "there is no chromium"
         profile.mkdir(parents=True)
         self.console: list[str] = []
@@ -115,7 +117,9 @@ class Chromium:
             (page,) = [one for one in json.load(answer) if one["type"] == "page"]
         return connect(page["webSocketDebuggerUrl"], max_size=None, proxy=None)
 
-    def _call(self, method: str, *, timeout_seconds: float = CALL_TIMEOUT, **parameters: Any) -> dict[str, Any]:
+    def _call(
+        self, method: str, *, timeout_seconds: float = CALL_TIMEOUT, **parameters: Any
+    ) -> dict[str, Any]:
         self._last_id += 1
         self._socket.send(json.dumps({"id": self._last_id, "method": method, "params": parameters}))
         deadline = time.monotonic() + timeout_seconds
