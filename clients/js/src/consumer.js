@@ -1,6 +1,14 @@
 import { backoff } from "./backoff.js";
-import { DisconnectedError, EndedError, LeaseLostError, NotFoundError, ReplyError, UnavailableError, UnsupportedError } from "./errors.js";
 import { Emitter } from "./emitter.js";
+import {
+  DisconnectedError,
+  EndedError,
+  LeaseLostError,
+  NotFoundError,
+  ReplyError,
+  UnavailableError,
+  UnsupportedError,
+} from "./errors.js";
 import { limited } from "./limited.js";
 import { message } from "./message.js";
 import { uuid } from "./uuid.js";
@@ -57,7 +65,11 @@ export class Consumer extends Emitter {
   #link;
   /** Held messages that have not come again after a cut. @type {Set<string>} */
   #doubtful = new Set();
-  /** Of those, what was finished meanwhile and may still be on its way, with its claim count. @type {Map<string, number>} */
+  /**
+   * Of those, what was finished meanwhile and may still be on its way, with its claim count.
+   *
+   * @type {Map<string, number>}
+   */
   #finished = new Map();
   #comingAgain = 0;
   #tries = 0;
@@ -199,7 +211,11 @@ export class Consumer extends Emitter {
     return this.#held.get(String(held.message.id)) === held;
   }
 
-  /** Tell the gateway that a message is done or given back; with no connection, when there is one again. @param {Held} held */
+  /**
+   * Tell the gateway that a message is done or given back; with no connection, when there is one again.
+   *
+   * @param {Held} held
+   */
   #finish(held) {
     const { finish, message } = held;
     const link = this.#link;

@@ -1,6 +1,6 @@
 import { backoff } from "./backoff.js";
-import { BadRequestError, DisconnectedError, EndedError, UnavailableError, UnsupportedError } from "./errors.js";
 import { Emitter } from "./emitter.js";
+import { BadRequestError, DisconnectedError, EndedError, UnavailableError, UnsupportedError } from "./errors.js";
 import { Inbox } from "./inbox.js";
 import { limited } from "./limited.js";
 import { message } from "./message.js";
@@ -108,12 +108,13 @@ export class Subscription extends Emitter {
   subscribed(limits) {
     return limited("subscribe", { timeout: this.#context.timeout, ...limits }, (resolve, reject) => {
       if (this.#begun) return resolve(undefined), () => true;
-      if (this.#ended) throw this.#error ?? new EndedError(this.queue, "unsubscribed");
+      const ended = (/** @type {unknown} */ error) => error ?? new EndedError(this.queue, "unsubscribed");
+      if (this.#ended) throw ended(this.#error);
       /** @type {(() => void)[]} */
       const off = [];
       const forget = () => (off.forEach((take) => take()), false);
       off.push(this.on("subscribed", () => (forget(), resolve(undefined))));
-      off.push(this.on("ended", ({ error }) => (forget(), reject(error ?? new EndedError(this.queue, "unsubscribed")))));
+      off.push(this.on("ended", ({ error }) => (forget(), reject(ended(error)))));
       return forget;
     });
   }

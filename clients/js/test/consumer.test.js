@@ -10,8 +10,9 @@ afterEach(startTime);
 /** Push messages that are leased to a consumer, behind what was answered so far. */
 async function lease(server, consumer, ids, claimCount = 1) {
   await pass(1);
-  const messages = ids.map((id) => ({ id, body: id, ttl: 3600, age: 0, claim_id: consumer.claimId, claim_count: claimCount }));
-  server.socket.push({ event: "claim", queue_name: "jobs", claim_id: consumer.claimId, messages });
+  const claim_id = consumer.claimId;
+  const messages = ids.map((id) => ({ id, body: id, ttl: 3600, age: 0, claim_id, claim_count: claimCount }));
+  server.socket.push({ event: "claim", queue_name: "jobs", claim_id, messages });
 }
 
 /** A handler whose runs end when the test says so. */

@@ -55,7 +55,8 @@ test("gaps are told, those of a resume and those of a failover", async () => {
   subscription.on("gap", (gap) => told.push(gap));
   await pass(1);
   server.socket.close();
-  server.replies.subscription_create = { status: 201, body: { subscription_id: "s-2", marker: "100", recovered: false, gap } };
+  const body = { subscription_id: "s-2", marker: "100", recovered: false, gap };
+  server.replies.subscription_create = { status: 201, body };
   await pass(1_500);
   server.socket.push({ event: "gap", queue_name: "news", from: "1", to: "2", reason: "failover" });
   assert.deepEqual(told, [[true, null], [false, gap], gap, { from: "1", to: "2", reason: "failover" }]);
@@ -72,7 +73,8 @@ test("after a failover it follows the store, also back", async () => {
   server.socket.notify("news", 130, "after the event");
   server.socket.close();
   const gap = { from: "110", to: "130", reason: "failover" };
-  server.replies.subscription_create = { status: 201, body: { subscription_id: "s-2", marker: "110", recovered: false, gap } };
+  const body = { subscription_id: "s-2", marker: "110", recovered: false, gap };
+  server.replies.subscription_create = { status: 201, body };
   await pass(1_500);
   server.socket.notify("news", 125, "after the resume");
   assert.deepEqual(seen, ["lost in the store", "after the event", "after the resume"]);
