@@ -1,7 +1,8 @@
-"""What the port answers to plain HTTP: `/`, `/healthz`, `/readyz` and `/metrics`."""
+"""What the port answers to plain HTTP: `/`, `/healthz`, `/readyz`, `/metrics` and `/sdk/`."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
@@ -12,6 +13,7 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from gateway import __version__
 from gateway.actions.call import Node
+from gateway.http import sdk
 from gateway.logs import get_logger
 from gateway.workers.channel import ChannelClosed
 from protocol.errors import RequestError
@@ -41,6 +43,7 @@ def make_site(node: Node) -> Site:
     root.putChild(b"healthz", _Alive(node))
     root.putChild(b"readyz", _Ready(node))
     root.putChild(b"metrics", _Metrics(node))
+    root.putChild(b"sdk", _Sdk())
     site = Site(root, requestFactory=_Request, timeout=60)
     site.noisy = False
     # Requests are counted in /metrics; Twisted's access log would say everything twice.
@@ -92,8 +95,37 @@ class _Resource(Resource):
 class _Missing(_Resource):
     def render(self, request: Request) -> bytes:
         """404, whatever the method."""
-        told = "Plain HTTP has /, /healthz, /readyz and /metrics; all else is asked for over a WebSocket."
+        told = (
+            "Plain HTTP has /, /healthz, /readyz, /metrics and /sdk/; all else is asked for over a WebSocket."
+        )
         return _json(request, 404, {"title": "Not found", "description": told})
+
+
+class _Sdk(_Missing):
+    """The folder of the JavaScript SDK; the folder itself shows nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name, text in sdk.modules().items():
+            self.putChild(name, _Module(text))
+
+
+class _Module(_Resource):
+    """A module of JavaScript, which any page may import: there is nothing secret in it."""
+
+    def __init__(self, text: bytes) -> None:
+        super().__init__()
+        self._text = text
+        self._tag = b'"%s"' % hashlib.sha256(text).hexdigest()[:32].encode()
+
+    def render_GET(self, request: Request) -> bytes:
+        """The module; 304 if the browser has this version."""
+        request.setHeader(b"access-control-allow-origin", b"*")
+        # A page must not mix modules of two versions: the browser asks each time.
+        request.setHeader(b"cache-control", b"no-cache")
+        if request.setETag(self._tag):
+            return b""
+        return _answer(request, 200, b"text/javascript; charset=utf-8", self._text)
 
 
 class _Page(_Resource):

@@ -15,6 +15,7 @@ import contextlib
 import os
 import socket
 import struct
+from collections.abc import Mapping
 from types import TracebackType
 from typing import NamedTuple, Self
 from urllib.parse import urlsplit
@@ -189,11 +190,24 @@ class RawSocket:
 
 
 def http(
-    url: str, path: str, *, method: str = "GET", host: str | None = None
+    url: str,
+    path: str,
+    *,
+    method: str = "GET",
+    host: str | None = None,
+    headers: Mapping[str, str] | None = None,
 ) -> tuple[int, dict[str, str], bytes]:
     """One HTTP request on a connection of its own: status, headers with names in lower case, and body."""
     with RawSocket(url, handshake=False) as raw:
-        lines = (f"{method} {path} HTTP/1.1", f"Host: {host or raw.host}", "Connection: close", "", "")
+        further = [f"{name}: {value}" for name, value in (headers or {}).items()]
+        lines = (
+            f"{method} {path} HTTP/1.1",
+            f"Host: {host or raw.host}",
+            "Connection: close",
+            *further,
+            "",
+            "",
+        )
         raw.send("\r\n".join(lines).encode())
         return split_response(raw.receive_rest())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,8 @@ from tests.support.expect import done
 from tests.support.gateway import Gateway
 from tests.support.raw import RawSocket, http, split_response
 
-PATHS = ["/", "/healthz", "/readyz", "/metrics"]
+PATHS = ["/", "/healthz", "/readyz", "/metrics", "/sdk/index.js"]
+SDK = Path(__file__).resolve().parents[3] / "clients" / "js" / "src"
 
 
 def test_the_root_tells_the_versions(gateway: Gateway) -> None:
@@ -36,6 +38,21 @@ def test_it_is_alive_and_ready(gateway: Gateway) -> None:
     assert store["server"].startswith("valkey ")
     assert (store["status"], store["role"]) == ("ok", "primary")
     assert (store["persistence"], store["eviction"]) == ("always", "noeviction")
+
+
+def test_the_sdk_is_served_to_pages_of_any_site(gateway: Gateway) -> None:
+    for module in SDK.iterdir():
+        status, headers, body = http(gateway.http_url, f"/sdk/{module.name}")
+        assert (status, body) == (200, module.read_bytes())
+        assert headers["content-type"] == "text/javascript; charset=utf-8"
+        assert (headers["access-control-allow-origin"], headers["cache-control"]) == ("*", "no-cache")
+        again = http(gateway.http_url, f"/sdk/{module.name}", headers={"If-None-Match": headers["etag"]})
+        assert (again[0], again[2]) == (304, b"")
+
+
+@pytest.mark.parametrize("path", ["/sdk", "/sdk/", "/sdk/index", "/sdk/index.js/x", "/sdk/../sdk/index.js"])
+def test_only_its_modules_are_served(gateway: Gateway, path: str) -> None:
+    assert http(gateway.http_url, path)[0] == 404
 
 
 @pytest.mark.parametrize("path", PATHS)
