@@ -59,9 +59,9 @@ def test_the_wheel_holds_every_file_of_the_packages(tmp_path: Path) -> None:
         for path in (ROOT / package).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
-    served = {name for name in held if name.startswith("gateway/http/sdk/")}
+    served = {name for name in held if name.startswith("gateway/http/javascript/")}
     sources = (ROOT / "clients" / "js" / "src").iterdir()
-    assert served == {f"gateway/http/sdk/{path.name}" for path in sources}
+    assert served == {f"gateway/http/javascript/{path.name}" for path in sources}
     assert held - served == wanted
     assert any(name.endswith(".lua") for name in held)
     assert any(name.endswith(".json") for name in held)

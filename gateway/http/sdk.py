@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-_INSTALLED = Path(__file__).with_name("sdk")
-"""Where the wheel has the modules (pyproject.toml, force-include)."""
+_INSTALLED = Path(__file__).with_name("javascript")
+"""Where the wheel has the modules (pyproject.toml)."""
 
 _CHECKOUT = Path(__file__).parents[2] / "clients" / "js" / "src"
 
