@@ -1,6 +1,13 @@
 import { backoff } from "./backoff.js";
 import { Emitter } from "./emitter.js";
-import { BadRequestError, DisconnectedError, EndedError, UnavailableError, UnsupportedError } from "./errors.js";
+import {
+  BadRequestError,
+  ConflictError,
+  DisconnectedError,
+  EndedError,
+  UnavailableError,
+  UnsupportedError,
+} from "./errors.js";
 import { Inbox } from "./inbox.js";
 import { limited } from "./limited.js";
 import { message } from "./message.js";
@@ -10,20 +17,11 @@ import { Position } from "./position.js";
 const PLAIN_TTL = 2_592_000;
 
 /**
- * What a subscription does not get: behind `from`, up to `to`, something is missing. `reason` is one of
- * docs/extension.md, "Gaps"; or `no_resume`: the server has no extension, so what was posted during a cut is
- * missing; or `overflow`: the same server, and the application did not take messages as they came. Both have no
- * positions.
- *
- * @typedef {{from: string | null, to: string | null, reason: string}} Gap
- */
-
-/**
  * @typedef {object} SubscriptionEvents
  * @property {import("./message.js").Message} message
- * @property {{recovered: boolean, gap: Gap | null, marker: string | undefined}} subscribed it is set up, at first
+ * @property {{recovered: boolean, gap: import("./message.js").Gap | null, marker: string | undefined}} subscribed it is set up, at first
  *   and after each cut; `recovered`: nothing is missing
- * @property {Gap} gap something is missing
+ * @property {import("./message.js").Gap} gap something is missing
  * @property {undefined} behind the socket takes less than comes
  * @property {undefined} caught_up it takes all again
  * @property {{error: unknown}} ended nothing more will come; without an error, because of `unsubscribe`
@@ -214,7 +212,9 @@ export class Subscription extends Emitter {
       this.#asked = false;
       if (this.#ended) return reply && link === this.#link && this.#leave(reply.body.subscription_id);
       if (reply) this.#created(link, reply.body);
-      else if (error instanceof UnavailableError) {
+      else if (error instanceof UnavailableError || (error instanceof ConflictError && this.#begun)) {
+        // It is still there: to pause it has failed.
+        if (error.status === 409) this.#leave();
         this.#asked = true;
         const wait = backoff(this.#tries++, this.#context.retry);
         this.#timer = setTimeout(() => this.#create(link), wait);

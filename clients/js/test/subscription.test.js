@@ -117,6 +117,25 @@ test("what nobody takes waits within bounds: it is paused, and goes on where it 
   assert.equal(server.requests("subscription_create").length, 2);
 });
 
+test("one that could not be paused is ended before it goes on", async () => {
+  const { server, gateway } = await connected();
+  const subscription = gateway.subscribe("news", { maxBuffered: 2 });
+  await pass(1);
+  const works = server.replies.subscription_create;
+  server.replies.subscription_delete = { status: 503, body: { code: "store_unavailable" } };
+  for (let n = 1; n <= 2; n += 1) server.socket.notify("news", 100 + n, n);
+  await pass(1);
+  server.replies.subscription_create = { status: 409, body: "Subscription news not created." };
+  server.replies.subscription_delete = { status: 204, body: "" };
+  const taken = take(subscription, 3);
+  await pass(1);
+  server.replies.subscription_create = works;
+  await pass(1_500);
+  server.socket.notify("news", 103, 3);
+  assert.deepEqual(await taken, [1, 2, 3]);
+  assert.equal(server.requests("subscription_delete").length, 3);
+});
+
 test("one that is paused stays so over a cut", async () => {
   const { server, gateway } = await connected();
   const subscription = gateway.subscribe("news", { maxBuffered: 2 });
