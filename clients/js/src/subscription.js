@@ -16,12 +16,15 @@ import { Position } from "./position.js";
 /** Seconds that a subscription lives on a server without the extension, where it cannot be renewed: 30 days. */
 const PLAIN_TTL = 2_592_000;
 
+/** @typedef {import("./message.js").Gap} Gap */
+/** @typedef {import("./message.js").Message} Message */
+
 /**
  * @typedef {object} SubscriptionEvents
- * @property {import("./message.js").Message} message
- * @property {{recovered: boolean, gap: import("./message.js").Gap | null, marker: string | undefined}} subscribed it is set up, at first
- *   and after each cut; `recovered`: nothing is missing
- * @property {import("./message.js").Gap} gap something is missing
+ * @property {Message} message
+ * @property {{recovered: boolean, gap: Gap | null, marker: string | undefined}} subscribed it is set up,
+ *   at first and after each cut; `recovered`: nothing is missing
+ * @property {Gap} gap something is missing
  * @property {undefined} behind the socket takes less than comes
  * @property {undefined} caught_up it takes all again
  * @property {{error: unknown}} ended nothing more will come; without an error, because of `unsubscribe`
@@ -44,7 +47,7 @@ const PLAIN_TTL = 2_592_000;
  * subscription is paused at the gateway and later goes on from there.
  *
  * @extends {Emitter<SubscriptionEvents>}
- * @implements {AsyncIterable<import("./message.js").Message>}
+ * @implements {AsyncIterable<Message>}
  */
 export class Subscription extends Emitter {
   #context;
@@ -244,7 +247,7 @@ export class Subscription extends Emitter {
     if (gap) this.emit("gap", gap);
   }
 
-  /** @param {import("./message.js").Message} one */
+  /** @param {Message} one */
   #receive(one) {
     if (one.marker !== undefined) {
       // Positions only grow, but for a failover, and are below 2^53.
@@ -258,7 +261,7 @@ export class Subscription extends Emitter {
     if (this.#inbox.full && this.#link?.extended) this.#leave();
   }
 
-  /** @param {import("./message.js").Message} one */
+  /** @param {Message} one */
   #hand(one) {
     this.emit("message", one);
     this.#handled(one);
