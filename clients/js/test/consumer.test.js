@@ -184,6 +184,22 @@ test("stop waits for what is worked on, takes no more, and gives back the rest",
   assert.deepEqual(ended, [undefined]);
 });
 
+test("stop does not wait to give back what has failed", async () => {
+  const { server, gateway } = await connected();
+  const { runs, handler } = manual();
+  const consumer = gateway.consume("jobs", handler, { concurrency: 2 });
+  consumer.on("failed", () => {});
+  await lease(server, consumer, ["a", "b"], 10);
+  runs.get("a").reject(new Error("cannot"));
+  await pass(1);
+  const stopped = consumer.stop();
+  runs.get("b").reject(new Error("cannot"));
+  await stopped;
+  assert.equal(server.requests("claim_unsubscribe").length, 1);
+  await pass(60_000);
+  assert.equal(server.requests("message_release").length, 0);
+});
+
 test("stop with a time ends it all the same, and aborts what is worked on", async () => {
   const { server, gateway } = await connected();
   const { runs, handler } = manual();
