@@ -1,4 +1,4 @@
-"""The JavaScript SDK in a real browser, as a page imports it: nothing is compiled, and the network is a bad one."""
+"""The JavaScript SDK in Chromium, as a page imports it: nothing is compiled, and the network is bad."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from tests.support.chromium import Chromium
 from tests.support.client import Client
 from tests.support.expect import post
 from tests.support.gateway import Gateway
-from tests.support.javascript import SDK, chaos_proxy, judge, served
+from tests.support.javascript import ROOT, SDK, chaos_proxy, judge, served
 
 PAGE = "test/end-to-end/page.html"
+
+ADDRESS = "//127.0.0.1:9000/"
+"""Where the gateway of the examples is."""
 
 
 @pytest.fixture(scope="module")
@@ -81,16 +84,26 @@ def test_a_page_that_is_loaded_again_goes_on_where_it_was(
         assert browser.evaluate("window.taken(3)") == ["three", "four", "five"]
 
 
+def test_the_console_example_of_the_projects_readme(browser: Chromium, gateway: Gateway) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    found = re.search(r"paste this into the console:\n\n```js\n(.+?)```", readme, re.DOTALL)
+    assert found is not None
+    assert ADDRESS in found.group(1)
+    script = found.group(1).replace(ADDRESS, gateway.url.removeprefix("ws:")).replace('"demo"', '"console"')
+    browser.open(f"{gateway.http_url}/")
+    browser.console.clear()
+    browser.evaluate(f"await (async () => {{ {script} }})()")
+    browser.wait_console("world")
+
+
 def test_the_example_of_the_readme(browser: Chromium, site: str, gateway: Gateway) -> None:
     readme = (SDK / "README.md").read_text(encoding="utf-8")
     found = re.search(r"```html\n(.+?)```", readme, re.DOTALL)
     assert found is not None
     (script,) = re.findall(r"<script type=\"module\">\n(.+?)</script>", found.group(1), re.DOTALL)
     assert len(script.strip().splitlines()) == 5
-    address, module = '"ws://127.0.0.1:9000/"', '"/sdk/index.js"'
-    assert address in script
-    assert module in script
-    script = script.replace(address, json.dumps(gateway.url)).replace(module, '"/src/index.js"')
+    assert script.count(ADDRESS) == 2
+    script = script.replace(ADDRESS, gateway.url.removeprefix("ws:"))
     browser.open(f"{site}/{PAGE}")
     browser.console.clear()
     browser.evaluate(

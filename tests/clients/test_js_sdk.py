@@ -1,4 +1,4 @@
-"""The JavaScript SDK: its own tests, its size and types, and Node against the gateway through a bad network."""
+"""The JavaScript SDK: its own tests, its size and types, and Node with the gateway over a bad network."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.gateway import Gateway
-from tests.support.javascript import INSTALL_TIMEOUT, SDK, chaos_proxy, install, judge, node, run
+from tests.support.gateway import Gateway, start_gateway
+from tests.support.javascript import INSTALL_TIMEOUT, SDK, chaos_proxy, install, judge, node, run, talking
 
 pytestmark = pytest.mark.timeout(INSTALL_TIMEOUT + 180)
 
@@ -50,6 +50,28 @@ def test_the_package_holds_what_it_exports() -> None:
     assert not any(path.startswith("test/") for path in held)
 
 
+def test_the_examples_of_the_readme_fit_the_types(tmp_path: Path) -> None:
+    install()
+    run("npx", "--no-install", "tsc")
+    readme = (SDK / "README.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```js\n(.+?)```", readme, re.DOTALL)
+    assert len(blocks) > 8
+    for number, block in enumerate(blocks):
+        given = (
+            "" if "const gateway" in block else "declare const gateway: import('zaqar-gateway').Gateway;\n"
+        )
+        (tmp_path / f"block{number}.mts").write_text(f"{given}{block}\nexport {{}};\n")
+    (tmp_path / "others.d.ts").write_text('declare module "ws";\ndeclare module "react-native";\n')
+    types = {
+        "zaqar-gateway": [f"{SDK}/types/index.d.ts"],
+        "zaqar-gateway/msgpack": [f"{SDK}/types/msgpack.d.ts"],
+    }
+    options = json.loads((SDK / "test" / "types" / "tsconfig.json").read_text())["compilerOptions"]
+    config = {"compilerOptions": {**options, "paths": types}, "include": ["*.mts", "*.d.ts"]}
+    (tmp_path / "tsconfig.json").write_text(json.dumps(config))
+    run("npx", "--no-install", "tsc", "--project", tmp_path)
+
+
 @pytest.mark.parametrize("codec", ["json", "msgpack"])
 def test_nothing_is_lost_doubled_or_out_of_order(gateway: Gateway, codec: str) -> None:
     with chaos_proxy(gateway.url, seed=6, cuts=10, mean_seconds=0.5) as (url, faults):
@@ -79,3 +101,13 @@ def test_the_gateway_as_an_application_uses_it(gateway: Gateway) -> None:
     assert told["pushed"] == {"hello": "world"}
     assert told["missing"] == ["NotFoundError", 404, "not_found"]
     assert told["consumed"] == ["second", "third"]
+
+
+def test_a_gateway_that_is_restarted_is_found_again(tmp_path: Path) -> None:
+    with start_gateway(tmp_path / "data") as first:
+        address = ["--port", first.url.rstrip("/").rpartition(":")[2]]
+        with talking("test/end-to-end/restart.js", json.dumps({"url": first.url})) as told:
+            assert told() == "begun"
+            first.stop()
+            with start_gateway(tmp_path / "data", *address):
+                assert told() == {"received": list(range(200)), "draining": True, "gaps": []}

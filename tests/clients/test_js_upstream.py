@@ -25,8 +25,9 @@ def zaqar_server(tmp_path_factory: pytest.TempPathFactory) -> Path:
     venv = tmp_path_factory.mktemp("zaqar") / "venv"
     subprocess.run([sys.executable, "-m", "venv", venv], check=True)
     requirements = ROOT / "bench" / "peers" / "zaqar.lock"
-    pip = [venv / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-    subprocess.run([*pip, "--require-hashes", "-r", requirements], check=True, timeout=INSTALL_TIMEOUT)
+    pip: list[str | Path] = [venv / "bin" / "python", "-m", "pip", "--disable-pip-version-check", "install"]
+    pip += ["--quiet", "--require-hashes", "-r", requirements]
+    subprocess.run(pip, check=True, timeout=INSTALL_TIMEOUT)
     return venv / "bin" / "zaqar-server"
 
 

@@ -11,7 +11,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ CHAOS_PROXY = Path(__file__).with_name("chaos_proxy.py")
 @functools.cache
 def install() -> None:
     """Install what the SDK is checked and tested with, unless that is there."""
+    version = run("node", "--version").strip()
+    assert int(version.removeprefix("v").split(".")[0]) >= 20, f"Node {version}, and 20 is needed"
     lock = SDK / "package-lock.json"
     with lock.open("rb") as held:
         # Only one of several test processes installs.
@@ -37,7 +39,7 @@ def install() -> None:
 
 
 def run(*command: str | Path, timeout: float = 120.0, folder: Path = SDK) -> str:
-    """Run a program in the SDK's folder; what it wrote to stdout. Raises `AssertionError` with all if it fails."""
+    """What a program writes, run in the SDK's folder. Raises `AssertionError` with all of it if it fails."""
     done = subprocess.run(
         command,
         cwd=folder,
@@ -55,6 +57,23 @@ def node(script: str | Path, *arguments: str, timeout: float = 60.0) -> Any:
     """What a script of the SDK's folder writes as its last line, read as JSON."""
     install()
     return json.loads(run("node", script, *arguments, timeout=timeout).splitlines()[-1])
+
+
+@contextlib.contextmanager
+def talking(script: str, *arguments: str) -> Iterator[Callable[[], Any]]:
+    """A script that runs beside the test: each call waits for its next line and reads that as JSON."""
+    install()
+    process = subprocess.Popen(
+        ["node", script, *arguments], cwd=SDK, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
+    )
+    lines = process.stdout
+    assert lines is not None
+    try:
+        yield lambda: json.loads(lines.readline())
+    finally:
+        process.kill()
+        process.wait()
+        lines.close()
 
 
 @contextlib.contextmanager
@@ -82,7 +101,7 @@ def chaos_proxy(url: str, *, seed: int, cuts: int, mean_seconds: float) -> Itera
 
 @contextlib.contextmanager
 def served(folder: Path = SDK) -> Iterator[str]:
-    """The files of a folder over HTTP on loopback, as any web server has them: the address, without a slash."""
+    """The files of a folder over HTTP on loopback, as any web server has them: the address, with no slash."""
 
     class Files(http.server.SimpleHTTPRequestHandler):
         def __init__(self, *arguments: Any) -> None:

@@ -1,6 +1,14 @@
 import { backoff } from "./backoff.js";
-import { DisconnectedError, EndedError, LeaseLostError, NotFoundError, ReplyError, UnavailableError, UnsupportedError } from "./errors.js";
 import { Emitter } from "./emitter.js";
+import {
+  DisconnectedError,
+  EndedError,
+  LeaseLostError,
+  NotFoundError,
+  ReplyError,
+  UnavailableError,
+  UnsupportedError,
+} from "./errors.js";
 import { limited } from "./limited.js";
 import { message } from "./message.js";
 import { uuid } from "./uuid.js";
@@ -39,6 +47,7 @@ const GIVE_BACK = { min: 500, max: 30_000 };
  * @property {AbortController} abort
  * @property {"message_delete" | "message_release"} [finish] what is to be told the gateway; none: its handler runs
  * @property {number} tries
+ * @property {ReturnType<typeof setTimeout>} [timer] until it is given back, after its handler failed
  */
 
 /**
@@ -57,7 +66,11 @@ export class Consumer extends Emitter {
   #link;
   /** Held messages that have not come again after a cut. @type {Set<string>} */
   #doubtful = new Set();
-  /** Of those, what was finished meanwhile and may still be on its way, with its claim count. @type {Map<string, number>} */
+  /**
+   * Of those, what was finished meanwhile and may still be on its way, with its claim count.
+   *
+   * @type {Map<string, number>}
+   */
   #finished = new Map();
   #comingAgain = 0;
   #tries = 0;
@@ -99,6 +112,8 @@ export class Consumer extends Emitter {
    */
   async stop(limits) {
     this.#stopping = true;
+    // What waits to be given back is, at the end.
+    for (const held of this.#held.values()) if (held.timer) this.#drop(held);
     try {
       await limited("stop", { timeout: Infinity, ...limits }, (resolve) => {
         if (this.#ended || this.#held.size === 0) resolve(undefined);
@@ -182,15 +197,16 @@ export class Consumer extends Emitter {
       held.finish = "message_delete";
       this.#finish(held);
     } catch (error) {
+      // That it was lost, or all was stopped, has been told, and is why it failed.
       if (!this.#has(held)) return;
       if (this.handlers("failed") > 0) this.emit("failed", { message: one, error });
       else this.#context.report(error);
+      if (this.#stopping) return this.#drop(held);
       // Not at once: it is at the head of the queue, so it would come back at once.
-      const wait = this.#stopping ? 0 : backoff((one.claimCount ?? 1) - 1, GIVE_BACK);
-      setTimeout(() => {
+      held.timer = setTimeout(() => {
         held.finish = "message_release";
         this.#finish(held);
-      }, wait);
+      }, backoff((one.claimCount ?? 1) - 1, GIVE_BACK));
     }
   }
 
@@ -199,7 +215,11 @@ export class Consumer extends Emitter {
     return this.#held.get(String(held.message.id)) === held;
   }
 
-  /** Tell the gateway that a message is done or given back; with no connection, when there is one again. @param {Held} held */
+  /**
+   * Tell the gateway that a message is done or given back; with no connection, when there is one again.
+   *
+   * @param {Held} held
+   */
   #finish(held) {
     const { finish, message } = held;
     const link = this.#link;
@@ -244,8 +264,9 @@ export class Consumer extends Emitter {
   }
 
   /** @param {Held} held */
-  #drop({ message }) {
+  #drop({ message, timer }) {
     const id = String(message.id);
+    clearTimeout(timer);
     this.#held.delete(id);
     if (this.#doubtful.delete(id)) this.#finished.set(id, message.claimCount ?? 0);
     if (this.#stopping && this.#held.size === 0) this.#end(undefined);
@@ -259,7 +280,10 @@ export class Consumer extends Emitter {
     clearInterval(this.#renewal);
     clearTimeout(this.#timer);
     this.#link?.request("claim_unsubscribe", { queue_name: this.queue, claim_id: this.claimId }, () => {});
-    for (const { abort } of this.#held.values()) abort.abort(error ?? new EndedError(this.queue, "stopped"));
+    for (const { abort, timer } of this.#held.values()) {
+      clearTimeout(timer);
+      abort.abort(error ?? new EndedError(this.queue, "stopped"));
+    }
     this.#held.clear();
     this.#context.forget(this);
     this.emit("ended", { error });

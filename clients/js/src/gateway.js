@@ -131,7 +131,7 @@ export class Gateway extends Emitter {
     return this.#connection.link?.extended;
   }
 
-  /** What the node takes (docs/protocol.md, `describe`); empty before the first connection, and without the extension. */
+  /** What the node takes (docs/protocol.md, `describe`); empty before a first connection, and without the extension. */
   get limits() {
     return this.#connection.limits;
   }

@@ -16,6 +16,15 @@
  */
 
 /**
+ * What a subscription does not get: behind `from`, up to `to`, something is missing. `reason` is one of
+ * docs/extension.md, "Gaps"; or `no_resume`: the server has no extension, so what was posted during a cut is
+ * missing; or `overflow`: the same server, and the application did not take messages as they came. Both have no
+ * positions.
+ *
+ * @typedef {{from: string | null, to: string | null, reason: string}} Gap
+ */
+
+/**
  * @param {string} queue
  * @param {any} told a message or a notification of the protocol
  * @returns {Message}

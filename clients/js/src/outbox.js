@@ -158,7 +158,13 @@ export class Outbox {
     }
   }
 
-  /** @param {string} queue @param {Lane} lane @param {Entry[]} batch @param {unknown} error @param {boolean} extended */
+  /**
+   * @param {string} queue
+   * @param {Lane} lane
+   * @param {Entry[]} batch
+   * @param {unknown} error
+   * @param {boolean} extended
+   */
   #failed(queue, lane, batch, error, extended) {
     for (const entry of batch) entry.error = error;
     if (error instanceof DisconnectedError && !extended) {

@@ -1,6 +1,13 @@
 import { backoff } from "./backoff.js";
-import { BadRequestError, DisconnectedError, EndedError, UnavailableError, UnsupportedError } from "./errors.js";
 import { Emitter } from "./emitter.js";
+import {
+  BadRequestError,
+  ConflictError,
+  DisconnectedError,
+  EndedError,
+  UnavailableError,
+  UnsupportedError,
+} from "./errors.js";
 import { Inbox } from "./inbox.js";
 import { limited } from "./limited.js";
 import { message } from "./message.js";
@@ -9,20 +16,14 @@ import { Position } from "./position.js";
 /** Seconds that a subscription lives on a server without the extension, where it cannot be renewed: 30 days. */
 const PLAIN_TTL = 2_592_000;
 
-/**
- * What a subscription does not get: behind `from`, up to `to`, something is missing. `reason` is one of
- * docs/extension.md, "Gaps"; or `no_resume`: the server has no extension, so what was posted during a cut is
- * missing; or `overflow`: the same server, and the application did not take messages as they came. Both have no
- * positions.
- *
- * @typedef {{from: string | null, to: string | null, reason: string}} Gap
- */
+/** @typedef {import("./message.js").Gap} Gap */
+/** @typedef {import("./message.js").Message} Message */
 
 /**
  * @typedef {object} SubscriptionEvents
- * @property {import("./message.js").Message} message
- * @property {{recovered: boolean, gap: Gap | null, marker: string | undefined}} subscribed it is set up, at first
- *   and after each cut; `recovered`: nothing is missing
+ * @property {Message} message
+ * @property {{recovered: boolean, gap: Gap | null, marker: string | undefined}} subscribed it is set up,
+ *   at first and after each cut; `recovered`: nothing is missing
  * @property {Gap} gap something is missing
  * @property {undefined} behind the socket takes less than comes
  * @property {undefined} caught_up it takes all again
@@ -46,7 +47,7 @@ const PLAIN_TTL = 2_592_000;
  * subscription is paused at the gateway and later goes on from there.
  *
  * @extends {Emitter<SubscriptionEvents>}
- * @implements {AsyncIterable<import("./message.js").Message>}
+ * @implements {AsyncIterable<Message>}
  */
 export class Subscription extends Emitter {
   #context;
@@ -108,12 +109,13 @@ export class Subscription extends Emitter {
   subscribed(limits) {
     return limited("subscribe", { timeout: this.#context.timeout, ...limits }, (resolve, reject) => {
       if (this.#begun) return resolve(undefined), () => true;
-      if (this.#ended) throw this.#error ?? new EndedError(this.queue, "unsubscribed");
+      const ended = (/** @type {unknown} */ error) => error ?? new EndedError(this.queue, "unsubscribed");
+      if (this.#ended) throw ended(this.#error);
       /** @type {(() => void)[]} */
       const off = [];
       const forget = () => (off.forEach((take) => take()), false);
       off.push(this.on("subscribed", () => (forget(), resolve(undefined))));
-      off.push(this.on("ended", ({ error }) => (forget(), reject(error ?? new EndedError(this.queue, "unsubscribed")))));
+      off.push(this.on("ended", ({ error }) => (forget(), reject(ended(error)))));
       return forget;
     });
   }
@@ -213,7 +215,9 @@ export class Subscription extends Emitter {
       this.#asked = false;
       if (this.#ended) return reply && link === this.#link && this.#leave(reply.body.subscription_id);
       if (reply) this.#created(link, reply.body);
-      else if (error instanceof UnavailableError) {
+      else if (error instanceof UnavailableError || (error instanceof ConflictError && this.#begun)) {
+        // It is still there: to pause it has failed.
+        if (error.status === 409) this.#leave();
         this.#asked = true;
         const wait = backoff(this.#tries++, this.#context.retry);
         this.#timer = setTimeout(() => this.#create(link), wait);
@@ -243,7 +247,7 @@ export class Subscription extends Emitter {
     if (gap) this.emit("gap", gap);
   }
 
-  /** @param {import("./message.js").Message} one */
+  /** @param {Message} one */
   #receive(one) {
     if (one.marker !== undefined) {
       // Positions only grow, but for a failover, and are below 2^53.
@@ -257,7 +261,7 @@ export class Subscription extends Emitter {
     if (this.#inbox.full && this.#link?.extended) this.#leave();
   }
 
-  /** @param {import("./message.js").Message} one */
+  /** @param {Message} one */
   #hand(one) {
     this.emit("message", one);
     this.#handled(one);

@@ -82,9 +82,12 @@ test("a connection that lasted counts as a success, a short one does not", async
 
 test("40xx ends it for good, and every call is told why", async () => {
   const { server, gateway } = await connected();
-  const waits = outcome(gateway.queue("q").get("m"));
   server.replies.message_get = null;
+  const waits = gateway.queue("q").get("m").catch((error) => error);
+  const next = gateway.subscribe("news")[Symbol.asyncIterator]().next();
+  await pass(1);
   server.socket.close(4001, "no");
+  await assert.rejects(next, ClosedError);
   const error = await waits;
   assert.ok(error instanceof ClosedError);
   assert.equal(error.closeCode, 4001);

@@ -10,8 +10,9 @@ afterEach(startTime);
 /** Push messages that are leased to a consumer, behind what was answered so far. */
 async function lease(server, consumer, ids, claimCount = 1) {
   await pass(1);
-  const messages = ids.map((id) => ({ id, body: id, ttl: 3600, age: 0, claim_id: consumer.claimId, claim_count: claimCount }));
-  server.socket.push({ event: "claim", queue_name: "jobs", claim_id: consumer.claimId, messages });
+  const claim_id = consumer.claimId;
+  const messages = ids.map((id) => ({ id, body: id, ttl: 3600, age: 0, claim_id, claim_count: claimCount }));
+  server.socket.push({ event: "claim", queue_name: "jobs", claim_id, messages });
 }
 
 /** A handler whose runs end when the test says so. */
@@ -181,6 +182,22 @@ test("stop waits for what is worked on, takes no more, and gives back the rest",
   assert.deepEqual(deleted(server), ["a"]);
   assert.equal(server.requests("claim_unsubscribe").length, 1);
   assert.deepEqual(ended, [undefined]);
+});
+
+test("stop does not wait to give back what has failed", async () => {
+  const { server, gateway } = await connected();
+  const { runs, handler } = manual();
+  const consumer = gateway.consume("jobs", handler, { concurrency: 2 });
+  consumer.on("failed", () => {});
+  await lease(server, consumer, ["a", "b"], 10);
+  runs.get("a").reject(new Error("cannot"));
+  await pass(1);
+  const stopped = consumer.stop();
+  runs.get("b").reject(new Error("cannot"));
+  await stopped;
+  assert.equal(server.requests("claim_unsubscribe").length, 1);
+  await pass(60_000);
+  assert.equal(server.requests("message_release").length, 0);
 });
 
 test("stop with a time ends it all the same, and aborts what is worked on", async () => {

@@ -72,8 +72,8 @@ test("while the store does not answer it is tried again, later each time", async
   mock.method(Math, "random", () => 0);
   let failures = 3;
   const post = server.replies.message_post;
-  server.replies.message_post = (request) =>
-    failures-- > 0 ? { status: 503, body: { error: null, exception: "away", code: "store_unavailable" } } : post(request);
+  const away = { status: 503, body: { error: null, exception: "away", code: "store_unavailable" } };
+  server.replies.message_post = (request) => (failures-- > 0 ? away : post(request));
   const posted = gateway.queue("q").post("a");
   await pass(1_400);
   assert.equal(await outcome(posted), "waits");
@@ -84,8 +84,8 @@ test("while the store does not answer it is tried again, later each time", async
 test("a refusal is for the post whose fault it is", async () => {
   const { server, gateway } = await connected();
   const store = server.replies.message_post;
-  server.replies.message_post = (request) =>
-    bodies(request).includes("bad") ? { status: 400, body: { exception: "bad", code: "bad_request" } } : store(request);
+  const refusal = { status: 400, body: { exception: "bad", code: "bad_request" } };
+  server.replies.message_post = (request) => (bodies(request).includes("bad") ? refusal : store(request));
   const posts = ["a", "b", "bad", "c"].map((body) => caught(gateway.queue("q").post(body)));
   const [a, b, bad, c] = await Promise.all(posts);
   assert.deepEqual([a, b, c], ["m-1", "m-2", "m-3"]);

@@ -33,7 +33,8 @@ test("each call of a queue is an action, with what was given", async () => {
     [() => queue.metadata(), "queue_get", {}, { status: 200, body: { a: 1 } }, { a: 1 }],
     [() => queue.update([{ op: "remove", path: "/metadata/a" }]), "queue_update",
       { patch: [{ op: "remove", path: "/metadata/a" }] }, { status: 200, body: {} }, {}],
-    [() => queue.purge(["messages"]), "queue_purge", { resource_types: ["messages"] }, { status: 204, body: {} }, undefined],
+    [() => queue.purge(["messages"]), "queue_purge", { resource_types: ["messages"] },
+      { status: 204, body: {} }, undefined],
     [() => queue.delete(), "queue_delete", {}, { status: 204, body: "" }, undefined],
   ];
   for (const [call, action, body, reply, answer] of steps) {
@@ -106,7 +107,8 @@ test("an app wakes the connection when it comes to the foreground", async () => 
 
 test("positions can be kept in the page's storage", () => {
   const kept = new Map();
-  const storage = webStorage({ getItem: (key) => kept.get(key) ?? null, setItem: (key, value) => kept.set(key, value) });
+  const setItem = (key, value) => kept.set(key, value);
+  const storage = webStorage({ getItem: (key) => kept.get(key) ?? null, setItem });
   assert.equal(storage.get("a"), null);
   storage.set("a", "1");
   assert.equal(storage.get("a"), "1");

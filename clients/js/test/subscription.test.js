@@ -55,7 +55,8 @@ test("gaps are told, those of a resume and those of a failover", async () => {
   subscription.on("gap", (gap) => told.push(gap));
   await pass(1);
   server.socket.close();
-  server.replies.subscription_create = { status: 201, body: { subscription_id: "s-2", marker: "100", recovered: false, gap } };
+  const body = { subscription_id: "s-2", marker: "100", recovered: false, gap };
+  server.replies.subscription_create = { status: 201, body };
   await pass(1_500);
   server.socket.push({ event: "gap", queue_name: "news", from: "1", to: "2", reason: "failover" });
   assert.deepEqual(told, [[true, null], [false, gap], gap, { from: "1", to: "2", reason: "failover" }]);
@@ -72,7 +73,8 @@ test("after a failover it follows the store, also back", async () => {
   server.socket.notify("news", 130, "after the event");
   server.socket.close();
   const gap = { from: "110", to: "130", reason: "failover" };
-  server.replies.subscription_create = { status: 201, body: { subscription_id: "s-2", marker: "110", recovered: false, gap } };
+  const body = { subscription_id: "s-2", marker: "110", recovered: false, gap };
+  server.replies.subscription_create = { status: 201, body };
   await pass(1_500);
   server.socket.notify("news", 125, "after the resume");
   assert.deepEqual(seen, ["lost in the store", "after the event", "after the resume"]);
@@ -113,6 +115,25 @@ test("what nobody takes waits within bounds: it is paused, and goes on where it 
   server.socket.notify("news", 105, 5);
   assert.deepEqual([await next(), await next(), await next()], [3, 4, 5]);
   assert.equal(server.requests("subscription_create").length, 2);
+});
+
+test("one that could not be paused is ended before it goes on", async () => {
+  const { server, gateway } = await connected();
+  const subscription = gateway.subscribe("news", { maxBuffered: 2 });
+  await pass(1);
+  const works = server.replies.subscription_create;
+  server.replies.subscription_delete = { status: 503, body: { code: "store_unavailable" } };
+  for (let n = 1; n <= 2; n += 1) server.socket.notify("news", 100 + n, n);
+  await pass(1);
+  server.replies.subscription_create = { status: 409, body: "Subscription news not created." };
+  server.replies.subscription_delete = { status: 204, body: "" };
+  const taken = take(subscription, 3);
+  await pass(1);
+  server.replies.subscription_create = works;
+  await pass(1_500);
+  server.socket.notify("news", 103, 3);
+  assert.deepEqual(await taken, [1, 2, 3]);
+  assert.equal(server.requests("subscription_delete").length, 3);
 });
 
 test("one that is paused stays so over a cut", async () => {

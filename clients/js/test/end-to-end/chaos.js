@@ -13,6 +13,9 @@ const IMPATIENT = {
 /** Posts that wait for their answers, at most. */
 const MOST_WAITING = 400;
 
+/** Milliseconds that everything has to arrive after the last post. */
+const PATIENCE = 30_000;
+
 const sleep = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
 /** Handles jobs on two connections, and sees when a message is leased to both at the same time. */
@@ -84,9 +87,10 @@ export async function chaos({ url, messages, pace, WebSocket, codec }) {
     }
     await sleep(pace);
   }
-  await Promise.all(posts);
-  await reading;
-  while (work.handled.size < messages) await sleep(50);
+  // What has not come by then is missing, and the report says so.
+  const deadline = sleep(PATIENCE).then(() => "late");
+  await Promise.race([Promise.all([...posts, reading]), deadline]);
+  while (work.handled.size < messages && (await Promise.race([sleep(50), deadline])) !== "late");
   await Promise.all(work.consumers.map((consumer) => consumer.stop({ timeout: 30_000 })));
   const limits = { timeout: 30_000 };
   const report = {
