@@ -32,5 +32,5 @@ def asynchronous(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, No
 async def until(condition: Callable[[], object], patience: float = PATIENCE) -> None:
     """Wait until something holds that no event tells of. Raises `TimeoutError`."""
     async with asyncio.timeout(patience):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - what is waited for has no event
             await asyncio.sleep(0.01)

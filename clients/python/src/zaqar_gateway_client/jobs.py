@@ -71,7 +71,7 @@ class Jobs:
         return dropped
 
     async def finish(self, wait: float) -> None:
-        """Wait for all work, at most `wait` seconds, then cancel the handlers; what they did is told still."""
+        """Wait for all work, at most `wait` seconds, then cancel the handlers; what was done is told."""
         if wait > 0:
             await self._wait(wait)
         self.drop_unsettled(self.ids())

@@ -108,7 +108,7 @@ class Link:
     async def run(self) -> None:
         """Connect, and again whenever the connection breaks."""
         backoff = Backoff()
-        while self._ended is None:
+        while True:
             try:
                 socket = await self._connect()
             except ConnectFailed as error:
@@ -124,6 +124,8 @@ class Link:
                 self.connections += 1
                 self._told = None
                 await socket.closed.wait()
+                if self._ended is not None:
+                    return
                 try:
                     wait = self._wait_after(socket, backoff)
                 except ConnectFailed as error:

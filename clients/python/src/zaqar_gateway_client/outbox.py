@@ -119,6 +119,7 @@ class Outbox:
                     await self._flush(socket)
                 except ConnectionLost:
                     backoff.reset()
+                    await socket.closed.wait()  # it may be closing still
                 except Unavailable:
                     await asyncio.sleep(backoff.next())
         except GatewayError as error:

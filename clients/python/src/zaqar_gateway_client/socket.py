@@ -226,6 +226,7 @@ class Socket:
     async def _watch(self) -> None:
         """Ping now and then, whatever else is heard: what comes does not say that anything arrives."""
         loop = asyncio.get_running_loop()
+        pong: asyncio.Future[None] | None = None
         try:
             while True:
                 await asyncio.sleep(self._heartbeat)
@@ -239,12 +240,15 @@ class Socket:
                         _log.info(
                             "no sign of life for %.1f s: the connection is given up", now - self._heard_at
                         )
-                        pong.cancel()
                         self.abort()
                         return
                 pong.result()
         except ConnectionClosed:
             pass
+        finally:
+            if pong is not None:
+                pong.cancel()
+                await asyncio.gather(pong, return_exceptions=True)
 
     async def _ping(self) -> None:
         await (await self._connection.ping())

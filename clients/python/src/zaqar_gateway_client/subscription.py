@@ -71,6 +71,11 @@ class Subscription:
 
     # --- the application's side ---
 
+    @property
+    def waiting(self) -> int:
+        """How many messages and other items were received and are not read yet."""
+        return len(self._items)
+
     async def start(self) -> None:
         """Subscribe, if that is not done yet. Raises why it cannot be; `ValueError` if the queue has one."""
         if self._started is None:
@@ -280,6 +285,7 @@ class Subscription:
             work.cancel()
         if self._overflowed and not socket.closed.is_set():
             body = {"queue_name": self.queue, "subscription_id": self._id}
+            self._id = None  # its end, which is told too, is ours
             (await self._request(socket, "subscription_delete", body)).done()
         while self._overflowed and not self._has_room():
             self._work.clear()
