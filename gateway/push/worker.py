@@ -11,7 +11,7 @@ from gateway.push.frames import kind_of, notice, pieces
 from gateway.push.subscriber import Sink
 from protocol.body import Form
 from schemas.events import ClaimEnded, ClaimEndReason, ClaimEvent
-from storage.base import Adopted, Consumer, Message, Queue
+from storage.records import Adopted, Consumer, Message, Queue
 
 SPARE = 100
 """Messages beyond the credit that are remembered as pushed until it is looked up which are still held."""
@@ -103,4 +103,5 @@ class Worker:
         return self._send(ClaimEnded(queue_name=queue.name, claim_id=self.claim_id, reason=reason))
 
     def _send(self, event: ClaimEvent | ClaimEnded) -> bool:
-        return self.sink.push(notice(event, kind_of(self.form, extended=True)))
+        kind = kind_of(self.form, extended=True, compressed=self.sink.compressed)
+        return self.sink.push(notice(event, kind))
