@@ -7,8 +7,9 @@ It lives as long as its machine. Commands come from the queue `agent-NAME-comman
     {"command": "run", "argv": ["systemctl", "restart", "nginx"], "timeout": 60}
 
 Reports go to the queue `agent-reports`, one for each command, with the command's message id. Every
-`--interval` seconds a message to `agent-liveness` tells that it lives; it is gone after a minute, so whoever
-reads that queue sees who is there. Under systemd (Type=notify) it tells that it is ready, and feeds the watchdog.
+`--interval` seconds a message to `agent-liveness` tells that it lives. It is gone after a minute, so whoever
+reads that queue sees who is there. Under systemd (Type=notify) it tells that it is ready, and feeds the
+watchdog.
 
 Killed at any moment, it gets the command that it had not finished again when it is back. So a command may run
 twice, but it is reported once: reports have the command's id as `dedup_id`.
