@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import ssl
 import uuid
-from typing import Final
 
 from zaqar_gateway_client.claim import Claim
 from zaqar_gateway_client.codec import Form
@@ -43,7 +42,7 @@ from zaqar_gateway_client.queue import Queue
 from zaqar_gateway_client.records import Gap, Message, NewMessage, Page, Resumed, Stats
 from zaqar_gateway_client.subscription import Subscription
 
-__version__: Final = "0.1.0"
+__version__ = "0.1.0"
 
 __all__ = [
     "BadRequest",
