@@ -4,6 +4,7 @@
 set -euo pipefail
 needed="
     cc            build-essential
+    jq            jq
     mariadbd      mariadb-server
     postgres      postgresql
     redis-server  redis-server

@@ -177,3 +177,25 @@ async def test_without_the_extension_a_cut_is_told() -> None:
             with pytest.raises(ConnectionLost):
                 await waiting
     assert "dedup_id" not in server.requests[0]["body"]["messages"][0]
+
+
+@asynchronous
+async def test_a_frame_that_is_too_large_after_all_breaks_one_connection() -> None:
+    async with ScriptedServer() as server:
+        server.answers["message_post"] = lambda request: None
+        async with connect(server.url, project="p") as gateway:
+            large = asyncio.create_task(gateway.queue("q").post("x" * 10_000))
+            small = asyncio.create_task(gateway.queue("q").post("small"))
+            await until(lambda: len(server.requests) == 2)
+            server.answers["message_post"] = posted
+            await server.close_all(1009)
+            with pytest.raises(BadRequest) as refused:
+                await large
+            assert refused.value.code == "frame_too_large"
+            await small
+            server.answers["ping_node"] = lambda request: None
+            pinging = asyncio.create_task(gateway.ping())
+            await until(lambda: "ping_node" in server.actions())
+            await server.close_all(1009)
+            with pytest.raises(ConnectionLost):
+                await pinging

@@ -5,13 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import uuid
 from pathlib import Path
-
-import pytest
 
 from tests.support.gateway import ROOT, Gateway
 
@@ -78,7 +75,6 @@ def shape(line: str) -> object:
     return document
 
 
-@pytest.mark.skipif(shutil.which("jq") is None and not os.environ.get("CI"), reason="there is no jq")
 def test_the_session_of_the_command_line_page(gateway: Gateway) -> None:
     session = blocks(COMMAND_LINE, "console")[0]
     project = str(uuid.uuid4())

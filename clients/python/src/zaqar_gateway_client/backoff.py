@@ -17,6 +17,7 @@ RESTART_SPREAD: Final = 5.0
 LIVED: Final = 1.0
 """Seconds after which a connection counts as one that worked."""
 
+FRAME_TOO_LARGE: Final = 1009
 SERVICE_RESTART: Final = 1012
 AUTHENTICATION_EXPIRED: Final = 4003
 DO_NOT_RECONNECT: Final = range(4000, 4100)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 from typing import Any, Final, Self
 
+from zaqar_gateway_client.backoff import FRAME_TOO_LARGE
 from zaqar_gateway_client.consumer import Consumer, Handler
 from zaqar_gateway_client.errors import CallTimeout, Closed, ConnectFailed, ConnectionLost, ExtensionNeeded
 from zaqar_gateway_client.link import Link, Options
@@ -159,9 +160,10 @@ class Gateway:
                         return (await socket.request(action, body, on_reply=on_reply)).done()
                     except ConnectionLost as error:
                         sent = before or error.sent
-                        if sent and not repeat:
+                        await socket.closed.wait()
+                        # What is too large to be read would break the next connection too.
+                        if sent and (not repeat or socket.close_code == FRAME_TOO_LARGE):
                             raise
-                    await socket.closed.wait()
         except TimeoutError:
             if not limit.expired():
                 raise

@@ -12,8 +12,9 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
-from zaqar_gateway_client.backoff import Backoff
+from zaqar_gateway_client.backoff import FRAME_TOO_LARGE, Backoff
 from zaqar_gateway_client.errors import (
+    BadRequest,
     ConnectionLost,
     GatewayError,
     OutboxFull,
@@ -70,7 +71,7 @@ class Outbox:
         self._numbers = itertools.count()
         self._unsent: deque[int] = deque()
         self._socket: Socket | None = None
-        self._in_flight = 0
+        self._in_flight: set[Post] = set()
         self._refused = False
         self._news = asyncio.Event()
         self.messages = 0
@@ -113,13 +114,15 @@ class Outbox:
                 socket = await self._connecting.connected()
                 self._unsent = deque(self._posts)
                 self._socket = socket
-                self._in_flight = 0
+                self._in_flight = set()
                 self._refused = False
                 try:
                     await self._flush(socket)
                 except ConnectionLost:
                     backoff.reset()
                     await socket.closed.wait()  # it may be closing still
+                    if socket.close_code == FRAME_TOO_LARGE:
+                        self._refuse_largest()
                 except Unavailable:
                     await asyncio.sleep(backoff.next())
         except GatewayError as error:
@@ -134,7 +137,7 @@ class Outbox:
         try:
             while True:
                 self._news.clear()
-                while self._unsent and self._in_flight < IN_FLIGHT and not self._refused:
+                while self._unsent and len(self._in_flight) < IN_FLIGHT and not self._refused:
                     post = self._posts.get(self._unsent.popleft())
                     if post is not None and not post.done.done():
                         await self._send(socket, post)
@@ -145,6 +148,14 @@ class Outbox:
                 await self._news.wait()
         finally:
             ended.cancel()
+
+    def _refuse_largest(self) -> None:
+        """A frame was larger than the server takes, and its limit was not known: it is not sent again."""
+        unanswered = [post for post in self._in_flight if not post.done.done()]
+        if unanswered:
+            largest = max(unanswered, key=lambda post: post.size)
+            text = f"the request, of some {largest.size} bytes, is larger than the server takes"
+            largest.done.set_exception(BadRequest("message_post", 400, "frame_too_large", text))
 
     async def _send(self, socket: Socket, post: Post) -> None:
         body = {"queue_name": post.queue, "messages": post.messages}
@@ -158,15 +169,16 @@ class Outbox:
             post.sent = post.sent or error.sent
             raise
         post.sent = True
-        self._in_flight += 1
+        self._in_flight.add(post)
         answer.add_done_callback(lambda answered: self._answered(socket, post, answered))
 
     def _answered(self, socket: Socket, post: Post, answer: asyncio.Future[Reply]) -> None:
         self._news.set()
+        if answer.cancelled() or answer.exception() is not None:  # the socket broke: another one sends it
+            return
         if socket is self._socket:
-            self._in_flight -= 1
-        # If the socket broke, another one sends it.
-        if answer.cancelled() or answer.exception() is not None or post.done.done():
+            self._in_flight.discard(post)
+        if post.done.done():
             return
         try:
             post.done.set_result(answer.result().done()["message_ids"])

@@ -112,7 +112,10 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """A subscription goes on behind `position`. `recovered`: nothing is missing; else `gap` says what."""
+    """A subscription goes on behind `position`; `recovered` says whether nothing is missing, `gap` what is.
+
+    Without the extension `position` is empty and `gap` None, and nothing is recovered but at the beginning.
+    """
 
     position: str
     recovered: bool

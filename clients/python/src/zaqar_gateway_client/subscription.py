@@ -154,9 +154,10 @@ class Subscription:
                 self._work.set()
             if isinstance(item, Message):
                 self.position = self._unsaved = item.position or None
+            elif isinstance(item, Resumed):
+                self.recovered, self.gap = item.recovered, item.gap
             else:
-                self.gap = item if isinstance(item, Gap) else item.gap
-                self.recovered = self.gap is None
+                self.recovered, self.gap = False, item
             yield item
 
     async def _save(self) -> None:
@@ -215,11 +216,16 @@ class Subscription:
             return
         self._id = reply.body["subscription_id"]
         self._overflowed = False
-        self._tail = reply.body.get("marker") or self._tail
-        if self._tail is not None:
-            told = reply.body.get("gap")
-            gap = None if told is None else Gap.read(told)
-            self._add(Resumed(self._tail, bool(reply.body.get("recovered")), gap), 0)
+        position = reply.body.get("marker")
+        if position is None:
+            # Nobody knows what came during a cut.
+            self._add(Resumed("", self._started is not None and not self._started.done(), None), 0)
+            return
+        # After a failover it may be before the last message that came.
+        self._tail = position
+        told = reply.body.get("gap")
+        gap = None if told is None else Gap.read(told)
+        self._add(Resumed(position, bool(reply.body.get("recovered")), gap), 0)
 
     def _finish(self, error: GatewayError | None) -> None:
         if self._error is None:
