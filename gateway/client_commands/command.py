@@ -27,6 +27,9 @@ from zaqar_gateway_client import (
 DONE, REFUSED, MISUSED, NOTHING, UNREACHED = range(5)
 """Exit codes, beside 128 and the number of a signal."""
 
+HEARTBEAT = 5.0
+"""Seconds between pings: a person looks at a `tail` that is cut off."""
+
 STATS_AT_A_TIME = 16
 """Queues whose counts are asked for at a time."""
 
@@ -88,7 +91,11 @@ async def _until_signal(command: str, options: Any, output: Output) -> int:
 async def _connected(command: str, options: Any, output: Output) -> int:
     get_token = None if options.token is None else lambda: str(options.token)
     async with connect(
-        options.url, project=options.project, get_token=get_token, timeout=options.timeout
+        options.url,
+        project=options.project,
+        get_token=get_token,
+        timeout=options.timeout,
+        heartbeat=HEARTBEAT,
     ) as gateway:
         return await _ACTIONS[command](gateway, options, output)
 

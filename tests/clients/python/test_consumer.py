@@ -12,7 +12,16 @@ from tests.support.asynchronous import asynchronous, until
 from tests.support.chaos_proxy import ChaosProxy
 from tests.support.gateway import Gateway as Program
 from tests.support.scripted_server import ScriptedServer
-from zaqar_gateway_client import BadRequest, Ended, ExtensionNeeded, Gateway, Message, NewMessage, connect
+from zaqar_gateway_client import (
+    BadRequest,
+    Consumer,
+    Ended,
+    ExtensionNeeded,
+    Gateway,
+    Message,
+    NewMessage,
+    connect,
+)
 
 
 async def fill(gateway: Gateway, *bodies: Any) -> str:
@@ -162,23 +171,70 @@ async def test_a_handler_whose_lease_is_lost_is_cancelled(gateway: Program) -> N
             assert consumer.lost == 1
 
 
+def leasing(server: ScriptedServer, **answers: tuple[int, Any]) -> None:
+    """The server takes consumers, and answers other actions so."""
+    server.answers["claim_subscribe"] = lambda request: (201, {"claim_id": "c", "held": 0})
+    for action, answer in answers.items():
+        server.answers[action] = lambda request, answer=answer: answer  # type: ignore[misc]  # bound here
+
+
+async def lease(server: ScriptedServer, consumer: Consumer, claim_count: int = 1) -> None:
+    """Push a message to it."""
+    message = {"id": "m", "body": 1, "claim_count": claim_count}
+    await server.tell(event="claim", queue_name="q", claim_id=consumer.claim_id, messages=[message])
+
+
 @asynchronous
-async def test_an_acknowledgement_that_comes_too_late_is_counted(gateway: Program) -> None:
-    async with connect(gateway.url, project="work") as client:
-        name = await fill(client, "late")
-        begun, go_on = asyncio.Event(), asyncio.Event()
+async def test_an_acknowledgement_that_comes_too_late_is_counted() -> None:
+    async with ScriptedServer() as server, connect(server.url, project="p") as gateway:
+        leasing(server, message_delete=(403, {"exception": "claimed", "code": "forbidden"}))
+        async with gateway.consume("q", nothing) as consumer:
+            await lease(server, consumer)
+            await until(lambda: consumer.lost == 1)
+            assert consumer.done == 0
 
-        async def work(message: Message) -> None:
-            begun.set()
-            await go_on.wait()
 
-        async with client.consume(name, work) as consumer, connect(gateway.url, project="work") as other:
-            await begun.wait()
-            await other.queue(name).post("next")
-            await other.call("claim_delete", {"queue_name": name, "claim_id": consumer.claim_id})
-            go_on.set()
-            await until(lambda: consumer.lost + consumer.done >= 1)
-        assert (await client.queue(name).stats()).total <= 2
+@asynchronous
+async def test_a_lease_that_is_told_twice_is_worked_on_once() -> None:
+    got: list[int] = []
+
+    async def work(message: Message) -> None:
+        got.append(message.claim_count)
+
+    async with ScriptedServer() as server, connect(server.url, project="p") as gateway:
+        leasing(server)
+        async with gateway.consume("q", work) as consumer:
+            await lease(server, consumer)
+            await lease(server, consumer)
+            await until(lambda: consumer.done == 1)
+            await lease(server, consumer)  # was under way when it was acknowledged
+            await lease(server, consumer, claim_count=2)
+            await until(lambda: consumer.done == 2)
+    assert got == [1, 2]
+
+
+@asynchronous
+async def test_a_message_that_is_leased_again_while_it_is_given_back_is_worked_on_after_that() -> None:
+    got: list[int] = []
+
+    async def work(message: Message) -> None:
+        got.append(message.claim_count)
+        if message.claim_count == 1:
+            raise RuntimeError("not yet")
+
+    async with ScriptedServer() as server, connect(server.url, project="p") as gateway:
+        leasing(server)
+        server.answers["message_release"] = lambda request: None
+        async with gateway.consume("q", work) as consumer:
+            await lease(server, consumer)
+            await until(lambda: "message_release" in server.actions())
+            await lease(server, consumer, claim_count=2)
+            await gateway.ping()
+            assert got == [1]
+            request = server.requests[server.actions().index("message_release")]
+            await server.tell(id=request["id"], headers={"status": 204}, body={})
+            await until(lambda: consumer.done == 1)
+    assert got == [1, 2]
 
 
 @asynchronous
@@ -192,7 +248,7 @@ async def test_leases_are_renewed_while_work_is_done_and_dropped_when_that_fails
         return (204, "") if len(renewals) < 4 else (404, {"error": "no", "code": "not_found"})
 
     async with ScriptedServer() as server:
-        server.answers["claim_subscribe"] = lambda request: (201, {"claim_id": "c", "held": 0})
+        leasing(server)
         server.answers["claim_update"] = renew
         async with connect(server.url, project="p") as gateway:
             begun, cancelled = asyncio.Event(), asyncio.Event()
@@ -205,9 +261,7 @@ async def test_leases_are_renewed_while_work_is_done_and_dropped_when_that_fails
                     cancelled.set()
 
             async with gateway.consume("q", work, ttl=0.3) as consumer:  # type: ignore[arg-type]  # no minute
-                message = {"id": "m", "body": 1, "claim_count": 1}
-                claim = {"event": "claim", "queue_name": "q", "claim_id": consumer.claim_id}
-                await server.tell(**claim, messages=[message])
+                await lease(server, consumer)
                 await begun.wait()
                 await asyncio.wait_for(cancelled.wait(), 20)
                 assert len(renewals) == 4

@@ -13,6 +13,7 @@ from tests.support.asynchronous import asynchronous, until
 from tests.support.gateway import Gateway as Program
 from tests.support.scripted_server import ScriptedServer
 from zaqar_gateway_client import (
+    Closed,
     Conflict,
     Ended,
     ExtensionNeeded,
@@ -170,6 +171,16 @@ async def test_closing_it_ends_who_reads(gateway: Program) -> None:
         await subscription.close()
         await subscription.close()
         assert await reading == []
+
+
+@asynchronous
+async def test_closing_the_gateway_is_told_to_who_reads(gateway: Program) -> None:
+    async with connect(gateway.url, project="subs") as client:
+        reading = asyncio.create_task(first(client.subscribe(await fill(client)), 1))
+        await until(lambda: client.subscriptions)
+        await next(iter(client.subscriptions.values())).start()
+    with pytest.raises(Closed):
+        await asyncio.wait_for(reading, 10)
 
 
 @asynchronous

@@ -9,7 +9,6 @@ import pty
 import signal
 import subprocess
 import sys
-import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -254,24 +253,28 @@ def test_what_is_refused_and_what_is_not_there(shell: Shell) -> None:
     assert err.startswith("zaqar-gateway: error: cannot connect to ws://127.0.0.1:1/: ")
 
 
-def test_a_connection_that_breaks_is_no_end(shell: Shell, tmp_path: Path) -> None:
-    with shell.start("tail", "news", stdout=subprocess.PIPE) as process:
-        stop = threading.Event()
-
-        def write() -> None:
-            while not stop.wait(0.2):
-                post(shell.client, "news", 1)
-
-        writer = threading.Thread(target=write)
-        writer.start()
-        try:
+def test_connections_that_break_are_no_end(shell: Shell, gateway: Gateway) -> None:
+    program = str(ROOT / "tests" / "support" / "chaos_proxy.py")
+    chaos = [sys.executable, program, "--target", gateway.url.split("/")[2]]
+    shell.client.request("queue_create", {"queue_name": "news"})
+    with subprocess.Popen(
+        [*chaos, "--seed", "5", "--cuts", "3", "--mean-seconds", "0.2"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as proxy:
+        assert proxy.stdin is not None and proxy.stdout is not None
+        url = f"ws://127.0.0.1:{int(proxy.stdout.readline())}/"
+        tail = ("tail", "news", "--from", "earliest", "--count", "300", "--url", url)
+        with shell.start(*tail, stdout=subprocess.PIPE) as process:
             assert process.stdout is not None
-            assert json.loads(process.stdout.readline())["body"] == 1
-        finally:
-            stop.set()
-            writer.join()
-            process.terminate()
-        assert process.wait(PATIENCE) == 143
+            post(shell.client, "news", *range(100))
+            faults = [json.loads(proxy.stdout.readline()) for _ in range(2)]
+            post(shell.client, "news", *range(100, 300))
+            got = [json.loads(line)["body"] for line in process.stdout]
+            assert process.wait(PATIENCE) == 0
+        proxy.stdin.close()
+    assert got == list(range(300))
+    assert len(faults) == 2
 
 
 @pytest.mark.parametrize("command", sorted(COMMANDS))

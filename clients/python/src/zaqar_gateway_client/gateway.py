@@ -59,7 +59,10 @@ class Gateway:
         """End all subscriptions and consumers, and the connection. Calls that wait fail with `Closed`."""
         consumers = [consumer.stop() for consumer in list(self.consumers.values())]
         await asyncio.gather(*consumers, return_exceptions=True)
-        await self.link.close(Closed("the gateway was closed"))
+        closed = Closed("the gateway was closed")
+        for subscription in self.subscriptions.values():
+            subscription.end(closed)
+        await self.link.close(closed)
 
     @property
     def is_connected(self) -> bool:

@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol
 from zaqar_gateway_client.backoff import FRAME_TOO_LARGE, Backoff
 from zaqar_gateway_client.errors import (
     BadRequest,
+    Closed,
     ConnectionLost,
     GatewayError,
     OutboxFull,
@@ -126,9 +127,15 @@ class Outbox:
                 except Unavailable:
                     await asyncio.sleep(backoff.next())
         except GatewayError as error:
-            for post in list(self._posts.values()):
-                if not post.done.done():
-                    post.done.set_exception(error)
+            self._fail(error)
+        except asyncio.CancelledError:
+            self._fail(Closed("the gateway was closed"))
+            raise
+
+    def _fail(self, error: GatewayError) -> None:
+        for post in list(self._posts.values()):
+            if not post.done.done():
+                post.done.set_exception(error)
 
     async def _flush(self, socket: Socket) -> None:
         """Send on this socket until it breaks, or the gateway refuses and all that was sent is answered."""

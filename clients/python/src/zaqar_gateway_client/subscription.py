@@ -98,7 +98,7 @@ class Subscription:
         await asyncio.wait((self._keeper,))
         self._items.clear()
         self._bytes = 0
-        self._finish(None)
+        self.end(None)
         socket, subscription_id = self._gateway.link.socket, self._id
         self._id = None
         if socket is not None and subscription_id is not None:
@@ -186,7 +186,7 @@ class Subscription:
                 self._work.set()
             else:
                 reason = frame["reason"]
-                self._finish(Ended(f"the subscription to {self.queue} has ended: {reason}", reason))
+                self.end(Ended(f"the subscription to {self.queue} has ended: {reason}", reason))
 
     def _message(self, frame: dict[str, Any], size: int) -> None:
         if self._id is None or self._overflowed or self._error is not None:
@@ -198,7 +198,7 @@ class Subscription:
         if full and self._items:
             if not message.position:
                 text = f"the messages of {self.queue} are read too slowly, and this server has no positions"
-                self._finish(Ended(text, "overflow"))
+                self.end(Ended(text, "overflow"))
             self._overflowed = True
             self._work.set()
             return
@@ -227,7 +227,8 @@ class Subscription:
         gap = None if told is None else Gap.read(told)
         self._add(Resumed(position, bool(reply.body.get("recovered")), gap), 0)
 
-    def _finish(self, error: GatewayError | None) -> None:
+    def end(self, error: GatewayError | None) -> None:
+        """Nothing more comes; who waits is told `error`, or just comes to an end. The first call counts."""
         if self._error is None:
             self._error = error
         if self._started is not None and not self._started.done():
@@ -246,7 +247,7 @@ class Subscription:
             try:
                 socket = await self._gateway.link.connected()
             except GatewayError as error:
-                return self._finish(error)
+                return self.end(error)
             try:
                 self._work.clear()
                 await self._subscribe(socket)
@@ -263,11 +264,11 @@ class Subscription:
                 # It may be subscribed all the same; what a socket has ends with it.
                 conflicts += 1
                 if conflicts > 1 and isinstance(error, Conflict):
-                    return self._finish(error)
+                    return self.end(error)
                 socket.abort()
                 await socket.closed.wait()
             except GatewayError as error:
-                return self._finish(error)
+                return self.end(error)
 
     async def _subscribe(self, socket: Socket) -> None:
         position = self._tail or self._from
