@@ -289,3 +289,37 @@ async def test_what_cannot_begin_says_why(gateway: Program) -> None:
     async with connect(gateway.url, project="work", extension=False) as client:
         with pytest.raises(ExtensionNeeded, match="consume needs the subprotocol"):
             await client.consume("jobs", nothing).start()
+
+
+@asynchronous
+async def test_a_store_that_is_away_for_a_while_loses_nothing() -> None:
+    busy = (503, {"error": "busy", "code": "store_busy"})
+    refused: list[str] = []
+    counts: list[int] = []
+
+    def once(action: str, answer: tuple[int, Any]) -> None:
+        def reply(request: dict[str, Any]) -> tuple[int, Any]:
+            if action in refused:
+                return answer
+            refused.append(action)
+            return busy
+
+        server.answers[action] = reply
+
+    async def work(message: Message) -> None:
+        counts.append(message.claim_count)
+        if message.claim_count == 1:
+            raise RuntimeError("not yet")
+
+    async with ScriptedServer() as server, connect(server.url, project="p") as gateway:
+        once("claim_subscribe", (201, {"claim_id": "c", "held": 0}))
+        once("message_release", (204, {}))
+        once("message_delete", (204, {}))
+        async with gateway.consume("q", work) as consumer:
+            await lease(server, consumer)
+            await until(lambda: not consumer.running)
+            await lease(server, consumer, claim_count=2)
+            await until(lambda: consumer.done == 1)
+            assert (consumer.failed, consumer.lost) == (1, 0)
+    assert counts == [1, 2]
+    assert [server.actions().count(action) for action in refused] == [2, 2, 2]

@@ -83,7 +83,7 @@ class Outbox:
     def add(self, queue: str, messages: list[dict[str, Any]], size: int) -> Post:
         """Have a post sent. Its future gets the messages' ids, or the refusal.
 
-        Raises `OutboxFull`. Whoever does not wait for it any longer calls `discard`.
+        Raises `OutboxFull`. When the future is cancelled, the post is not sent (again).
         """
         if self.messages + len(messages) > self._max_messages or self.bytes + size > self._max_bytes:
             raise OutboxFull(f"{self.messages} messages of {self.bytes} bytes wait to be stored already")
@@ -96,11 +96,6 @@ class Outbox:
         post.done.add_done_callback(lambda _: self._remove(number, post))
         self._news.set()
         return post
-
-    @staticmethod
-    def discard(post: Post) -> None:
-        """Do not send it (again)."""
-        post.done.cancel()
 
     def _remove(self, number: int, post: Post) -> None:
         del self._posts[number]

@@ -114,8 +114,6 @@ class Queue:
             if not limit.expired():
                 raise
             raise _too_late(post, safe, timeout) from None
-        finally:
-            self._gateway.outbox.discard(post)
 
     async def list(
         self,
