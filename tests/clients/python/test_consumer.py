@@ -317,7 +317,7 @@ async def test_a_store_that_is_away_for_a_while_loses_nothing() -> None:
         once("message_delete", (204, {}))
         async with gateway.consume("q", work) as consumer:
             await lease(server, consumer)
-            await until(lambda: not consumer.running)
+            await until(lambda: server.actions().count("message_release") == 2 and not consumer.running)
             await lease(server, consumer, claim_count=2)
             await until(lambda: consumer.done == 1)
             assert (consumer.failed, consumer.lost) == (1, 0)
