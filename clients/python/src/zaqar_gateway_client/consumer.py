@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import uuid
 from collections.abc import Awaitable, Callable
@@ -100,11 +101,9 @@ class Consumer:
         await asyncio.wait((self._keeper,))
         socket = self._gateway.link.socket
         if socket is not None:
-            try:
-                async with asyncio.timeout(self._gateway.options.timeout):
-                    await socket.request("claim_unsubscribe", self._named())
-            except (ConnectionLost, TimeoutError):
-                pass  # the gateway gives back what a closed socket held
+            # Otherwise the gateway gives back what a closed socket held.
+            with contextlib.suppress(ConnectionLost, CallTimeout):
+                await self._gateway.ask(socket, "claim_unsubscribe", self._named())
         del self._gateway.consumers[self.claim_id]
         self._finish(None)
 
@@ -173,7 +172,8 @@ class Consumer:
             except GatewayError as error:
                 return self._finish(error)
             try:
-                await self._request(socket, "claim_subscribe", self._terms)
+                body = {**self._named(), **self._terms}
+                (await self._gateway.ask(socket, "claim_subscribe", body, self._leasing)).done()
                 if not self._started.done():
                     self._started.set_result(None)
                 backoff.reset()
@@ -200,23 +200,12 @@ class Consumer:
             if not working:
                 continue
             try:
-                terms = {"ttl": self._terms["ttl"], "grace": self._terms["grace"]}
-                await self._request(socket, "claim_update", terms)
+                body = {**self._named(), "ttl": self._terms["ttl"], "grace": self._terms["grace"]}
+                (await self._gateway.ask(socket, "claim_update", body)).done()
             except NotFound:
                 self.lost += self._jobs.drop_unsettled(working)
             except Unavailable as error:  # the next renewal may still come in time
                 _log.warning("the leases of %s were not renewed: %s", self.queue, error)
-
-    async def _request(self, socket: Socket, action: str, terms: dict[str, int]) -> None:
-        on_reply = self._leasing if action == "claim_subscribe" else None
-        seconds = self._gateway.options.timeout
-        try:
-            async with asyncio.timeout(seconds):
-                (await socket.request(action, {**self._named(), **terms}, on_reply=on_reply)).done()
-        except TimeoutError:
-            raise CallTimeout(
-                f"{action} was not answered within {seconds:g} seconds", outcome_unknown=True
-            ) from None
 
     # --- one message ---
 

@@ -13,7 +13,7 @@ from zaqar_gateway_client.errors import CallTimeout, Closed, ConnectFailed, Conn
 from zaqar_gateway_client.link import Link, Options
 from zaqar_gateway_client.outbox import Outbox
 from zaqar_gateway_client.queue import Queue
-from zaqar_gateway_client.socket import OnReply, Socket
+from zaqar_gateway_client.socket import OnReply, Reply, Socket
 from zaqar_gateway_client.subscription import Subscription
 
 DEDUP_WINDOW: Final = 600.0
@@ -172,6 +172,21 @@ class Gateway:
                 raise
             text = f"{action} was not answered within {seconds:g} seconds"
             raise CallTimeout(text, outcome_unknown=sent) from None
+
+    async def ask(
+        self, socket: Socket, action: str, body: Mapping[str, Any], on_reply: OnReply | None = None
+    ) -> Reply:
+        """Send a request on this socket and no other, for what lives on a socket. Any reply is returned.
+
+        Raises `ConnectionLost`, and `CallTimeout` after the timeout of `connect`.
+        """
+        seconds = self.options.timeout
+        try:
+            async with asyncio.timeout(seconds):
+                return await socket.request(action, body, on_reply=on_reply)
+        except TimeoutError:
+            text = f"{action} was not answered within {seconds:g} seconds"
+            raise CallTimeout(text, outcome_unknown=True) from None
 
     async def extended_socket(self, what: str) -> Socket:
         """The open socket, when there is one. Raises `ExtensionNeeded` if it is not an extended one."""

@@ -104,9 +104,8 @@ class Subscription:
         if socket is not None and subscription_id is not None:
             try:
                 body = {"queue_name": self.queue, "subscription_id": subscription_id}
-                async with asyncio.timeout(self._gateway.options.timeout):
-                    await socket.request("subscription_delete", body)
-            except (ConnectionLost, TimeoutError):
+                await self._gateway.ask(socket, "subscription_delete", body)
+            except (ConnectionLost, CallTimeout):
                 socket.abort()  # it ends with its socket
         del self._gateway.subscriptions[self.queue]
 
@@ -279,7 +278,7 @@ class Subscription:
             body["ttl"] = NO_END
         else:
             raise ExtensionNeeded(f"going on behind {position} needs the subprotocol zaqar-gateway.v1")
-        (await self._request(socket, "subscription_create", body)).done()
+        (await self._gateway.ask(socket, "subscription_create", body, self._resumed)).done()
 
     async def _until_needed(self, socket: Socket) -> None:
         """Wait until there is something to be done: the socket has closed, or there is room again."""
@@ -293,18 +292,7 @@ class Subscription:
         if self._overflowed and not socket.closed.is_set():
             body = {"queue_name": self.queue, "subscription_id": self._id}
             self._id = None  # its end, which is told too, is ours
-            (await self._request(socket, "subscription_delete", body)).done()
+            (await self._gateway.ask(socket, "subscription_delete", body)).done()
         while self._overflowed and not self._has_room():
             self._work.clear()
             await self._work.wait()
-
-    async def _request(self, socket: Socket, action: str, body: dict[str, Any]) -> Reply:
-        on_reply = self._resumed if action == "subscription_create" else None
-        seconds = self._gateway.options.timeout
-        try:
-            async with asyncio.timeout(seconds):
-                return await socket.request(action, body, on_reply=on_reply)
-        except TimeoutError:
-            raise CallTimeout(
-                f"{action} was not answered within {seconds:g} seconds", outcome_unknown=True
-            ) from None
