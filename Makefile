@@ -90,7 +90,7 @@ lock: $(VENV)/.dev
 clean:
 	rm -rf $(VENV) $(BENCH) $(AUDIT) build dist .coverage .coverage.* htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache \
 		.import_linter_cache clients/js/node_modules clients/js/types
-	find bench gateway protocol storage schemas tests -name __pycache__ -prune -exec rm -rf {} +
+	find bench clients gateway protocol storage schemas tests -name __pycache__ -prune -exec rm -rf {} +
 
 system-packages:
 	@bash tests/system-packages.sh

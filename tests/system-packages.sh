@@ -6,6 +6,7 @@ needed="
     cc            build-essential
     chromium      chromium
     haproxy       haproxy
+    jq            jq
     mariadbd      mariadb-server
     nginx         nginx
     node          nodejs

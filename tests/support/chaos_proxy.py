@@ -162,6 +162,8 @@ class ChaosProxy:
         self._connections.add(connection)
         try:
             await self._serve(connection, from_client, from_target)
+        except asyncio.CancelledError:
+            pass  # the proxy ends; before Python 3.12 asyncio takes a cancelled handler for a failed one
         finally:
             self._connections.discard(connection)
             connection.close()
