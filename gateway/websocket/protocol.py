@@ -14,7 +14,6 @@ from zope.interface import implementer
 
 from gateway import __version__
 from gateway.actions.call import Node
-from gateway.garbage import Burst
 from gateway.http.hosts import origin_allowed
 from gateway.logs import get_logger
 from gateway.websocket.at_rest import AT_REST, let_go
@@ -56,7 +55,6 @@ class SocketProtocol(WebSocketServerProtocol):
         self.transport.setTcpKeepAlive(True)  # a peer that is gone without a word is noticed in the end
         log.info("connection_opened", connection=self.session.id, peer=self.peer)
         let_go(self)
-        self.factory.burst.count()
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         assert self.session is not None
@@ -69,7 +67,6 @@ class SocketProtocol(WebSocketServerProtocol):
         self.factory.sockets.discard(self)
         self.factory.node.metrics.connections.dec()
         session.close()
-        self.factory.burst.count()
         log.info("connection_closed", connection=session.id, code=code, clean=wasClean)
 
     def onAutoPingTimeout(self) -> None:
@@ -144,7 +141,6 @@ class SocketFactory(WebSocketServerFactory):
         super().__init__(server=f"zaqar-gateway/{__version__}", reactor=reactor)
         self.node = node
         self.sockets: set[SocketProtocol] = set()
-        self.burst = Burst()
         self.setProtocolOptions(
             webStatus=False,
             openHandshakeTimeout=node.settings.handshake_timeout,
