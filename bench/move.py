@@ -27,11 +27,11 @@ from twisted.internet.utils import getProcessOutputAndValue
 
 from bench.store import CLIENT, post, start_server
 from protocol.body import Body, Form
-from storage.base import NewMessage, Queue
 from storage.catalog.engine import sqlite_url
 from storage.catalog.sql import SQLCatalog
 from storage.errors import QueueMoved, StaleQueue
 from storage.pools import Pool
+from storage.records import NewMessage, Queue
 from storage.redis.store import RedisStore
 
 BATCH = [NewMessage(Body(Form.JSON, b'"' + b"x" * 98 + b'"'), 3600)] * 3

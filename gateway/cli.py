@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from gateway import __version__
 from gateway.bench.options import Options, add_bench
 from gateway.settings import SETTINGS, Settings, SettingsError, mask_url
-from gateway.settings_sources import as_toml, load
+from gateway.settings.sources import as_toml, load
 
 _ORDER = """\
 Each setting is taken from the command line, else from the environment (ZAQAR_GATEWAY_PORT, ...), else from

@@ -16,8 +16,9 @@ from twisted.python.failure import Failure
 
 from gateway.logs import get_logger
 from protocol.errors import RequestError
-from storage.base import DeadLetter, MessageStore, Queue, Waiting
+from storage.base import MessageStore
 from storage.errors import StaleQueue
+from storage.records import DeadLetter, Queue, Waiting
 from storage.router import Router
 
 BATCH = 100

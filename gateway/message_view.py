@@ -10,7 +10,7 @@ from protocol.body import show_checksum
 from protocol.codec import Form
 from protocol.identifiers import format_id
 from schemas.messages import DeadLetter, MessageView
-from storage.base import Message, Queue
+from storage.records import Message, Queue
 
 
 def message_view(message: Message, queue: Queue, form: Form, *, in_full: bool = False) -> MessageView:

@@ -16,7 +16,6 @@ from gateway.embedded.valkey import EmbeddedValkey
 from gateway.move_progress import MoveProgress
 from gateway.settings import Settings
 from protocol.errors import RequestError
-from storage.base import Queue
 from storage.catalog.engine import sqlite_url
 from storage.catalog.schema import SchemaError
 from storage.catalog.sql import SQLCatalog
@@ -24,6 +23,7 @@ from storage.errors import MoveUnfinished, NoQueue, QueueMoved, StaleQueue
 from storage.mover import MoveFailed, MoveInterrupted, Mover, abandon
 from storage.moves import Move
 from storage.pools import DEFAULT_POOL
+from storage.records import Queue
 from storage.redis.health import LayoutError
 from storage.redis.moving import RedisMoves
 from storage.redis.store import RedisStore

@@ -33,9 +33,9 @@ from gateway.websocket.protocol import SocketFactory
 from gateway.workers import port as shared_port
 from gateway.workers.worker import Worker
 from protocol.errors import RequestError
-from storage.base import Event
 from storage.catalog.schema import SchemaError
 from storage.catalog.sql import SQLCatalog
+from storage.events import Event
 from storage.pools import DEFAULT_POOL
 from storage.redis.changes import CatalogChanges, QueueChanged
 from storage.redis.health import LayoutError

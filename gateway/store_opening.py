@@ -10,8 +10,8 @@ from gateway import logs
 from gateway.push.liveness import MISSED
 from gateway.settings import Settings
 from protocol.errors import Unavailable
-from storage.base import Event
 from storage.errors import StoreFailed, StoreUnavailable
+from storage.events import Event
 from storage.pools import DEFAULT_POOL
 from storage.redis.events import RedisEvents
 from storage.redis.health import LayoutError

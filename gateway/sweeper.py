@@ -14,8 +14,9 @@ from twisted.internet.task import LoopingCall
 from gateway.dead_letters import deliver
 from gateway.logs import get_logger
 from protocol.errors import RequestError
-from storage.base import Catalog, Queue
+from storage.base import Catalog
 from storage.errors import StaleQueue
+from storage.records import Queue
 from storage.router import Router
 
 AT_ONCE = 20

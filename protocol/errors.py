@@ -9,6 +9,7 @@
     │   ├── SchemaViolation           a field is missing or has the wrong type
     │   ├── SubprotocolNeeded         the action is not for sockets without protocol.extension
     │   └── TooManyConsumers          the socket has as many as it may have
+    ├── AuthenticationFailed    401   the token speaks for nobody
     ├── NotAuthenticated        403   nobody, or somebody else, is speaking
     ├── Forbidden               403   the message is held by somebody's claim
     │   └── AdminOnly                 only administrators may, and here nobody is known to be one
@@ -98,6 +99,19 @@ class TooManyConsumers(BadRequest):
     """The socket has as many consumers as it may have."""
 
     code = "too_many_consumers"
+
+
+class AuthenticationFailed(RequestError):
+    """The token speaks for nobody. Of its own accord the message never says more than that."""
+
+    status = 401
+    code = "authentication_failed"
+
+    def __init__(self) -> None:
+        super().__init__("Authentication failed.")
+
+    def body(self) -> dict[str, str | None]:
+        return {"error": str(self), "code": self.code}
 
 
 class NotAuthenticated(RequestError):

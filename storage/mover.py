@@ -25,9 +25,9 @@ from typing import Any, NamedTuple
 from twisted.internet.task import deferLater
 
 from protocol.errors import RequestError
-from storage.base import Queue
 from storage.errors import MoveLapsed, MoveOvertaken, QueueMoved, StaleQueue
 from storage.moves import MESSAGES, Move, MoveCatalog, MovingStore
+from storage.records import Queue
 
 FENCE = 1.0
 """Seconds that requests wait at the most."""

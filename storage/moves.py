@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-if TYPE_CHECKING:  # whose catalog has the part that is described here
-    from storage.base import Queue
+from storage.records import Queue
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,9 @@ from functools import partial
 from typing import Any, TypeVar
 
 from protocol.names import is_queue_name
-from storage.base import Catalog, MessageStore, Queue
+from storage.base import Catalog, MessageStore
 from storage.errors import CatalogUnavailable, NoQueue, QueueMoved, StaleQueue, StoreFailed
+from storage.records import Queue
 from storage.shared_work import SharedWork
 from storage.stores import OpenStore, Stores
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from protocol.errors import Unavailable
-from storage.base import Catalog, MessageStore, Queue
+from storage.base import Catalog, MessageStore
 from storage.errors import StoreUnavailable
 from storage.pools import DEFAULT_POOL
+from storage.records import Queue
 from storage.redis.nodes import NodeRegistry
 from storage.shared_work import SharedWork
 

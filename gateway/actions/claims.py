@@ -11,8 +11,9 @@ from protocol.errors import NotFound
 from protocol.identifiers import new_claim_id, parse_uuid
 from schemas import limits
 from schemas.claims import ClaimCreateReply, ClaimGetReply
-from storage.base import MessageStore, Queue
+from storage.base import MessageStore
 from storage.errors import NoQueue
+from storage.records import Queue
 
 
 async def claim_create(call: Call) -> Answer:

@@ -12,8 +12,9 @@ from protocol.identifiers import new_claim_id, parse_id, parse_uuid
 from schemas import limits
 from schemas.claims import ClaimSubscribeReply
 from schemas.queues import EmptyReply
-from storage.base import Consumer, MessageStore, Queue
+from storage.base import MessageStore
 from storage.errors import NoQueue
+from storage.records import Consumer, Queue
 
 
 async def claim_subscribe(call: Call) -> Answer:

@@ -22,8 +22,9 @@ from schemas.messages import (
     MessagesReply,
 )
 from schemas.queues import EmptyReply
-from storage.base import Deleted, MessageStore, NewMessage, Queue, Start
+from storage.base import MessageStore
 from storage.errors import NoQueue
+from storage.records import Deleted, NewMessage, Queue, Start
 
 
 def missing_queue(call: Call) -> NotFound:

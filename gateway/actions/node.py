@@ -16,9 +16,10 @@ from protocol.codec import Form
 from protocol.errors import RequestError
 from schemas.node import AuthenticateReply, HealthReply, HomeDocReply, OperationStatus, PoolHealth
 from schemas.queues import EmptyReply
-from storage.base import MessageStore, NewMessage, Queue
+from storage.base import MessageStore
 from storage.errors import StaleQueue
 from storage.pools import DEFAULT_POOL, Pool
+from storage.records import NewMessage, Queue
 
 HOME = {
     "rel/queues": {"href-template": "/v2/queues{?marker,limit,detailed}"},

@@ -12,8 +12,9 @@ from protocol.metadata import read_metadata, with_defaults
 from protocol.patch import apply_patch
 from schemas import limits
 from schemas.queues import RESOURCE_TYPES, EmptyReply, QueueListItem, QueueListReply, QueueStats, StatsReply
-from storage.base import MessageStore, Queue
+from storage.base import MessageStore
 from storage.errors import NoQueue
+from storage.records import Queue
 
 
 async def queue_create(call: Call) -> Answer:

@@ -18,8 +18,9 @@ from protocol.subscribers import check_lifetime, check_subscriber, read_options
 from schemas import limits
 from schemas.queues import EmptyReply
 from schemas.subscriptions import SubscriptionCreateReply, SubscriptionListReply, SubscriptionView
-from storage.base import MessageStore, Queue, Start, Subscribed
+from storage.base import MessageStore
 from storage.errors import NoQueue
+from storage.records import Queue, Start, Subscribed
 
 
 async def subscription_create(call: Call) -> Answer:

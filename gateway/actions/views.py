@@ -9,8 +9,8 @@ from schemas.events import Gap as GapView
 from schemas.flavors import CAPABILITIES, FlavorView
 from schemas.pools import PoolView
 from schemas.subscriptions import SubscriptionView
-from storage.base import Gap, Queue, Subscription
 from storage.pools import Flavor, Pool
+from storage.records import Gap, Queue, Subscription
 from storage.redis.address import masked
 
 

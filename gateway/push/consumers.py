@@ -15,8 +15,10 @@ from protocol.body import Form
 from protocol.errors import RequestError, TooManyConsumers
 from schemas import limits
 from schemas.events import ClaimEndReason
-from storage.base import Consumer, Event, MessageStore, Queue
+from storage.base import MessageStore
 from storage.errors import NoQueue, StoreUnavailable
+from storage.events import Event
+from storage.records import Consumer, Queue
 from storage.router import Router
 from storage.stores import Stores
 

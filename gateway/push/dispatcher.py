@@ -18,8 +18,9 @@ from gateway.push.tasks import Tasks
 from gateway.push.worker import Worker
 from schemas import limits
 from schemas.events import ClaimEndReason
-from storage.base import Announced, Due, Ended, Event, Free, Moved, Queue, Taken
 from storage.errors import CatalogUnavailable, NoQueue, OutcomeUnknown, StaleQueue, TooFewReplicas
+from storage.events import Announced, Due, Ended, Event, Free, Moved, Taken
+from storage.records import Queue
 from storage.router import Router
 from storage.stores import OpenStore
 

@@ -21,8 +21,10 @@ from gateway.push.subscriber import Subscriber
 from gateway.push.tasks import Tasks
 from protocol.identifiers import format_id
 from schemas.events import GapEvent, SubscriptionEndedEvent
-from storage.base import Announced, Due, Ended, Event, Gap, Message, MessageStore, Moved, Queue, Start
+from storage.base import MessageStore
 from storage.errors import StaleQueue
+from storage.events import Announced, Due, Ended, Event, Moved
+from storage.records import Gap, Message, Queue, Start
 from storage.stores import OpenStore
 
 log = get_logger(__name__)

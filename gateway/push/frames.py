@@ -12,7 +12,7 @@ from protocol.body import Form
 from protocol.envelope import event, extended_notification, notification
 from protocol.identifiers import format_id
 from protocol.times import shown_time
-from storage.base import Message, Queue
+from storage.records import Message, Queue
 
 PIECE: Final = 65_536
 """Bytes of bodies that are pushed in one piece, if it is more than one message."""

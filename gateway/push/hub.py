@@ -14,8 +14,10 @@ from gateway.push.remembered import Remembered
 from gateway.push.subscriber import Sink, Subscriber
 from protocol.body import Form
 from protocol.errors import RequestError
-from storage.base import Event, MessageStore, Queue, Start, Subscribed
+from storage.base import MessageStore
 from storage.errors import NoQueue, OutcomeUnknown, StoreUnavailable, TooFewReplicas
+from storage.events import Event
+from storage.records import Queue, Start, Subscribed
 from storage.router import Router
 from storage.stores import OpenStore, Stores
 

@@ -14,8 +14,9 @@ from twisted.internet.task import LoopingCall
 
 from gateway.logs import get_logger
 from protocol.errors import RequestError
-from storage.base import MessageStore, Queue
+from storage.base import MessageStore
 from storage.errors import NoQueue
+from storage.records import Queue
 from storage.redis.nodes import NodeRegistry, SocketSubscription
 from storage.router import Router
 from storage.stores import Stores

@@ -17,8 +17,8 @@ from gateway.push.feed import Feed
 from gateway.push.subscriber import Subscriber
 from gateway.push.tasks import RETRY
 from protocol.errors import RequestError
-from storage.base import Queue
 from storage.errors import StaleQueue
+from storage.records import Queue
 from storage.redis.nodes import NodeRegistry, SocketSubscription
 from storage.stores import Stores
 

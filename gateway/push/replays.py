@@ -12,7 +12,8 @@ from gateway.push.frames import notifications, pieces
 from gateway.push.subscriber import Subscriber
 from gateway.push.tasks import Tasks
 from schemas.events import BehindEvent, CaughtUpEvent
-from storage.base import MessageStore, Queue, Start
+from storage.base import MessageStore
+from storage.records import Queue, Start
 
 PAGE = 100
 """Messages read from the queue at a time."""

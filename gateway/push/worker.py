@@ -11,7 +11,7 @@ from gateway.push.frames import kind_of, notice, pieces
 from gateway.push.subscriber import Sink
 from protocol.body import Form
 from schemas.events import ClaimEnded, ClaimEndReason, ClaimEvent
-from storage.base import Adopted, Consumer, Message, Queue
+from storage.records import Adopted, Consumer, Message, Queue
 
 SPARE = 100
 """Messages beyond the credit that are remembered as pushed until it is looked up which are still held."""

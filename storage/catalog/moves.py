@@ -5,11 +5,11 @@ from __future__ import annotations
 from oslo_db.exception import DBDuplicateEntry, DBReferenceError
 from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 
-from storage.base import Queue
 from storage.catalog.tables import now, queue_moves, queues
 from storage.catalog.transactions import Transactions
 from storage.errors import CatalogUnavailable, MoveUnfinished, NoQueue, UnknownPool
 from storage.moves import Move
+from storage.records import Queue
 
 _BEGIN_ATTEMPTS = 3
 """More are needed only if others begin and end moves of the queue in between."""

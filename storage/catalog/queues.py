@@ -11,11 +11,11 @@ from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select, u
 
 from protocol.identifiers import new_incarnation
 from protocol.metadata import settings
-from storage.base import Queue
 from storage.catalog.placement import choose_pool, require_flavor
 from storage.catalog.tables import dump, load, now, queues
 from storage.catalog.transactions import Transactions
 from storage.errors import CatalogUnavailable
+from storage.records import Queue
 
 _CREATE_ATTEMPTS = 5
 """More are needed only if others create and delete the queue in between, or remove pools that are chosen."""

@@ -16,7 +16,6 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 from twisted.internet.task import deferLater
 
-from storage.base import Queue
 from storage.catalog import flavors, moves, pools, queues, tables
 from storage.catalog.engine import make_engine, reason, shortcomings
 from storage.catalog.schema import check, found_revision, upgrade
@@ -25,6 +24,7 @@ from storage.catalog.transactions import Outage, Transactions
 from storage.errors import CatalogUnavailable
 from storage.moves import Move
 from storage.pools import Flavor, Pool
+from storage.records import Queue
 
 T = TypeVar("T")
 

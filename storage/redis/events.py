@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
-from storage.base import Event, Queue
+from storage.events import Event
+from storage.records import Queue
 from storage.redis.records import unpack_event
 from storage.redis.runner import channel
 from storage.redis.topology import event_client

@@ -6,8 +6,8 @@ import os
 from contextlib import suppress
 
 from protocol.errors import Unavailable
-from storage.base import Durability
 from storage.errors import StoreFailed, StoreFull, StoreReadOnly, StoreUnavailable
+from storage.records import Durability
 from storage.redis.client import ServerClient, StoreClient
 
 LAYOUT = 1

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from storage.base import Queue
 from storage.errors import QueueMoved, StoreFailed
 from storage.moves import Begun, Copied, Numbers
+from storage.records import Queue
 from storage.redis import scripts
 from storage.redis.client import Argument
 from storage.redis.scripts import Script

@@ -21,7 +21,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from protocol.errors import RequestError
-from storage.base import Queue
+from storage.records import Queue
 from storage.redis.client import StoreClient
 
 AT_ONCE = 1000

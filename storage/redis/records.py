@@ -14,21 +14,8 @@ from typing import Any
 import msgpack
 
 from protocol.body import Body, Form
-from storage.base import (
-    Announced,
-    Due,
-    Ended,
-    Event,
-    Free,
-    Held,
-    Message,
-    Moved,
-    NewMessage,
-    Origin,
-    Subscription,
-    Taken,
-    Waiting,
-)
+from storage.events import Announced, Due, Ended, Event, Free, Moved, Taken
+from storage.records import Held, Message, NewMessage, Origin, Subscription, Waiting
 
 _MSGPACK, _CHECKSUM, _ORIGIN = 1, 2, 4
 _HEAD = struct.Struct(">BI16s")

@@ -8,8 +8,8 @@ from typing import Any
 from twisted.internet.task import deferLater
 
 from protocol.errors import Unavailable
-from storage.base import Queue
 from storage.errors import OutcomeUnknown, StoreBusy
+from storage.records import Queue
 from storage.redis.client import Argument, StoreClient
 from storage.redis.connection import Reply, StoreConnection
 from storage.redis.refusals import ScriptUnknown

@@ -11,7 +11,8 @@ from typing import Any
 from twisted.internet.task import deferLater
 
 from protocol.identifiers import format_id, parse_uuid
-from storage.base import (
+from storage.errors import QueueMoved, StoreBusy, StoreLoading
+from storage.records import (
     Adopted,
     Claim,
     Claimed,
@@ -33,7 +34,6 @@ from storage.base import (
     Swept,
     Waiting,
 )
-from storage.errors import QueueMoved, StoreBusy, StoreLoading
 from storage.redis import records, scripts
 from storage.redis.connection import Reply
 from storage.redis.health import check_layout, look_at_durability, look_at_identity

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred, gatherResults
 
-from storage.base import Deleted, NewMessage, Queue, Start
 from storage.catalog.engine import sqlite_url
 from storage.catalog.sql import SQLCatalog
 from storage.errors import QueueMoved, StaleQueue
 from storage.mover import Mover
 from storage.pools import Pool
+from storage.records import Deleted, NewMessage, Queue, Start
 from storage.redis.moving import RedisMoves
 from storage.redis.store import RedisStore
 from tests.support.reactor import reactor, run, sleep, wait_until

@@ -9,10 +9,10 @@ import pytest
 from twisted.internet.defer import Deferred
 
 from gateway.catalog_watch import CatalogWatch
-from storage.base import Queue
 from storage.catalog.engine import sqlite_url
 from storage.catalog.sql import SQLCatalog
 from storage.errors import CatalogUnavailable
+from storage.records import Queue
 from storage.redis.changes import PoolsChanged, QueueChanged
 from storage.redis.store import RedisStore
 from storage.router import Router

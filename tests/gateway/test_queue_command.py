@@ -14,12 +14,12 @@ import pytest
 
 from gateway.embedded.valkey import EmbeddedValkey
 from gateway.move_progress import MoveProgress
-from storage.base import Queue
 from storage.catalog.engine import sqlite_url
 from storage.catalog.sql import SQLCatalog
 from storage.errors import StaleQueue
 from storage.mover import Progress
 from storage.pools import Pool
+from storage.records import Queue
 from storage.redis.store import RedisStore
 from tests.support.gateway import ROOT, Gateway, start_gateway
 from tests.support.moves import contents, fill, value_of

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from gateway.sweeper import AT_ONCE, PER_ROUND, Sweeper
-from storage.base import DeadLetter, NewMessage, Queue
 from storage.catalog.engine import sqlite_url
 from storage.catalog.sql import SQLCatalog
 from storage.errors import CatalogUnavailable
+from storage.records import DeadLetter, NewMessage, Queue
 from storage.redis.runner import head_key
 from storage.redis.store import RedisStore
 from storage.router import Router

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from storage.base import Message, Start
 from storage.catalog.sql import SQLCatalog
+from storage.records import Message, Start
 from storage.redis.store import RedisStore
 from tests.support.consumers import GRACE, Node, Socket, sequence_of
 from tests.support.reactor import eventually, run

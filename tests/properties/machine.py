@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, multiple, precondition, rule
 from twisted.internet.defer import Deferred, gatherResults
 
-from storage.base import Claimed, Consumer, DeadLetter, MessageStore, NewMessage, Origin, Queue, Start
+from storage.base import MessageStore
+from storage.records import Claimed, Consumer, DeadLetter, NewMessage, Origin, Queue, Start
 from storage.redis.store import RedisStore
 from tests.properties.model import QueueModel
 from tests.support.reactor import run

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from protocol.body import Body
-from storage.base import (
+from storage.records import (
     Adopted,
     Claim,
     Claimed,

@@ -7,8 +7,8 @@ from dataclasses import replace
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from storage.base import NewMessage
 from storage.catalog.sql import SQLCatalog
+from storage.records import NewMessage
 from storage.redis.store import RedisStore
 from tests.properties.machine import StoreMachine, posting
 from tests.properties.model import QueueModel

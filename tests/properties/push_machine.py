@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from protocol.identifiers import new_incarnation
-from storage.base import NewMessage, Queue, Start
+from storage.records import NewMessage, Queue, Start
 from storage.redis.runner import head_key
 from tests.properties.push_model import Item, PushModel
 from tests.support.hub import Node, Socket

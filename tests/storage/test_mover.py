@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 
 from storage import mover as mover_module
-from storage.base import Queue
 from storage.catalog.engine import sqlite_url
 from storage.catalog.sql import SQLCatalog
 from storage.errors import (
@@ -25,6 +24,7 @@ from storage.errors import (
 )
 from storage.mover import MoveFailed, MoveInterrupted, Mover, Progress, QueueDeleted, abandon
 from storage.pools import Pool
+from storage.records import Queue
 from storage.redis import moving
 from storage.redis.moving import RedisMoves
 from storage.redis.store import RedisStore

@@ -11,10 +11,11 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from protocol.body import Body, Form
 from storage import router as router_module
-from storage.base import DeadLetter, MessageStore, NewMessage, Queue, Stats
+from storage.base import MessageStore
 from storage.catalog.engine import sqlite_url
 from storage.catalog.sql import SQLCatalog
 from storage.errors import CatalogUnavailable, NoQueue, StaleQueue, StoreFailed, StoreUnavailable
+from storage.records import DeadLetter, NewMessage, Queue, Stats
 from storage.redis.store import RedisStore
 from storage.router import Router
 from tests.support.reactor import eventually, reactor, run

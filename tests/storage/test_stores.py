@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from twisted.internet.defer import Deferred, gatherResults
 
-from storage.base import Queue
 from storage.catalog.engine import sqlite_url
 from storage.catalog.sql import SQLCatalog
 from storage.errors import CatalogUnavailable, StoreUnavailable
 from storage.pools import DEFAULT_POOL, Pool
+from storage.records import Queue
 from storage.redis.store import RedisStore
 from storage.stores import OpenStore, Stores
 from tests.support.reactor import reactor, run

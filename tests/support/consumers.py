@@ -11,9 +11,10 @@ import msgpack
 from gateway.push.consumers import Consumers
 from protocol.body import Form
 from protocol.identifiers import parse_id, parse_uuid
-from storage.base import Consumer, Event, Leased, Queue
 from storage.catalog.sql import SQLCatalog
 from storage.errors import OutcomeUnknown
+from storage.events import Event
+from storage.records import Consumer, Leased, Queue
 from storage.redis.events import RedisEvents
 from storage.redis.store import RedisStore
 from storage.stores import OpenStore, Stores

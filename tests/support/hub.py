@@ -11,9 +11,10 @@ from typing import Any
 
 from gateway.push.hub import Hub
 from protocol.body import Form
-from storage.base import Event, NewMessage, Queue, Start, Subscribed
 from storage.catalog.engine import sqlite_url
 from storage.catalog.sql import SQLCatalog
+from storage.events import Event
+from storage.records import NewMessage, Queue, Start, Subscribed
 from storage.redis.events import RedisEvents
 from storage.redis.store import RedisStore
 from tests.support.reactor import reactor

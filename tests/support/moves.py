@@ -8,8 +8,9 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from storage.base import Catalog, DeadLetter, Queue
+from storage.base import Catalog
 from storage.mover import Mover
+from storage.records import DeadLetter, Queue
 from storage.redis.moving import RedisMoves
 from storage.redis.runner import head_key
 from storage.redis.store import RedisStore

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from storage.base import Catalog, MessageStore, Queue
+from storage.base import Catalog, MessageStore
 from storage.errors import StoreUnavailable
+from storage.records import Queue
 from storage.router import Router
 from storage.stores import Announcements, OpenStore, Stores
 

@@ -26,7 +26,18 @@ import redis
 
 from protocol.body import Body, Form
 from protocol.identifiers import format_id, new_incarnation, parse_uuid
-from storage.base import Claim, Claimed, DeadLetter, Deleted, Message, NewMessage, Page, Queue, Start, Stats
+from storage.records import (
+    Claim,
+    Claimed,
+    DeadLetter,
+    Deleted,
+    Message,
+    NewMessage,
+    Page,
+    Queue,
+    Start,
+    Stats,
+)
 from storage.redis.runner import head_key
 from storage.redis.store import RedisStore
 from tests.support.reactor import reactor, run

@@ -25,7 +25,7 @@ from typing import Any
 
 import redis
 
-from storage.base import Queue
+from storage.records import Queue
 from storage.redis.runner import head_key
 from storage.redis.slots import SLOTS, key_slot
 from tests.support.reactor import wait_until

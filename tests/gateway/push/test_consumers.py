@@ -14,12 +14,12 @@ from gateway.push import consumers as consumers_module
 from gateway.push.dispatcher import BATCH
 from protocol.errors import BadRequest
 from schemas import limits
-from storage.base import NewMessage, Queue
 from storage.catalog.engine import sqlite_url
 from storage.catalog.sql import SQLCatalog
 from storage.errors import StaleQueue, StoreUnavailable
 from storage.mover import Mover
 from storage.pools import Pool
+from storage.records import NewMessage, Queue
 from storage.redis.moving import RedisMoves
 from storage.redis.store import RedisStore
 from tests.support.consumers import Node, Socket, sequence_of

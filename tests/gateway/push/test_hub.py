@@ -11,8 +11,8 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.threads import deferToThread
 
 from gateway.push import hub as hub_module
-from storage.base import Subscribed
 from storage.errors import OutcomeUnknown, StaleQueue, StoreUnavailable
+from storage.records import Subscribed
 from storage.redis.store import RedisStore
 from tests.support.hub import Node, Socket
 from tests.support.reactor import eventually, run

@@ -10,9 +10,9 @@ import pytest
 from twisted.internet.task import Clock
 
 from gateway.push.liveness import Liveness
-from storage.base import Queue
 from storage.catalog.engine import sqlite_url
 from storage.catalog.sql import SQLCatalog
+from storage.records import Queue
 from storage.redis.nodes import NodeRegistry, SocketSubscription
 from storage.redis.store import RedisStore
 from storage.router import Router

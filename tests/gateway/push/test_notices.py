@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from twisted.internet.threads import deferToThread
 
-from storage.base import NewMessage, Page, Queue, Start, Subscribed
+from storage.records import NewMessage, Page, Queue, Start, Subscribed
 from tests.support.hub import Node, Socket
 from tests.support.reactor import eventually, run
 from tests.support.servers import Server, start_valkey

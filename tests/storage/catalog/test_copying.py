@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine
 
-from storage.base import Queue
 from storage.catalog import copying
 from storage.catalog.copying import CopyError, copy
 from storage.catalog.engine import make_engine, sqlite_url
 from storage.catalog.schema import SchemaError, upgrade
 from storage.catalog.sql import SQLCatalog
 from storage.pools import DEFAULT_POOL, Flavor, Pool
+from storage.records import Queue
 from tests.support.reactor import reactor, run
 
 NAMES = ["a", "A", "ä", "a b", "x" * 64]

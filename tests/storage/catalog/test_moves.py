@@ -8,11 +8,11 @@ from dataclasses import replace
 
 import pytest
 
-from storage.base import Queue
 from storage.catalog.sql import SQLCatalog
 from storage.errors import MoveUnfinished, NoQueue, PoolInUse, UnknownPool
 from storage.moves import Move
 from storage.pools import Pool
+from storage.records import Queue
 from tests.support.reactor import run
 
 ONE, TWO = b"1" * 16, b"\xff" * 16

@@ -12,7 +12,6 @@ from sqlalchemy import Connection, Engine, event, text, update
 from twisted.internet.defer import Deferred
 from twisted.internet.threads import deferToThread
 
-from storage.base import Queue
 from storage.catalog import schema, transactions
 from storage.catalog.engine import make_engine
 from storage.catalog.sql import SQLCatalog
@@ -21,6 +20,7 @@ from storage.catalog.threads import Call
 from storage.catalog.transactions import Outage, Transactions
 from storage.errors import CatalogUnavailable, NameTaken
 from storage.pools import Pool
+from storage.records import Queue
 from tests.support.databases import DatabaseServer
 from tests.support.reactor import eventually, reactor, run, wait_until
 

@@ -11,10 +11,10 @@ from collections.abc import Callable
 
 import pytest
 
-from storage.base import Queue
 from storage.catalog.sql import SQLCatalog
 from storage.errors import NoPool, PoolInUse, UnknownFlavor
 from storage.pools import Flavor, Pool
+from storage.records import Queue
 from tests.support.reactor import run
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from storage.base import Queue
 from storage.catalog import pools
 from storage.catalog.sql import SQLCatalog
 from storage.errors import (
@@ -20,6 +19,7 @@ from storage.errors import (
     UnknownPool,
 )
 from storage.pools import Flavor, Pool
+from storage.records import Queue
 from tests.support.reactor import run
 
 SSD = Pool("ssd", "redis://:secret@ssd:6379/0", 200, {"retry": {"times": 3}, "größe": "ß"})

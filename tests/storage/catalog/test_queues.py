@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
-from storage.base import Queue
 from storage.catalog import queues
 from storage.catalog.sql import SQLCatalog
 from storage.errors import CatalogUnavailable
+from storage.records import Queue
 from tests.support.reactor import run
 
 MakeCatalog = Callable[..., SQLCatalog]

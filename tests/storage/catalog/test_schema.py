@@ -26,7 +26,6 @@ from sqlalchemy import (
     update,
 )
 
-from storage.base import Queue
 from storage.catalog import schema
 from storage.catalog.engine import make_engine, sqlite_url
 from storage.catalog.schema import SchemaError
@@ -34,6 +33,7 @@ from storage.catalog.sql import SQLCatalog
 from storage.catalog.tables import REVISION, Identifier, metadata
 from storage.errors import CatalogUnavailable
 from storage.pools import Flavor, Pool
+from storage.records import Queue
 from tests.support.databases import DatabaseServer
 from tests.support.reactor import reactor, run
 

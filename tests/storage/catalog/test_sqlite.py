@@ -18,11 +18,11 @@ import pytest
 from sqlalchemy import event
 from twisted.internet.defer import CancelledError, Deferred
 
-from storage.base import Queue
 from storage.catalog.engine import sqlite_url
 from storage.catalog.schema import SchemaError
 from storage.catalog.sql import SQLCatalog
 from storage.errors import CatalogUnavailable
+from storage.records import Queue
 from tests.support.reactor import eventually, reactor, run
 
 MakeCatalog = Callable[..., SQLCatalog]

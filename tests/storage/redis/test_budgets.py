@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from storage.base import DeadLetter, Queue
 from storage.errors import StoreBusy
+from storage.records import DeadLetter, Queue
 from storage.redis import scripts
 from storage.redis.client import Argument
 from storage.redis.runner import head_key

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from twisted.internet.defer import Deferred, gatherResults
 
-from storage.base import Claim, Message
+from storage.records import Claim, Message
 from storage.redis.store import RedisStore
 from tests.support.reactor import run
 from tests.support.servers import Server

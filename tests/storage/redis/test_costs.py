@@ -12,7 +12,7 @@ from functools import partial
 import pytest
 
 from bench.store import memory
-from storage.base import Start
+from storage.records import Start
 from tests.support.reactor import reactor, run
 from tests.support.servers import Server
 from tests.support.store import LiveQueue, connected

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from twisted.internet.defer import Deferred, gatherResults
 
-from storage.base import DeadLetter, Origin, Waiting
 from storage.errors import StaleQueue
+from storage.records import DeadLetter, Origin, Waiting
 from storage.redis.store import RedisStore
 from tests.support.reactor import run
 from tests.support.servers import Server, start_valkey

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from storage.base import NewMessage
+from storage.records import NewMessage
 from tests.support.reactor import run
 from tests.support.servers import Server
 from tests.support.store import ALICE, SECOND, LiveQueue, connected, text

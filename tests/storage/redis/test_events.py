@@ -1,4 +1,4 @@
-"""What the store announces: new messages, ended subscriptions, delays (storage/base.py: Event)."""
+"""What the store announces: new messages, ended subscriptions, delays (storage/events.py)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from schemas import limits
-from storage.base import Announced, DeadLetter, Due, Ended, Event
+from storage.events import Announced, Due, Ended, Event
+from storage.records import DeadLetter
 from storage.redis.client import ServerEvents
 from storage.redis.events import RedisEvents
 from tests.support.reactor import reactor, run, wait_until

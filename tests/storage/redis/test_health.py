@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from storage.base import Durability
 from storage.errors import StoreFailed
+from storage.records import Durability
 from storage.redis.health import LAYOUT, LayoutError
 from storage.redis.store import RedisStore
 from tests.support.reactor import run

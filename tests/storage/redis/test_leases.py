@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from storage.base import Adopted, Consumer, DeadLetter, Due, Event, Free, Held, Leased, Taken
+from storage.events import Due, Event, Free, Taken
+from storage.records import Adopted, Consumer, DeadLetter, Held, Leased
 from storage.redis.store import RedisStore
 from tests.storage.redis.test_events import Ear
 from tests.support.reactor import run

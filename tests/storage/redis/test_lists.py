@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from storage.base import Page, Start
+from storage.records import Page, Start
 from tests.support.store import ALICE, BOB, LiveQueue, bodies, new_claim, numbers
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from protocol.body import Body, Form
-from storage.base import Deleted, Message, NewMessage
+from storage.records import Deleted, Message, NewMessage
 from storage.redis.store import RedisStore
 from tests.support.reactor import run
 from tests.support.store import ALICE, BOB, FOREVER, SECOND, LiveQueue, bodies, new_claim, numbers

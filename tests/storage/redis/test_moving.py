@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred
 
-from storage.base import DeadLetter, Moved, NewMessage, Waiting
 from storage.errors import MoveLapsed, MoveOvertaken, QueueMoved, StaleQueue, StoreBusy, StoreFailed
+from storage.events import Moved
 from storage.moves import Numbers
+from storage.records import DeadLetter, NewMessage, Waiting
 from storage.redis import moving
 from storage.redis.events import RedisEvents
 from storage.redis.moving import RedisMoves

@@ -1,11 +1,11 @@
-"""Numbers: a sequence is given once, positions only grow, whatever the clock does (storage/base.py)."""
+"""Numbers: a sequence is given once, positions only grow, whatever the clock does (storage/records.py)."""
 
 from __future__ import annotations
 
 import pytest
 from twisted.internet.defer import Deferred, gatherResults
 
-from storage.base import Claim, NewMessage, Subscription
+from storage.records import Claim, NewMessage, Subscription
 from storage.redis.store import RedisStore
 from tests.support.reactor import run
 from tests.support.servers import Server

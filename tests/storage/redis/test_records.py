@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.body import Body, Form
-from storage.base import Announced, Due, Ended, Message, NewMessage, Origin, Subscription, Waiting
+from storage.events import Announced, Due, Ended
+from storage.records import Message, NewMessage, Origin, Subscription, Waiting
 from storage.redis.records import (
     pack_message,
     pack_sequence,

@@ -11,7 +11,6 @@ import hiredis
 import pytest
 import redis
 
-from storage.base import Deleted, Queue
 from storage.errors import (
     StaleQueue,
     StoreBusy,
@@ -21,6 +20,7 @@ from storage.errors import (
     StoreReadOnly,
     StoreUnavailable,
 )
+from storage.records import Deleted, Queue
 from storage.redis.refusals import refusal
 from storage.redis.store import RedisStore
 from tests.support.reactor import run, wait_until

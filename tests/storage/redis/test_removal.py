@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from storage.base import DeadLetter, NewMessage, Queue, Start, Waiting
 from storage.errors import StaleQueue
+from storage.records import DeadLetter, NewMessage, Queue, Start, Waiting
 from storage.redis.runner import head_key
 from storage.redis.store import RedisStore
 from tests.support.reactor import run

@@ -9,8 +9,8 @@ import pytest
 from twisted.internet.defer import Deferred, DeferredList
 
 from protocol.body import Body, Form
-from storage.base import NewMessage, Queue
 from storage.errors import OutcomeUnknown, TooFewReplicas
+from storage.records import NewMessage, Queue
 from storage.redis.store import RedisStore
 from tests.support.reactor import eventually, reactor, run, wait_until
 from tests.support.servers import Server, start_valkey

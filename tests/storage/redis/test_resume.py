@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from storage.base import DeadLetter, Gap, Start, Subscribed
+from storage.records import DeadLetter, Gap, Start, Subscribed
 from tests.support.reactor import run
 from tests.support.servers import Server
 from tests.support.store import SECOND, LiveQueue, connected, new_claim

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import redis
 
-from storage.base import NewMessage, Queue, Start
 from storage.errors import OutcomeUnknown, StoreUnavailable
+from storage.records import NewMessage, Queue, Start
 from storage.redis import runner
 from storage.redis.client import ServerClient
 from storage.redis.store import RedisStore

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from storage.base import Consumer, DeadLetter
 from storage.errors import StoreFailed
+from storage.records import Consumer, DeadLetter
 from storage.redis import scripts
 from storage.redis.runner import channel, head_key
 from storage.redis.scripts import Script

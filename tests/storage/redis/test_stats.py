@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from storage.base import Stats
+from storage.records import Stats
 from tests.support.store import LiveQueue, new_claim
 
 

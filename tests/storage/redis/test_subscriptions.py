@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from twisted.internet.defer import Deferred, gatherResults
 
-from storage.base import Subscription
 from storage.errors import StoreBusy
+from storage.records import Subscription
 from tests.support.reactor import run
 from tests.support.store import SECOND, LiveQueue
 

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from storage.base import Announced, DeadLetter, Deleted, Event, Queue
 from storage.errors import (
     StoreUnavailable,
 )
+from storage.events import Announced, Event
+from storage.records import DeadLetter, Deleted, Queue
 from storage.redis.events import RedisEvents
 from storage.redis.store import RedisStore
 from tests.support.reactor import reactor, run, sleep, wait_until

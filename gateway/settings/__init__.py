@@ -1,0 +1,32 @@
+"""Everything that can be set, described once: the fields of `Settings`, group by group.
+
+The command line, the environment, the TOML file, `zaqar-gateway config`, the help and the reference are made
+from these fields; `gateway.settings.sources` reads the sources and puts them in order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+
+from gateway.settings.listening import Listening, is_loopback
+from gateway.settings.running import Running
+from gateway.settings.setting import Setting, SettingsError, mask_url
+from gateway.settings.sockets import Sockets
+from gateway.settings.storing import Storing
+
+__all__ = ["GROUPS", "SETTINGS", "Setting", "Settings", "SettingsError", "is_loopback", "mask_url"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(Listening, Storing, Sockets, Running):
+    """What the gateway runs with. Times are seconds, sizes bytes. Only `data_dir` has to be given here."""
+
+
+GROUPS = (Listening, Storing, Sockets, Running)
+"""The groups in the order in which they are shown; the docstring of each is its title."""
+
+SETTINGS: Mapping[str, Setting] = {
+    item.name: Setting(name=item.name, **item.metadata) for group in GROUPS for item in fields(group)
+}
+"""Every setting by name, in the order in which they are shown."""
