@@ -19,6 +19,7 @@ from gateway.logs import get_logger
 from gateway.websocket.at_rest import AT_REST, let_go
 from gateway.websocket.frames import opcode
 from gateway.websocket.outbox import Outbox
+from gateway.websocket.outlet import Outlet
 from gateway.websocket.session import Session
 from gateway.websocket.short_path import ShortPath
 from gateway.websocket.silence import left_of_silence
@@ -36,6 +37,8 @@ class SocketProtocol(WebSocketServerProtocol):
     factory: SocketFactory
     transport: Any
     session: Session | None = None
+    outlet = Outlet(None)
+    """Never free: Autobahn sends, and only it knows what is before a notification."""
 
     def onConnect(self, request: ConnectionRequest) -> str | None:
         """Accept or refuse the handshake; the subprotocol that is agreed on.
@@ -97,6 +100,8 @@ class SocketProtocol(WebSocketServerProtocol):
         if self.state == self.STATE_OPEN:
             self.trafficStats.outgoingWebSocketFrames += 1
             self.sendData(frame)
+
+    send_at_once = send_raw
 
     def pause_reading(self) -> None:
         self.transport.pauseProducing()

@@ -20,7 +20,7 @@ from tests.support.raw import CLOSE, RawSocket
 from tests.support.reactor import reactor, run, wait_until
 from tests.support.servers import Server
 
-SENT = {"_gathered", "_send_now"}
+SENT = {"_gathered", "outlet"}
 """What the short path notes of a socket that has sent something."""
 
 
