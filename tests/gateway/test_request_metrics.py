@@ -13,9 +13,9 @@ from gateway.request_metrics import _BUCKETS, RequestMetrics
 def told(registry: CollectorRegistry) -> str:
     """What the registry tells, but for the times at which counters were made."""
     text = generate_latest(registry).decode()
-    times = [float(found) for found in re.findall(r"_created\S* (.*)", text)]
+    times = [float(found) for found in re.findall(r"^\w+_created\{.*\} (.*)", text, re.M)]
     assert all(moment > 1e9 for moment in times)
-    return re.sub(r"(_created\S*) .*", r"\1", text)
+    return re.sub(r"^(\w+_created\{.*\}) .*", r"\1", text, flags=re.M)
 
 
 def test_they_are_told_as_prometheus_clients_own() -> None:

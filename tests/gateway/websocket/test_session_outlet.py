@@ -46,7 +46,7 @@ def session(wire: Wire, tmp_path: Any) -> Session:
     node: Any = SimpleNamespace(
         settings=Settings(data_dir=tmp_path), metrics=Metrics(), hub=nobody, consumers=nobody
     )
-    session = Session(node, wire, extended=False)
+    session = Session(node, wire, extended=False, compressed=False)
     session.outlet.free = len
     return session
 
