@@ -16,12 +16,12 @@ from zope.interface import implementer
 from gateway import __version__
 from gateway.actions.call import Node
 from gateway.auth.handshake import handshake_token
-from gateway.garbage import Burst
 from gateway.logs import get_logger
 from gateway.websocket.at_rest import AT_REST, let_go
 from gateway.websocket.compression import accept, make_compressed, takes_compressed
 from gateway.websocket.frames import make_frame, opcode
 from gateway.websocket.outbox import Outbox
+from gateway.websocket.outlet import Outlet
 from gateway.websocket.session import Session
 from gateway.websocket.short_path import ShortPath
 from gateway.websocket.silence import left_of_silence
@@ -43,6 +43,8 @@ class SocketProtocol(WebSocketServerProtocol):
     _perMessageCompress: Any  # None where nothing was agreed on
     address: str | None = None
     """The client's, as long as the socket counts as one of its sockets."""
+    outlet = Outlet(None)
+    """Never free: Autobahn sends, and only it knows what is before a notification."""
 
     def onConnect(self, request: ConnectionRequest) -> str | None:
         """Accept or refuse the handshake; the subprotocol that is agreed on.
@@ -73,7 +75,6 @@ class SocketProtocol(WebSocketServerProtocol):
         log.info("connection_opened", connection=self.session.id, peer=self.peer, client=self.address)
         token = handshake_token(self.http_headers, self.websocket_protocols)
         let_go(self)
-        self.factory.burst.count()
         if token is not None:
             self.session.begin_with(token)
 
@@ -93,7 +94,6 @@ class SocketProtocol(WebSocketServerProtocol):
         self.factory.sockets.discard(self)
         self.factory.node.metrics.connections.dec()
         session.close()
-        self.factory.burst.count()
         if self.wasMaxFramePayloadSizeExceeded or self.wasMaxMessagePayloadSizeExceeded:
             self.factory.node.metrics.refused("max_frame_bytes")
         log.info("connection_closed", connection=session.id, code=code, clean=wasClean)
@@ -126,6 +126,8 @@ class SocketProtocol(WebSocketServerProtocol):
         if self.state == self.STATE_OPEN:
             self.trafficStats.outgoingWebSocketFrames += 1
             self.sendData(frame)
+
+    send_at_once = send_raw
 
     def pause_reading(self) -> None:
         self.transport.pauseProducing()
@@ -180,7 +182,6 @@ class SocketFactory(WebSocketServerFactory):
         super().__init__(server=f"zaqar-gateway/{__version__}", reactor=reactor)
         self.node = node
         self.sockets: set[SocketProtocol] = set()
-        self.burst = Burst()
         self.setProtocolOptions(
             webStatus=False,
             allowNullOrigin=True,  # onConnect decides of it as of others
