@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -45,10 +46,11 @@ def imported_modules(*packages: str) -> set[str]:
 def files_of(*packages: str) -> set[str]:
     """All files of these packages, as a wheel names them."""
     return {
-        path.relative_to(PACKAGES[package].parent).as_posix()
+        (Path(folder) / file).relative_to(PACKAGES[package].parent).as_posix()
         for package in packages
-        for path in PACKAGES[package].rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
+        for folder, _, files in os.walk(PACKAGES[package], followlinks=True)  # gateway/pages/sdk is a link
+        for file in files
+        if "__pycache__" not in folder
     }
 
 
