@@ -11,7 +11,6 @@ from gateway.actions.call import Client, Node
 from gateway.auth.authenticator import Authenticator
 from gateway.auth.identity import Identity
 from gateway.logs import get_logger
-from gateway.websocket.wire import Wire
 from protocol.close_codes import (
     AUTHENTICATION_EXPIRED,
     AUTHENTICATION_FAILED,
@@ -38,6 +37,9 @@ class Socket(Client, Protocol):
     def end(self, code: int, reason: str) -> None:
         """Close at once; what waits is dropped."""
 
+    def limit_frames(self, limit: int | None) -> None:
+        """Take frames of so many bytes at the most; None: as the node does."""
+
     def notify(self, event: TokenExpiringEvent) -> None:
         """Tell it an event, if it has agreed on protocol.extension."""
 
@@ -49,19 +51,18 @@ class SocketAuthentication:
     told when its token is about to expire, and closed with 4003 when it has.
     """
 
-    __slots__ = ("_asking", "_authenticator", "_node", "_overdue", "_socket", "_timer", "_warn_at", "_wire")
+    __slots__ = ("_asking", "_authenticator", "_node", "_overdue", "_socket", "_timer", "_warn_at")
 
-    def __init__(self, node: Node, authenticator: Authenticator, socket: Socket, wire: Wire) -> None:
+    def __init__(self, node: Node, authenticator: Authenticator, socket: Socket) -> None:
         self._node = node
         self._authenticator = authenticator
         self._socket: Socket | None = socket
-        self._wire = wire
         self._timer: IDelayedCall | None = None
         self._asking = False
         self._overdue = False
         self._warn_at: float | None = None
         settings = node.settings
-        wire.limit_frames(min(settings.max_unauthenticated_frame_bytes, settings.max_frame_bytes))
+        socket.limit_frames(min(settings.max_unauthenticated_frame_bytes, settings.max_frame_bytes))
         self._wait(settings.authentication_timeout)
 
     def close(self) -> None:
@@ -89,7 +90,7 @@ class SocketAuthentication:
             return
         before, socket.identity = socket.identity, identity
         if before is None:
-            self._wire.limit_frames(None)
+            socket.limit_frames(None)
         self._expect_expiry(identity)
         if before is not None and before.may_differ(identity):
             await self._node.hub.end_forbidden(socket)

@@ -18,7 +18,6 @@ from gateway.metrics import Metrics
 from gateway.settings import Settings
 from gateway.websocket import authentication
 from gateway.websocket.authentication import LONGEST_WAIT, Socket, SocketAuthentication
-from gateway.websocket.wire import Wire
 from protocol.errors import AuthenticationFailed, Unavailable
 from schemas.events import TokenExpiringEvent
 
@@ -85,9 +84,7 @@ class World:
         self.failures: list[type[BaseException]] = []
         self.metrics = Metrics()
         node = NodeParts(self.clock, Settings(data_dir=Path("unused")), self.metrics)
-        self.authentication = SocketAuthentication(
-            cast(Node, node), self.asked, cast(Socket, self.socket), cast(Wire, self.socket)
-        )
+        self.authentication = SocketAuthentication(cast(Node, node), self.asked, cast(Socket, self.socket))
 
     def advance(self, seconds: float) -> None:
         """Let time pass, on the wall too."""
