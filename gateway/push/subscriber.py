@@ -18,6 +18,8 @@ class Sink(Protocol):
     closed: bool
     extended: bool
     """Whether it has agreed on protocol.extension."""
+    compressed: bool
+    """Whether it takes compressed messages."""
 
     @property
     def subscriber(self) -> str:
@@ -57,7 +59,7 @@ class Subscriber:
         self.sink = sink
         self.sequence = sequence
         self.form = form
-        self.kind = kind_of(form, extended=sink.extended)
+        self.kind = kind_of(form, extended=sink.extended, compressed=sink.compressed)
         self.ttl = ttl
         self.options = options
         # The sequence comes from the queue's own counter, so it stands between the messages before and after.

@@ -49,9 +49,9 @@ log = get_logger(__name__)
 class Session:
     """A client's requests, notifications and subscriptions.
 
-    An `extended` one has agreed on protocol.extension. `writable` is False while the socket's unsent bytes
-    are over the transport's limit: then no request is taken up and no notification is accepted, so that a
-    client that does not read costs bounded memory.
+    An `extended` one has agreed on protocol.extension, a `compressed` one takes compressed messages.
+    `writable` is False while the socket's unsent bytes are over the transport's limit: then no request is
+    taken up and no notification is accepted, so that a client that does not read costs bounded memory.
     """
 
     __slots__ = (
@@ -76,14 +76,16 @@ class Session:
         "_working",
         "authentication",
         "closed",
+        "compressed",
         "extended",
         "id",
         "identity",
         "writable",
     )
 
-    def __init__(self, node: Node, wire: Wire, *, extended: bool) -> None:
+    def __init__(self, node: Node, wire: Wire, *, extended: bool, compressed: bool) -> None:
         self.id = str(uuid.uuid4())
+        self.compressed = compressed
         self.extended = extended
         self._node = node
         self._wire = wire
@@ -200,7 +202,7 @@ class Session:
     def notify(self, event: DrainingEvent | TokenExpiringEvent) -> None:
         """Tell an event that concerns the whole socket, if it has agreed on protocol.extension."""
         if self.extended:
-            self.tell(notice(event, kind_of(self._form, extended=True)))
+            self.tell(notice(event, kind_of(self._form, extended=True, compressed=False)))
 
     def may(self, action: str, queue: Queue) -> bool:
         """Whether who speaks is permitted an action on a queue."""

@@ -29,6 +29,7 @@ class Socket:
 
     closed: bool = False
     extended: bool = False
+    compressed: bool = False
     willing: bool = True
     permitted: bool = True
     """Whether who speaks on it is permitted everything, or nothing."""
