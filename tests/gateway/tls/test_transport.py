@@ -14,7 +14,15 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from twisted.internet.address import IPv4Address
+from twisted.internet.error import ConnectionDone
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
 
+from gateway.tls import Certificate, TLSFactory
+from tests.support.certificates import Authority
 from tests.support.client import Client
 from tests.support.expect import done, post
 from tests.support.gateway import Gateway, start_gateway
@@ -151,6 +159,16 @@ def test_a_stop_closes_sockets_with_1012(
         polite.send_frame(CLOSE, struct.pack(">H", 1012))
         assert silent.receive_close() == 1012
         assert gateway.wait() == 0
+
+
+def test_nothing_happens_to_a_connection_that_is_lost(authority: Authority, tmp_path: Path) -> None:
+    factory = TLSFactory(Clock(), Certificate(*authority.issue(tmp_path)), Factory.forProtocol(Protocol))
+    transport: Any = factory.buildProtocol(IPv4Address("TCP", "127.0.0.1", 1))
+    transport.makeConnection(StringTransport())
+    transport.connectionLost(Failure(ConnectionDone()))
+    for use in (transport.abortConnection, transport.loseConnection, lambda: transport.write(b"late")):
+        use()
+    assert factory.reactor.getDelayedCalls() == []
 
 
 # --- silence and slow readers ---------------------------------------------------------------------
