@@ -210,7 +210,7 @@ def test_half_a_message_is_a_sign_of_life(secure_gateway: Gateway, tls: ssl.SSLC
 
 def numbers(client: RawClient, count: int) -> list[int]:
     """What that many messages hold, of a client that answers pings when it comes to them."""
-    found = []
+    found: list[int] = []
     while len(found) < count:
         frame = client.receive_frame()
         if frame.opcode == PING:
