@@ -83,13 +83,14 @@ lock: $(VENV)/.dev
 	$(COMPILE) $(UPGRADE) -c requirements.lock -c requirements-build.lock pyproject.toml --group build --group dev \
 		-o requirements-dev.lock
 	$(COMPILE) $(UPGRADE) tests/clients/zaqarclient.in -o tests/clients/zaqarclient.lock
+	$(COMPILE) $(UPGRADE) tests/support/keystone.in -o tests/support/keystone.lock
 	for peer in zaqar nats picows; do \
 		$(COMPILE) $(UPGRADE) bench/peers/$$peer.in -o bench/peers/$$peer.lock || exit 1; done
 
 clean:
 	rm -rf $(VENV) $(BENCH) $(AUDIT) build dist .coverage .coverage.* htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache \
-		.import_linter_cache
-	find bench gateway protocol storage schemas tests -name __pycache__ -prune -exec rm -rf {} +
+		.import_linter_cache clients/js/node_modules clients/js/types
+	find bench clients gateway protocol storage schemas tests -name __pycache__ -prune -exec rm -rf {} +
 
 system-packages:
 	@bash tests/system-packages.sh

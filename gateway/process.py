@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from gateway import logs
-from gateway.garbage import settle
+from gateway.garbage import Searches
 from gateway.reactor import install
 from gateway.service import Gateway, StartError
 from gateway.settings import Settings
@@ -48,6 +48,7 @@ class _Process:
         self._reactor = reactor
         self._node = node
         self._reloads = reloads
+        self._searches = Searches(reactor)
         self._ending = False
         self._code = 0
 
@@ -55,6 +56,7 @@ class _Process:
         """Start, run until the end, stop; returns the exit code."""
         self._reactor.callWhenRunning(self._start)
         self._reactor.addSystemEventTrigger("before", "shutdown", self._node.stop)
+        self._reactor.addSystemEventTrigger("after", "shutdown", self._searches.stop)
         self._reactor.run()
         if self._code == 0:
             log.info("stopped")
@@ -67,7 +69,7 @@ class _Process:
         if self._reloads:
             signal.signal(signal.SIGHUP, self._reload)
         started = Deferred.fromCoroutine(self._node.start())
-        started.addCallback(lambda _: settle())
+        started.addCallback(lambda _: self._searches.start())
         started.addErrback(self._failed)
 
     def _end(self, *_: object) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Final, cast
 
 from twisted.internet.address import IPv4Address
@@ -14,6 +15,9 @@ from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 
 from gateway import __version__, logs
 from gateway.actions.call import Node
+from gateway.auth.authorisation import Authorisation, ByIdentity, Policy, WithoutAuthentication
+from gateway.auth.chain import make_authenticator
+from gateway.auth.signing_keys import read_signing_keys
 from gateway.catalog_watch import CatalogWatch
 from gateway.embedded.lock import DataFolderError
 from gateway.embedded.storage import open_storage
@@ -21,11 +25,14 @@ from gateway.embedded.valkey import EmbeddedValkeyError
 from gateway.http.access import Access
 from gateway.http.site import make_site
 from gateway.http.switch import SwitchFactory
+from gateway.limits.rates import Rates
+from gateway.limits.sockets import OpenSockets
+from gateway.limits.usage import Usage
 from gateway.metrics import Metrics
 from gateway.push.consumers import Consumers
 from gateway.push.hub import Hub
 from gateway.push.liveness import Liveness
-from gateway.settings import Settings, mask_url
+from gateway.settings import Settings, is_loopback, mask_url
 from gateway.stopping import PART, REST, Stopping, within
 from gateway.store_opening import StoreOpener, UnfitStore
 from gateway.sweeper import Sweeper
@@ -95,6 +102,11 @@ class Gateway:
     async def _start(self) -> None:
         settings = self._settings
         metrics = Metrics()
+        signing_keys = read_signing_keys(settings.signing_key_file)
+        permitting = authorisation(settings, signing_keys)
+        authenticator = make_authenticator(self._reactor, settings)
+        if authenticator is not None:
+            self._stopping.add(authenticator.stop)
         access = Access(settings)
         self._certificate = load_certificate(settings)
         worker = Worker(self._reactor, metrics, self.reload) if self._is_worker else None
@@ -112,6 +124,7 @@ class Gateway:
             max_entries=CACHED_ROUTES,
             max_bytes=CACHED_BYTES,
             announce=lambda project, name: changes.tell(QueueChanged(project, name)),
+            max_queues=settings.max_queues_per_project,
         )
         hub = Hub(self._reactor, router, stores, metrics.pushed)
         liveness = Liveness(self._reactor, router, stores, settings.heartbeat_interval, hub.check)
@@ -125,12 +138,31 @@ class Gateway:
         self._stopping.add(watch.stop)
         changes.start(watch.changed, watch.compare_soon)
         self._stopping.add(changes.stop)
-        sweeper = Sweeper(self._reactor, router, catalog, settings.sweep_interval)
+        usage = Usage(settings.max_project_bytes) if settings.max_project_bytes else None
+        sweeper = Sweeper(self._reactor, router, catalog, settings.sweep_interval, usage)
         sweeper.start()
         self._stopping.add(sweeper.stop)
 
+        share = settings.workers if self._is_worker else 1
+        rates = Rates(settings, share)
         self.node = Node(
-            self._reactor, settings, router, catalog, stores, hub, consumers, changes, metrics, "", access
+            reactor=self._reactor,
+            settings=settings,
+            router=router,
+            catalog=catalog,
+            stores=stores,
+            hub=hub,
+            consumers=consumers,
+            changes=changes,
+            metrics=metrics,
+            notification_url="",
+            access=access,
+            authorisation=permitting,
+            open_sockets=OpenSockets(settings, share),
+            signing_keys=signing_keys,
+            authenticator=authenticator,
+            rates=rates if rates.are_limited else None,
+            usage=usage,
         )
         if worker is not None:
             self.node.worker = worker
@@ -201,6 +233,23 @@ class Gateway:
     def stop(self) -> Deferred[None]:
         """Stop accepting, finish the requests in flight, close the sockets with 1012, then stop the rest."""
         return self._stopping.run()
+
+
+def authorisation(settings: Settings, signing_keys: Sequence[bytes]) -> Authorisation:
+    """Who may do what, by the settings. Raises SettingsError if the policy cannot be used."""
+    if settings.auth_methods:
+        policy = None if settings.policy_file is None else _read_policy(settings.policy_file)
+        return ByIdentity(policy, signing_keys)
+    # Without roles, only who can be trusted by being on this machine may administer.
+    trusts_everybody = is_loopback(settings.host) and not settings.allow_anonymous
+    return WithoutAuthentication(trusts_everybody=trusts_everybody)
+
+
+def _read_policy(path: Path) -> Policy:
+    # Only here: few have one, and its library loads much.
+    from gateway.auth.policy import Policy  # noqa: PLC0415
+
+    return Policy(path)
 
 
 def load_certificate(settings: Settings) -> Certificate | None:

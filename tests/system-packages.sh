@@ -4,9 +4,13 @@
 set -euo pipefail
 needed="
     cc            build-essential
+    chromium      chromium
     haproxy       haproxy
+    jq            jq
     mariadbd      mariadb-server
     nginx         nginx
+    node          nodejs
+    npm           npm
     openssl       openssl
     postgres      postgresql
     redis-server  redis-server

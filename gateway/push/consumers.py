@@ -152,22 +152,43 @@ class Consumers:
         """A socket has closed: its leases end soon, unless its client comes back to them."""
         self._untold.pop(sink, None)
         for (incarnation, _), worker in self._sinks.pop(sink, {}).items():
-            worker.left = self._grace
-            dispatcher = self._dispatchers[incarnation]
-            self._remove(dispatcher, worker)
-            if worker.may_hold:
-                ending: Deferred[None] = Deferred.fromCoroutine(self._lapse(dispatcher.queue, worker))
-                self._ending.add(ending)
-                ending.addBoth(self._lapsed, ending)
+            self._let_go(self._dispatchers[incarnation], worker, self._grace)
+
+    async def end_forbidden(self, sink: Sink) -> None:
+        """Others speak on a socket now, or may do less: what they may not have leased is freed.
+
+        Nothing more is leased, at once; returns when what was leased is free.
+        """
+        mine = self._sinks.get(sink, {})
+        ending = []
+        for key, worker in list(mine.items()):
+            dispatcher = self._dispatchers[key[0]]
+            if not sink.may("claim_subscribe", dispatcher.queue):
+                ending.append(self._let_go(dispatcher, worker, 0.0))
+                self._ended(dispatcher, worker, "not_permitted")
+        await DeferredList(ending)
+
+    def _let_go(self, dispatcher: Dispatcher, worker: Worker, seconds: float) -> Deferred[None]:
+        """Lease nothing more to a consumer. Fires when the store knows in how many seconds its claim ends."""
+        worker.left = seconds
+        self._remove(dispatcher, worker)
+        ending: Deferred[None] = Deferred()
+        if worker.may_hold:
+            ending = Deferred.fromCoroutine(self._lapse(dispatcher.queue, worker, seconds))
+            self._ending.add(ending)
+            ending.addBoth(self._lapsed, ending)
+        else:
+            ending.callback(None)
+        return ending
 
     def _lapsed(self, _: object, ending: Deferred[None]) -> None:
         self._ending.discard(ending)
 
-    async def _lapse(self, queue: Queue, worker: Worker) -> None:
+    async def _lapse(self, queue: Queue, worker: Worker, seconds: float) -> None:
         async def lapse(store: MessageStore, found: Queue) -> None:
             # By both tokens that the store may know it by.
             for token in {worker.before, worker.terms.token}:
-                await store.lapse_claim(found, worker.terms._replace(token=token), self._grace)
+                await store.lapse_claim(found, worker.terms._replace(token=token), seconds)
 
         try:
             await self._router.run_on(queue.project, queue.name, queue.incarnation, lapse)

@@ -47,7 +47,10 @@ class Setting:
 
     def shown(self, value: object) -> str:
         """The value as a person may see it."""
-        return mask_url(str(value)) if self.secret else str(value)
+        if not self.secret:
+            return str(value)
+        # Of a URL all but its passwords may be seen; any other secret is one as a whole.
+        return mask_url(str(value)) if self.kind.metavar == "URL" else "***"
 
 
 def setting(

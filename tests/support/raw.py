@@ -16,6 +16,7 @@ import os
 import socket
 import ssl
 import struct
+from collections.abc import Mapping
 from types import TracebackType
 from typing import NamedTuple, Self
 from urllib.parse import urlsplit
@@ -200,11 +201,25 @@ class RawSocket:
 
 
 def http(
-    url: str, path: str, *, method: str = "GET", host: str | None = None, tls: ssl.SSLContext | None = None
+    url: str,
+    path: str,
+    *,
+    method: str = "GET",
+    host: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> tuple[int, dict[str, str], bytes]:
     """One HTTP request on a connection of its own: status, headers with names in lower case, and body."""
     with RawSocket(url, handshake=False, tls=tls) as raw:
-        lines = (f"{method} {path} HTTP/1.1", f"Host: {host or raw.host}", "Connection: close", "", "")
+        further = [f"{name}: {value}" for name, value in (headers or {}).items()]
+        lines = (
+            f"{method} {path} HTTP/1.1",
+            f"Host: {host or raw.host}",
+            "Connection: close",
+            *further,
+            "",
+            "",
+        )
         raw.send("\r\n".join(lines).encode())
         return split_response(raw.receive_rest())
 
