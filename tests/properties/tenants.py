@@ -223,7 +223,7 @@ class Tenants:
         return reply.status, json.dumps(side.told(reply.body, _PASSING), sort_keys=True)
 
     def compare_pushes(self) -> None:
-        """What was pushed to a project is the same on both gateways. Comes last: it waits for the last push."""
+        """What was pushed to a project is the same on both gateways. Comes last: waits for the last push."""
         for round_ in range(2):  # what the first round pushes to the wrong one has come by the second
             for who in self.projects:
                 for name in POSTED:
