@@ -40,8 +40,8 @@ class Client(Protocol):
 class PublishedKeys:
     """The keys of one issuer.
 
-    They are fetched again when they are no longer fresh, and when a token names one that is not there: perhaps
-    the issuer has changed them. While it cannot be done, those that are known go on for a time.
+    They are fetched again when they are no longer fresh, and when a token names one that is not there,
+    which may be new. While that fails, those that are known go on for a time.
 
     :param now: seconds on a clock that is never set.
     :param max_age: seconds for which keys are used that cannot be fetched again.
