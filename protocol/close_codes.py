@@ -28,6 +28,9 @@ AUTHENTICATION_EXPIRED: Final = 4003
 AUTHENTICATION_UNAVAILABLE: Final = 4101
 """Who decides about the token of the handshake does not answer; come back after a while."""
 
+TOO_MANY_SOCKETS: Final = 4102
+"""The project of the token has as many sockets as it may; come back after a while."""
+
 DO_NOT_RECONNECT: Final = range(4000, 4100)
 """Do not reconnect unchanged."""
 

@@ -5,10 +5,12 @@
     RequestError                      status, code, retry
     ├── BadRequest              400   the client has to change the request
     │   ├── MalformedFrame            the frame is not one JSON or MessagePack document
+    │   │   └── TooManyParts              it holds more arrays and objects than any request needs
     │   ├── UnknownAction             `action` names nothing that exists
     │   ├── SchemaViolation           a field is missing or has the wrong type
     │   ├── SubprotocolNeeded         the action is not for sockets without protocol.extension
-    │   └── TooManyConsumers          the socket has as many as it may have
+    │   ├── TooManyConsumers          the socket has as many as it may have
+    │   └── TooManySubscriptions      the same
     ├── AuthenticationFailed    401   the token speaks for nobody
     ├── NotAuthenticated        403   nobody has authenticated
     │   └── OtherProject              the request is for another project than the token's
@@ -17,6 +19,9 @@
     │   └── NotPermitted              the token's rights, or the operator's policy, do not have it
     ├── NotFound                404
     ├── Conflict                409
+    ├── ProjectFull             413   the project's messages have as many bytes as they may
+    ├── TooManyRequests         429   they come faster than they may
+    ├── TooManySockets          429   the project has as many as it may have
     └── Unavailable             503   a store did not do it; the storage package refines this
 
 Each error knows its reply body in the form that Zaqar's clients expect (protocol.md section 1):
@@ -26,7 +31,7 @@ what the action refuses. Both carry `code`, which is stable, so that programs ne
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 def well_formed(text: str) -> str:
@@ -46,13 +51,16 @@ class RequestError(Exception):
     retry: ClassVar[bool] = False
     """Whether the same request may succeed later."""
 
+    limit: str = ""
+    """The limit that is reached, as the metrics name it; empty if it is none."""
+
     def __init__(self, message: str, *, error: str | None = None, code: str | None = None) -> None:
         super().__init__(well_formed(message))
         self.error = error
         if code is not None:
             self.code = code
 
-    def body(self) -> dict[str, str | None]:
+    def body(self) -> dict[str, Any]:
         """The reply's body."""
         return {"exception": str(self), "error": self.error, "code": self.code}
 
@@ -69,8 +77,15 @@ class MalformedFrame(BadRequest):
 
     code = "malformed_frame"
 
-    def body(self) -> dict[str, str | None]:
+    def body(self) -> dict[str, Any]:
         return {"error": str(self), "code": self.code}
+
+
+class TooManyParts(MalformedFrame):
+    """The frame holds more arrays and objects than any request needs."""
+
+    code = "too_many_parts"
+    limit = "frame_parts"
 
 
 class UnknownAction(BadRequest):
@@ -78,7 +93,7 @@ class UnknownAction(BadRequest):
 
     code = "unknown_action"
 
-    def body(self) -> dict[str, str | None]:
+    def body(self) -> dict[str, Any]:
         return {"error": str(self), "code": self.code}
 
 
@@ -87,7 +102,7 @@ class SchemaViolation(BadRequest):
 
     code = "schema_violation"
 
-    def body(self) -> dict[str, str | None]:
+    def body(self) -> dict[str, Any]:
         return {"error": "Schema validation failed.", "detail": str(self), "code": self.code}
 
 
@@ -101,6 +116,14 @@ class TooManyConsumers(BadRequest):
     """The socket has as many consumers as it may have."""
 
     code = "too_many_consumers"
+    limit = "consumers_per_socket"
+
+
+class TooManySubscriptions(BadRequest):
+    """The socket has as many subscriptions as it may have."""
+
+    code = "too_many_subscriptions"
+    limit = "max_subscriptions_per_socket"
 
 
 class AuthenticationFailed(RequestError):
@@ -116,7 +139,7 @@ class AuthenticationFailed(RequestError):
         super().__init__("Authentication failed.")
         self.reason = reason
 
-    def body(self) -> dict[str, str | None]:
+    def body(self) -> dict[str, Any]:
         return {"error": str(self), "code": self.code}
 
 
@@ -129,7 +152,7 @@ class NotAuthenticated(RequestError):
     def __init__(self, message: str = "Not authentified.") -> None:
         super().__init__(message)
 
-    def body(self) -> dict[str, str | None]:
+    def body(self) -> dict[str, Any]:
         return {"error": str(self), "code": self.code}
 
 
@@ -174,6 +197,43 @@ class Conflict(RequestError):
 
     status = 409
     code = "conflict"
+
+
+class ProjectFull(RequestError):
+    """The messages of the project have as many bytes as they may. Nothing was stored."""
+
+    status = 413
+    code = "project_full"
+    retry = True
+    limit = "max_project_bytes"
+
+
+class TooManyRequests(RequestError):
+    """Requests come faster than they may; `retry_after` says in how many seconds the next may come."""
+
+    status = 429
+    code = "too_many_requests"
+    retry = True
+
+    def __init__(self, message: str, retry_after: float, limit: str) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        self.limit = limit
+
+    def body(self) -> dict[str, Any]:
+        return {**super().body(), "retry_after": self.retry_after}
+
+
+class TooManySockets(RequestError):
+    """The project has as many sockets as it may have."""
+
+    status = 429
+    code = "too_many_sockets"
+    retry = True
+    limit = "max_sockets_per_project"
+
+    def body(self) -> dict[str, Any]:
+        return {"error": str(self), "code": self.code}
 
 
 class Unavailable(RequestError):

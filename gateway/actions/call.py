@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,6 +11,10 @@ from msgspec import UNSET
 from gateway.auth.authenticator import Authenticator
 from gateway.auth.authorisation import Authorisation
 from gateway.auth.identity import Identity
+from gateway.http.access import Access
+from gateway.limits.rates import Rates
+from gateway.limits.sockets import OpenSockets
+from gateway.limits.usage import Usage
 from gateway.metrics import Metrics
 from gateway.push.consumers import Consumers
 from gateway.push.hub import Hub
@@ -61,13 +65,18 @@ class Node:
     changes: CatalogChanges
     metrics: Metrics
     notification_url: str
-    allowed_hosts: Collection[str]
-    """Host names, in lower case, under which the node answers."""
+    access: Access
+    """Who may connect."""
     authorisation: Authorisation
+    open_sockets: OpenSockets
     signing_keys: Sequence[bytes] = ()
     """Secret keys: the first signs URLs, signatures of all are accepted; none: nothing is signed."""
     authenticator: Authenticator | None = None
     """Finds out whom a token speaks for; None: nobody has to authenticate."""
+    rates: Rates | None = None
+    """How fast requests may come; None: as fast as they can."""
+    usage: Usage | None = None
+    """How many bytes each project has; None: it may have any number."""
     worker: Worker | None = None
     """This process as one of several; None if it is the only one."""
     draining: bool = False

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from datetime import datetime
-from pathlib import Path
 from time import time
 from typing import Any, Literal
 
@@ -62,7 +61,7 @@ def make_keystone(reactor: Any, settings: Settings) -> Authenticator:
         raise SettingsError("keystone_auth_url: is not set, and auth keystone needs it; allowed: its URL")
     try:
         ca_file = settings.keystone_ca_file
-        http = HttpClient(reactor, ca_file=Path(ca_file) if ca_file else None)
+        http = HttpClient(reactor, ca_file=ca_file)
     except OSError as error:
         reason = error.strerror or error
         raise SettingsError(
@@ -93,7 +92,7 @@ def _password(settings: Settings) -> str:
     if path is None:
         raise SettingsError("keystone_password_file: is not set, and auth keystone needs it; allowed: a file")
     try:
-        lines = Path(path).read_text().splitlines()
+        lines = path.read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise SettingsError(f"keystone_password_file: {path}: cannot be read: {reason}") from None

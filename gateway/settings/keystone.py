@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from gateway.settings.kinds import check_file, seconds, text
@@ -53,7 +54,7 @@ class Keystone:
         optional=True,
         secret=True,
     )
-    keystone_password_file: str | None = setting(
+    keystone_password_file: Path | None = setting(  # noqa: RUF009  # it makes a field
         None, _FILE, "file whose first line is the user's password", default_text="none", optional=True
     )
     keystone_user_domain: str = setting(
@@ -69,7 +70,7 @@ class Keystone:
         60.0, seconds(1, 3600), "seconds for which an answer holds; in them a revoked token loses its sockets"
     )
     keystone_timeout: float = setting(5.0, seconds(0.1, 300), "seconds Keystone has for one answer")
-    keystone_ca_file: str | None = setting(
+    keystone_ca_file: Path | None = setting(  # noqa: RUF009  # it makes a field
         None,
         _FILE,
         "certificates, PEM, of whom Keystone's has to be",

@@ -16,8 +16,9 @@ from protocol.close_codes import (
     AUTHENTICATION_FAILED,
     AUTHENTICATION_TIMEOUT,
     AUTHENTICATION_UNAVAILABLE,
+    TOO_MANY_SOCKETS,
 )
-from protocol.errors import AuthenticationFailed, RequestError, Unavailable
+from protocol.errors import AuthenticationFailed, RequestError, TooManySockets, Unavailable
 from schemas.events import TokenExpiringEvent
 
 NOTICE = 60.0
@@ -57,10 +58,12 @@ class SocketAuthentication:
         "_grant",
         "_node",
         "_overdue",
+        "_project",
         "_signed_until",
         "_socket",
         "_timer",
         "_warn_at",
+        "_wire",
     )
 
     def __init__(self, node: Node, authenticator: Authenticator, socket: Socket) -> None:
@@ -73,6 +76,7 @@ class SocketAuthentication:
         self._grant: Revocable | None = None
         self._signed_until: float | None = None
         self._warn_at: float | None = None
+        self._project: str | None = None  # as whose socket this one counts
         settings = node.settings
         socket.limit_frames(min(settings.max_unauthenticated_frame_bytes, settings.max_frame_bytes))
         self._wait(settings.authentication_timeout)
@@ -82,12 +86,16 @@ class SocketAuthentication:
         self._stop_timer()
         self._rely_on(None)
         self._socket = None
+        if self._project is not None:
+            self._node.open_sockets.leave_project(self._project)
+            self._project = None
 
     async def authenticate(self, token: str) -> None:
         """Let whom the token speaks for speak from now on.
 
         What they may not have subscribed to or leased has ended before this returns. Raises
-        AuthenticationFailed, Unavailable: then all stays as it was.
+        AuthenticationFailed, Unavailable: then all stays as it was. TooManySockets: the same, but a socket on
+        which nobody has authenticated yet is closed.
         """
         self._asking = True
         try:
@@ -101,6 +109,7 @@ class SocketAuthentication:
         socket = self._socket
         if socket is None:  # it has closed meanwhile
             return
+        self._count_for(identity.project)
         before, socket.identity = socket.identity, identity
         self._rely_on(identity)
         if before is None:
@@ -118,7 +127,7 @@ class SocketAuthentication:
         """
         if self._socket is not None and (self._signed_until is None or until > self._signed_until):
             self._signed_until = until
-            self._socket.limit_frames(None)
+            self._wire.limit_frames(None)
 
     async def authenticate_handshake(self, token: str) -> None:
         """The same with the token of the handshake. A browser sees no status there, so a refusal closes."""
@@ -126,9 +135,32 @@ class SocketAuthentication:
             await self.authenticate(token)
         except AuthenticationFailed as error:
             self._end(AUTHENTICATION_FAILED, str(error))
+        except TooManySockets as error:
+            self._node.metrics.refused(error.limit)
+            self._turn_away()
         except Unavailable as error:
             log.warning("authentication_unavailable", connection=self._connection, reason=str(error))
             self._end(AUTHENTICATION_UNAVAILABLE, "Tokens cannot be checked at the moment.")
+
+    def _count_for(self, project: str) -> None:
+        """Count the socket as the project's. Raises TooManySockets."""
+        if project == self._project:
+            return
+        counts = self._node.open_sockets
+        if not counts.enter_project(project):
+            if self._project is None:
+                # Behind the answer. It would only wait here until it is too late to authenticate.
+                self._stop_timer()
+                self._timer = self._node.reactor.callLater(0, self._turn_away)
+            raise TooManySockets("The project has as many sockets as it may. Close some of them first.")
+        if self._project is not None:
+            counts.leave_project(self._project)
+        self._project = project
+
+    def _turn_away(self) -> None:
+        if self._timer is not None and not self._timer.active():  # it is what calls this
+            self._timer = None
+        self._end(TOO_MANY_SOCKETS, "The project has as many sockets as it may.")
 
     async def _identify(self, token: str) -> Identity:
         metrics = self._node.metrics

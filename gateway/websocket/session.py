@@ -20,6 +20,7 @@ from gateway.actions import ACTIONS
 from gateway.actions.call import Answer, Call, Node
 from gateway.actions.messages import message_posts
 from gateway.auth.identity import Identity
+from gateway.limits.rates import Rates
 from gateway.logs import get_logger
 from gateway.push.frames import kind_of, notice
 from gateway.websocket.authentication import SocketAuthentication
@@ -56,6 +57,7 @@ class Session:
     __slots__ = (
         "_action",
         "_ahead",
+        "_bucket",
         "_count",
         "_finished",
         "_finishing",
@@ -78,6 +80,7 @@ class Session:
         "extended",
         "id",
         "identity",
+        "outlet",
         "writable",
     )
 
@@ -87,6 +90,7 @@ class Session:
         self.extended = extended
         self._node = node
         self._wire = wire
+        self.outlet = wire.outlet
         self._requests: list[tuple[bytes, Form]] = []
         self._notifications: list[bytes] = []
         self._waiting_bytes = 0
@@ -108,7 +112,8 @@ class Session:
         self.identity: Identity | None = None
         self.authentication: SocketAuthentication | None = None
         if node.authenticator is not None:
-            self.authentication = SocketAuthentication(node, node.authenticator, self)
+            self.authentication = SocketAuthentication(node, node.authenticator, self, wire)
+        self._bucket = None if node.rates is None else node.rates.new_bucket()
 
     # What the socket tells
 
@@ -121,6 +126,7 @@ class Session:
         self._work()
         if not self._paused and self._has_enough():
             self._paused = True
+            self._node.metrics.reading_paused()
             self._wire.pause_reading()
 
     def _has_enough(self) -> bool:
@@ -133,12 +139,14 @@ class Session:
     def set_writable(self, writable: bool) -> None:
         """The socket's unsent bytes passed the transport's limit, or fell below it."""
         self.writable = writable
+        self.outlet.free = None
         if writable:
             self._work()
 
     def close(self) -> None:
         """The socket is closed: what waits is dropped, its subscriptions end."""
         self.closed = True
+        self.outlet.close()
         self._requests.clear()
         self._ahead = None
         self._notifications.clear()
@@ -170,7 +178,7 @@ class Session:
 
     # Notifications
 
-    def push(self, frame: bytes) -> bool:
+    def push(self, frame: bytes, at_once: bool = False) -> bool:
         """Send what `make_frame` made, once for all sockets that get it, in its turn.
 
         False: the socket takes no more now; this was not taken.
@@ -181,6 +189,8 @@ class Session:
         if self._working:
             self._notifications.append(frame)
             self._waiting_bytes += len(frame)
+        elif at_once:
+            self._wire.send_at_once(frame)
         else:
             self._wire.send_raw(frame)
         return True
@@ -203,10 +213,6 @@ class Session:
     def may(self, action: str, queue: Queue) -> bool:
         """Whether who speaks is permitted an action on a queue."""
         return self._node.authorisation.permits(self.identity, action, queue.project, queue.name)
-
-    def limit_frames(self, limit: int | None) -> None:
-        """Take frames of so many bytes at the most; None: as the node does."""
-        self._wire.limit_frames(limit)
 
     def _send_notifications(self) -> None:
         if self._notifications:
@@ -240,6 +246,7 @@ class Session:
         if self._working:
             return
         self._working = True
+        self.outlet.free = None
         try:
             self._send_notifications()
             self._take_up()
@@ -278,7 +285,19 @@ class Session:
             frame, self._form = self._requests.pop(0)
             self._request_bytes -= len(frame)
             incoming = envelope.read(frame, self._form, extended=self.extended)
+            if self._node.rates is not None:
+                self._heed_rates(self._node.rates, incoming)
         return incoming
+
+    def _heed_rates(self, rates: Rates, incoming: Incoming) -> None:
+        """Refuse a request that comes too fast. It counts for the project that it would be done in."""
+        if self.identity is not None:
+            project = self.identity.project
+        elif self.authentication is None and incoming.headers is not None:
+            project = incoming.headers.project_id
+        else:  # nobody's: it costs no project anything
+            project = None
+        incoming.failure = rates.refusal(self._bucket, project, self._since) or incoming.failure
 
     def _join(self, first: Incoming) -> None:
         """Take up the posts right behind a post that can be stored together with it."""
@@ -328,6 +347,8 @@ class Session:
         return ACTIONS[incoming.action.name](Call(self._node, self, incoming))
 
     def _refusal(self, error: RequestError) -> Answer:
+        if error.limit:
+            self._node.metrics.refused(error.limit)
         if error.status >= 500:
             self._node.metrics.store_failed(error.code)
             log.warning(

@@ -20,7 +20,7 @@ end
 
 -- False where the queue's incarnation is not here.
 local function open_head()
-  local head = call("HMGET", HEAD, "last", "visible", "wake", "move")
+  local head = call("HMGET", HEAD, "last", "visible", "wake", "move", "bytes", "counted")
   if not head[1] then
     return false
   end
@@ -30,6 +30,11 @@ local function open_head()
   now = math.max(time + tonumber(ARGV[1]), last)
   if head[4] then
     heed_move(head[4], time)
+  end
+  bytes, counted = tonumber(head[5]), tonumber(head[6] or 0)
+  if not bytes then -- made before there was such a count: what is here is not in it
+    bytes, counted = 0, last
+    call("HSET", HEAD, "bytes", bytes, "counted", counted)
   end
   return true
 end

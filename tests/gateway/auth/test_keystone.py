@@ -335,7 +335,7 @@ def test_tokens_that_speak_for_nobody_here(fields: dict[str, object]) -> None:
 def test_password_is_the_first_line_of_its_file(tmp_path: Path) -> None:
     path = tmp_path / "password"
     path.write_text("from a file\nand a note\n")
-    found = settings(tmp_path, "http://host", keystone_password=None, keystone_password_file=str(path))
+    found = settings(tmp_path, "http://host", keystone_password=None, keystone_password_file=path)
     assert json.loads(credentials(found))["auth"]["identity"]["password"]["user"] == {
         "name": "zaqar",
         "domain": {"name": "Default"},
@@ -348,7 +348,7 @@ def test_file_without_a_password_is_refused(tmp_path: Path, content: bytes | Non
     path = tmp_path / "password"
     if content is not None:
         path.write_bytes(content)
-    found = settings(tmp_path, "http://host", keystone_password=None, keystone_password_file=str(path))
+    found = settings(tmp_path, "http://host", keystone_password=None, keystone_password_file=path)
     with pytest.raises(SettingsError, match=r"^keystone_password_file: "):
         make_keystone(reactor, found)
 
@@ -358,8 +358,8 @@ def test_file_without_a_password_is_refused(tmp_path: Path, content: bytes | Non
     [
         ({"keystone_auth_url": None}, "keystone_auth_url"),
         ({"keystone_password": None}, "keystone_password_file"),
-        ({"keystone_ca_file": "/nowhere/ca.pem"}, "keystone_ca_file"),
-        ({"keystone_ca_file": __file__}, "keystone_ca_file"),
+        ({"keystone_ca_file": Path("/nowhere/ca.pem")}, "keystone_ca_file"),
+        ({"keystone_ca_file": Path(__file__)}, "keystone_ca_file"),
     ],
 )
 def test_what_cannot_be_used_is_refused(tmp_path: Path, changes: dict[str, Any], name: str) -> None:

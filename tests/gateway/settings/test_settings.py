@@ -128,6 +128,8 @@ def test_boolean_texts(text: str) -> None:
         ("port", "0", 0),
         ("notification_host", "push.example", "push.example"),
         ("notification_host", "", None),
+        ("trusted_proxies", "10.0.0.0/8, ::1", ("10.0.0.0/8", "::1/128")),
+        ("trusted_proxies", "", ()),
     ],
 )
 def test_good_values(name: str, value: str, parsed: object) -> None:
@@ -149,6 +151,8 @@ def test_good_values(name: str, value: str, parsed: object) -> None:
         ("port", "", "an integer"),
         ("data_dir", "", "a folder"),
         ("data_dir", "a\0b", "a folder"),
+        ("trusted_proxies", "10.0.0.0/8,", "an IP address or network"),
+        ("trusted_proxies", "10.0.0.1/8", "an IP address or network"),
         ("fsync", "no", "always or everysec"),
         ("log_level", "INFO", "debug, info, warning or error"),
         ("log_format", "xml", "auto, human or json"),
@@ -213,6 +217,18 @@ def test_types_of_toml_are_strict(tmp_path: Path, text: str, shown: str) -> None
     assert str(raised.value).startswith(shown)
     assert "gateway.toml); allowed: " in str(raised.value)
     assert "hunter2" not in str(raised.value)
+
+
+def test_lists_of_toml(tmp_path: Path) -> None:
+    settings = from_toml(tmp_path, "trusted_proxies = ['10.0.0.0/8', '::1']")
+    assert settings.trusted_proxies == ("10.0.0.0/8", "::1/128")
+    assert tomllib.loads(as_toml(settings, dict.fromkeys(SETTINGS, "x")))["trusted_proxies"] == [
+        "10.0.0.0/8",
+        "::1/128",
+    ]
+    for text in ("'::1'", "[1]", "['']"):
+        with pytest.raises(SettingsError, match="trusted_proxies: "):
+            from_toml(tmp_path, f"trusted_proxies = {text}")
 
 
 def test_toml_numbers(tmp_path: Path) -> None:
@@ -401,13 +417,9 @@ def test_as_toml_is_what_was_read(tmp_path: Path) -> None:
     settings, sources = load(given, environ)
     text = as_toml(settings, sources)
     document = tomllib.loads(text)
-    assert document == {
-        item.name: str(getattr(settings, item.name))
-        if item.name == "data_dir"
-        else getattr(settings, item.name)
-        for item in fields(Settings)
-        if getattr(settings, item.name) is not None
-    } | {"catalog_url": "mysql+pymysql://zaqar:***@host/zaqar"}
+    read = {name: SETTINGS[name].parse(value, toml=True) for name, value in document.items()}
+    set_values = {name: value for name in SETTINGS if (value := getattr(settings, name)) is not None}
+    assert read == set_values | {"catalog_url": "mysql+pymysql://zaqar:***@host/zaqar"}
     lines = {line.split(" ")[0]: line for line in text.splitlines()}
     assert lines["catalog_url"].endswith("# environment ZAQAR_GATEWAY_CATALOG_URL")
     assert lines["enable_checksum"].endswith("# command line")

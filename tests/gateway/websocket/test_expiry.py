@@ -14,10 +14,12 @@ from twisted.python.failure import Failure
 
 from gateway.actions.call import Node
 from gateway.auth.identity import Identity
+from gateway.limits.sockets import OpenSockets
 from gateway.metrics import Metrics
 from gateway.settings import Settings
 from gateway.websocket import authentication
 from gateway.websocket.authentication import LONGEST_WAIT, Socket, SocketAuthentication
+from gateway.websocket.wire import Wire
 from protocol.errors import AuthenticationFailed, Unavailable
 from schemas.events import TokenExpiringEvent
 
@@ -70,6 +72,7 @@ class NodeParts:
     reactor: Clock
     settings: Settings
     metrics: Metrics
+    open_sockets: OpenSockets
 
 
 class World:
@@ -83,8 +86,11 @@ class World:
         self.asked = Asked()
         self.failures: list[type[BaseException]] = []
         self.metrics = Metrics()
-        node = NodeParts(self.clock, Settings(data_dir=Path("unused")), self.metrics)
-        self.authentication = SocketAuthentication(cast(Node, node), self.asked, cast(Socket, self.socket))
+        settings = Settings(data_dir=Path("unused"))
+        node = NodeParts(self.clock, settings, self.metrics, OpenSockets(settings))
+        self.authentication = SocketAuthentication(
+            cast(Node, node), self.asked, cast(Socket, self.socket), cast(Wire, self.socket)
+        )
 
     def advance(self, seconds: float) -> None:
         """Let time pass, on the wall too."""
