@@ -41,6 +41,7 @@ _OBJECTS: Mapping[str, type[Any]] = {
     "gap": events.Gap,
     "gap event": events.GapEvent,
     "draining": events.DrainingEvent,
+    "token_expiring": events.TokenExpiringEvent,
     "behind": events.BehindEvent,
     "caught_up": events.CaughtUpEvent,
     "subscription_ended": events.SubscriptionEndedEvent,

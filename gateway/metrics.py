@@ -40,7 +40,11 @@ class Metrics:
             ["limit"],
             registry=self.registry,
         )
-
+        self._paused = Counter(
+            "zaqar_gateway_reading_paused",
+            "Sockets that were not read on because too much of theirs waited.",
+            registry=self.registry,
+        )
         self._authentications = Counter(
             "zaqar_gateway_authentications",
             "Tokens that were looked at: accepted, refused, or nobody could say.",
@@ -51,12 +55,6 @@ class Metrics:
     def authenticated(self, outcome: str) -> None:
         """A token was `accepted` or `refused`, or who decides was `unavailable`."""
         self._authentications.labels(outcome).inc()
-
-        self._paused = Counter(
-            "zaqar_gateway_reading_paused",
-            "Sockets that were not read on because too much of theirs waited.",
-            registry=self.registry,
-        )
 
     def request_done(self, action: str, status: int, seconds: float) -> None:
         """A request was answered. `action` is one that exists, or `invalid`."""

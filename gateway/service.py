@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IListeningPort
 
 from gateway import __version__, logs
 from gateway.actions.call import Node
-from gateway.auth.authorisation import Authorisation, ByIdentity, WithoutAuthentication
+from gateway.auth.authorisation import Authorisation, ByIdentity, Policy, WithoutAuthentication
 from gateway.auth.chain import make_authenticator
 from gateway.catalog_watch import CatalogWatch
 from gateway.embedded.lock import DataFolderError
@@ -98,6 +98,7 @@ class Gateway:
     async def _start(self) -> None:
         settings = self._settings
         metrics = Metrics()
+        permitting = authorisation(settings)
         authenticator = make_authenticator(self._reactor, settings)
         if authenticator is not None:
             self._stopping.add(authenticator.stop)
@@ -150,7 +151,7 @@ class Gateway:
             metrics,
             "",
             allowed,
-            authorisation(settings),
+            permitting,
             OpenSockets(settings, share),
             authenticator,
             rates if rates.are_limited else None,
@@ -219,12 +220,19 @@ class Gateway:
 
 
 def authorisation(settings: Settings) -> Authorisation:
-    """Who may do what, by the settings."""
+    """Who may do what, by the settings. Raises SettingsError if the policy cannot be used."""
     if settings.auth_methods:
-        return ByIdentity()
+        return ByIdentity(None if settings.policy_file is None else _read_policy(settings.policy_file))
     # Without roles, only who can be trusted by being on this machine may administer.
     trusts_everybody = is_loopback(settings.host) and not settings.allow_anonymous
     return WithoutAuthentication(trusts_everybody=trusts_everybody)
+
+
+def _read_policy(path: str) -> Policy:
+    # Only here: few have one, and its library loads much.
+    from gateway.auth.policy import Policy  # noqa: PLC0415
+
+    return Policy(path)
 
 
 def listening_fields(settings: Settings, store_url: str) -> dict[str, str]:

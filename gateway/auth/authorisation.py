@@ -9,7 +9,7 @@ from gateway.auth.identity import Identity
 from gateway.auth.rights import ELSEWHERE, ON_QUEUES, Rights
 from protocol.envelope import Incoming
 from protocol.errors import AdminOnly, NotAuthenticated, NotPermitted, OtherProject
-from protocol.registry import ACTIONS
+from protocol.registry import ACTIONS, Action
 
 ADMIN = "admin"
 """The role that administrators have."""
@@ -53,8 +53,21 @@ class WithoutAuthentication:
         return self._trusts_everybody or not ACTIONS[action].admin
 
 
+class Policy(Protocol):
+    """What the operator has decided: gateway.auth.policy."""
+
+    def allows(self, identity: Identity, action: str) -> bool:
+        """Whether somebody may do an action."""
+
+
 class ByIdentity:
-    """Who has authenticated works in their own project (docs/compatibility.md, 3), as their roles allow."""
+    """Who has authenticated works in their own project (docs/compatibility.md, 3), as their roles allow.
+
+    :param policy: decides what roles allow; None: what is for administrators needs the role admin.
+    """
+
+    def __init__(self, policy: Policy | None = None) -> None:
+        self._policy = policy
 
     def check(self, identity: Identity | None, incoming: Incoming) -> None:
         """Raise NotAuthenticated, OtherProject, AdminOnly or NotPermitted."""
@@ -65,8 +78,8 @@ class ByIdentity:
             raise NotAuthenticated
         if headers.project_id != identity.project:
             raise OtherProject
-        if action.admin and ADMIN not in identity.roles:
-            raise AdminOnly(f"{action.name} is for administrators: the token has not the role {ADMIN}.")
+        if not self._allows(identity, action):
+            raise self._refusal(action)
         if identity.rights is not None:
             _check_rights(identity.rights, action.name, incoming.body)
 
@@ -74,9 +87,19 @@ class ByIdentity:
         """Whether it is of their project, and their roles and rights allow it."""
         if identity is None or identity.project != project:
             return False
-        if ACTIONS[action].admin and ADMIN not in identity.roles:
+        if not self._allows(identity, ACTIONS[action]):
             return False
         return identity.rights is None or identity.rights.permits(action, queue_name)
+
+    def _allows(self, identity: Identity, action: Action) -> bool:
+        if self._policy is not None:
+            return self._policy.allows(identity, action.name)
+        return not action.admin or ADMIN in identity.roles
+
+    def _refusal(self, action: Action) -> NotPermitted | AdminOnly:
+        if self._policy is not None:
+            return NotPermitted(f"The operator's policy does not let you do {action.name}.")
+        return AdminOnly(f"{action.name} is for administrators: the token has not the role {ADMIN}.")
 
 
 def check_metadata(

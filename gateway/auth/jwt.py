@@ -14,6 +14,8 @@ import jwt
 from gateway.auth.claims import Claims
 from gateway.auth.identity import Identity
 from gateway.auth.keys import Keys, UnfitKey, read_keys
+from gateway.auth.published_keys import PublishedKeys
+from gateway.http.client import HttpClient
 from gateway.settings import Settings, SettingsError
 from protocol.errors import AuthenticationFailed
 
@@ -89,14 +91,27 @@ class JWTAuthenticator:
 
 def make_jwt_authenticator(reactor: Any, settings: Settings) -> JWTAuthenticator:
     """What the settings ask for. Raises SettingsError if the keys cannot be read or used."""
+    if settings.jwt_keys_url is None:
+        return JWTAuthenticator(settings, KeyFile(_read_file(settings)))
+    published = PublishedKeys(
+        HttpClient(reactor),
+        settings.jwt_keys_url,
+        reactor.seconds,
+        settings.jwt_algorithm,
+        settings.jwt_keys_max_age,
+    )
+    published.start()
+    return JWTAuthenticator(settings, published)
+
+
+def _read_file(settings: Settings) -> Keys:
     path = settings.jwt_key_file
-    assert path is not None
+    assert path is not None  # there is either
     try:
-        keys = read_keys(Path(path).read_bytes(), settings.jwt_algorithm)
+        return read_keys(Path(path).read_bytes(), settings.jwt_algorithm)
     except OSError as error:
         raise SettingsError(f"jwt_key_file: {path} cannot be read: {error.strerror or error}") from None
     except UnfitKey as error:
         raise SettingsError(
             f"jwt_key_file: {path} cannot be used with jwt_algorithm {settings.jwt_algorithm}: {error}"
         ) from None
-    return JWTAuthenticator(settings, KeyFile(keys))

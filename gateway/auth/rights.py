@@ -1,7 +1,7 @@
 """What a token is restricted to: actions, on queues and flavors whose names match a pattern.
 
-In a pattern `*` stands for any characters, also none, and `?` for one; all else stands for itself. Upper and lower
-case are not the same. A pattern matches whole names.
+In a pattern `*` stands for any characters, also none, and `?` for one; all else stands for itself, upper and
+lower case apart. A pattern matches whole names.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.settings.kinds import integer, seconds, text
+from gateway.settings.kinds import check_file, integer, seconds, text
 from gateway.settings.setting import setting
 
 METHODS = ("jwt",)
@@ -37,6 +37,13 @@ class Authentication:
     )
     max_unauthenticated_frame_bytes: int = setting(
         16_384, integer(1024, 1_048_576), "largest WebSocket message before a socket has authenticated, bytes"
+    )
+    policy_file: str | None = setting(
+        None,
+        text("FILE", "a file", check_file),
+        "file in the form of oslo.policy that says who may do what",
+        default_text="none: what is for administrators needs the role admin",
+        optional=True,
     )
 
     @property

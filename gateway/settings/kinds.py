@@ -124,6 +124,11 @@ def check_folder(text: str) -> Path:
     return Path(os.path.abspath(os.path.expanduser(text)))
 
 
+def check_file(text: str) -> str:
+    """The absolute path of a file, which is looked at when the gateway starts."""
+    return str(check_folder(text))
+
+
 def check_redis_url(text: str) -> str:
     """A URL that the message store can be reached by."""
     address.parse(text)

@@ -141,6 +141,11 @@ def _check_together(settings: Settings, sources: Sources) -> None:
             f"allow_anonymous: true is not allowed (from {sources['allow_anonymous']}) beside auth "
             f"{settings.auth} (from {sources['auth']}), with which nobody is; allowed: one of the two"
         )
+    if settings.policy_file is not None and not settings.auth_methods:
+        raise SettingsError(
+            f"policy_file: is set (from {sources['policy_file']}), but auth is none (from "
+            f"{sources['auth']}), and nobody has a role; allowed: --auth, or no policy_file"
+        )
     _check_keys(settings, sources)
     if settings.redis_url is not None and sources["fsync"] != "default":
         raise SettingsError(

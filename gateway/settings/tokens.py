@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from gateway.settings.kinds import choice, seconds, text
+from gateway.settings.kinds import check_file, choice, seconds, text
 from gateway.settings.listening import is_loopback
 from gateway.settings.setting import setting
-
-
-def check_file(text: str) -> str:
-    """The absolute path of a file, which is looked at when the gateway starts."""
-    if not text or "\0" in text:
-        raise ValueError(text)
-    return os.path.abspath(os.path.expanduser(text))
 
 
 def check_keys_url(text: str) -> str:

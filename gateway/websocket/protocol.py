@@ -41,7 +41,7 @@ class SocketProtocol(WebSocketServerProtocol):
     transport: Any
     session: Session | None = None
     address: str | None = None
-    """The client's, as long as the socket counts as one of its sockets."""
+    """The client's, as long as the socket is counted as one of its sockets."""
     make_frame: Callable[[int, bytes], bytes] = staticmethod(make_frame)
     _perMessageCompress: Any  # None where nothing was agreed on
 
@@ -52,12 +52,13 @@ class SocketProtocol(WebSocketServerProtocol):
         """
         if not origin_allowed(request.headers, self.factory.node.allowed_hosts):
             raise ConnectionDeny(403, "Pages of this origin may not connect here.")
-        address = self.transport.getPeer().host
-        refused = self.factory.node.open_sockets.enter(address)
+        address, counts = self.transport.getPeer().host, self.factory.node.open_sockets
+        refused = counts.enter(address, len(self.factory.sockets))
         if refused is not None:
             self.factory.node.metrics.refused(refused.limit)
             raise ConnectionDeny(refused.status, refused.reason)
-        self.address = address
+        if counts.by_address:
+            self.address = address
         return SUBPROTOCOL if SUBPROTOCOL in request.protocols else None
 
     def onOpen(self) -> None:

@@ -110,7 +110,7 @@ class Session:
         self.identity: Identity | None = None
         self.authentication: SocketAuthentication | None = None
         if node.authenticator is not None:
-            self.authentication = SocketAuthentication(node, node.authenticator, self)
+            self.authentication = SocketAuthentication(node, node.authenticator, self, wire)
         self._bucket = None if node.rates is None else node.rates.new_bucket()
 
     # What the socket tells
@@ -207,10 +207,6 @@ class Session:
     def may(self, action: str, queue: Queue) -> bool:
         """Whether who speaks is permitted an action on a queue."""
         return self._node.authorisation.permits(self.identity, action, queue.project, queue.name)
-
-    def limit_frames(self, limit: int | None) -> None:
-        """Take frames of so many bytes at the most; None: as the node does."""
-        self._wire.limit_frames(limit)
 
     def _send_notifications(self) -> None:
         if self._notifications:

@@ -271,6 +271,50 @@ def test_listening_beyond_loopback_needs_consent() -> None:
     assert not is_loopback("127.0.0.1.example")
 
 
+def test_who_authenticates_may_come_from_anywhere(tmp_path: Path) -> None:
+    given = {"auth": "jwt", "jwt_key_file": str(tmp_path / "key")}
+    settings = load({"host": "0.0.0.0", **given}, {})[0]
+    assert settings.auth_methods == ("jwt",)
+    assert load({}, {})[0].auth_methods == ()
+    message = refused({**given, "host": "0.0.0.0", "allow_anonymous": True}, {})
+    assert message.startswith("allow_anonymous: true is not allowed (from command line) beside auth jwt")
+
+
+@pytest.mark.parametrize("auth", ["", "jwt,jwt", "none,jwt", "jwt,", "JWT", "oauth"])
+def test_ways_to_authenticate_that_are_none(auth: str) -> None:
+    assert "allowed: none, or " in refused({"auth": auth, "jwt_key_file": "key"}, {})
+
+
+def test_tokens_need_keys_from_one_place() -> None:
+    file, url = {"jwt_key_file": "key"}, {"jwt_keys_url": "https://issuer.example/keys"}
+    for given in ({}, file | url):
+        assert refused({"auth": "jwt", **given}, {}).startswith("auth: jwt (from command line) needs keys")
+    for given in (file, url):
+        load({"auth": "jwt", **given}, {})
+        # A key without --auth would be taken for protection that is not there.
+        assert "no token would be looked at" in refused(given, {})
+    assert "nobody has a role" in refused({"policy_file": "policy.yaml"}, {})
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://issuer.example/keys",
+        "ftp://issuer.example/keys",
+        "https:///keys",
+        "https://user:hunter2@issuer.example/keys",
+        "https://issuer.example:port/keys",
+        "https://issuer.example/a b",
+        "issuer.example",
+    ],
+)
+def test_keys_come_from_a_place_that_proves_who_it_is(url: str) -> None:
+    message = refused({"auth": "jwt", "jwt_keys_url": url}, {})
+    assert "allowed: an https URL" in message
+    assert "hunter2" not in message
+    load({"auth": "jwt", "jwt_keys_url": "http://localhost:8080/keys"}, {})
+
+
 def test_fsync_is_for_the_embedded_store() -> None:
     message = refused({"fsync": "always"}, {"ZAQAR_GATEWAY_REDIS_URL": "redis://:hunter2@host"})
     assert message.startswith("fsync: always is not allowed (from command line) beside redis_url")
@@ -342,7 +386,7 @@ def test_as_toml_is_what_was_read(tmp_path: Path) -> None:
         if item.name == "data_dir"
         else getattr(settings, item.name)
         for item in fields(Settings)
-        if item.name not in ("redis_url", "notification_host")
+        if getattr(settings, item.name) is not None
     } | {"catalog_url": "mysql+pymysql://zaqar:***@host/zaqar"}
     lines = {line.split(" ")[0]: line for line in text.splitlines()}
     assert lines["catalog_url"].endswith("# environment ZAQAR_GATEWAY_CATALOG_URL")

@@ -14,6 +14,7 @@ from websockets.exceptions import ConnectionClosed
 
 from protocol.extension import SUBPROTOCOL
 from tests.support.client import Client, Reply
+from tests.support.deflate import DeflateSocket
 from tests.support.expect import claim, done, post
 from tests.support.gateway import Gateway, start_gateway
 from tests.support.raw import TEXT, RawSocket, make_frame
@@ -28,7 +29,7 @@ ISSUER = Issuer("HS256", SECRET)
 def guarded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """A gateway that takes ISSUER's tokens, to the second."""
     folder = tmp_path_factory.mktemp("guarded")
-    arguments = [*ISSUER.arguments(folder), "--jwt-leeway", "0", request.param, "--log-level", "debug"]
+    arguments = [*ISSUER.arguments(folder), "--jwt-leeway", "0", request.param, "--compression"]
     with start_gateway(folder / "data", *arguments) as running:
         yield running
 
@@ -249,6 +250,13 @@ def test_fragments_are_limited_too(guarded: Gateway) -> None:
     with RawSocket(guarded.url) as raw:
         raw.send_frame(TEXT, b'"' + b"x" * 10_000, fin=False)
         raw.send_frame(0, b"x" * 10_000)
+        assert raw.receive_close() == 1009
+
+
+def test_what_is_compressed_counts_as_it_is(guarded: Gateway) -> None:
+    with DeflateSocket(guarded.url, "permessage-deflate; client_no_context_takeover") as raw:
+        assert raw.agreed
+        raw.send_compressed(TEXT, b'"' + b"x" * 100_000 + b'"')
         assert raw.receive_close() == 1009
 
 

@@ -19,6 +19,7 @@ from gateway.metrics import Metrics
 from gateway.settings import Settings
 from gateway.websocket import authentication
 from gateway.websocket.authentication import LONGEST_WAIT, Socket, SocketAuthentication
+from gateway.websocket.wire import Wire
 from protocol.errors import AuthenticationFailed, Unavailable
 from schemas.events import TokenExpiringEvent
 
@@ -87,7 +88,9 @@ class World:
         self.metrics = Metrics()
         settings = Settings(data_dir=Path("unused"))
         node = NodeParts(self.clock, settings, self.metrics, OpenSockets(settings))
-        self.authentication = SocketAuthentication(cast(Node, node), self.asked, cast(Socket, self.socket))
+        self.authentication = SocketAuthentication(
+            cast(Node, node), self.asked, cast(Socket, self.socket), cast(Wire, self.socket)
+        )
 
     def advance(self, seconds: float) -> None:
         """Let time pass, on the wall too."""
