@@ -13,7 +13,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import storage.errors  # noqa: F401  # its errors are among those that are told
+import gateway.actions.sharing
+import gateway.auth.keystone  # noqa: F401
+import storage.errors  # noqa: F401  # their errors are among those that are told
 from docs import tables
 from gateway.settings import GROUPS, SETTINGS
 from protocol import close_codes

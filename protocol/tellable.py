@@ -179,7 +179,11 @@ def _await_members(members: Collection[object], waiting: list[object]) -> None:
 
 def json_nests_deeper(data: bytes, value: object, nesting: int) -> bool:
     """Whether more than `nesting` arrays and objects stand inside each other in a value and its JSON."""
-    return data.count(b"[") + data.count(b"{") > nesting and _nests_deeper(value, nesting)
+    return (
+        isinstance(value, (list, dict))  # most are strings; a union of types would be made anew
+        and data.count(b"[") + data.count(b"{") > nesting
+        and _nests_deeper(value, nesting)
+    )
 
 
 def msgpack_nests_deeper(data: bytes, value: object, nesting: int) -> bool:

@@ -14,6 +14,7 @@ from gateway.actions import (
     node,
     pools,
     queues,
+    sharing,
     subscriptions,
 )
 from gateway.actions.call import Answer, Call
@@ -33,6 +34,7 @@ ACTIONS: Mapping[str, Action] = {
     "queue_delete": queues.queue_delete,
     "queue_get_stats": queues.queue_get_stats,
     "queue_purge": queues.queue_purge,
+    "queue_share": sharing.queue_share,
     "message_post": messages.message_post,
     "message_list": messages.message_list,
     "message_get": messages.message_get,

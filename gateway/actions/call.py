@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,6 +11,7 @@ from msgspec import UNSET
 from gateway.auth.authenticator import Authenticator
 from gateway.auth.authorisation import Authorisation
 from gateway.auth.identity import Identity
+from gateway.http.access import Access
 from gateway.limits.rates import Rates
 from gateway.limits.sockets import OpenSockets
 from gateway.limits.usage import Usage
@@ -64,10 +65,12 @@ class Node:
     changes: CatalogChanges
     metrics: Metrics
     notification_url: str
-    allowed_hosts: Collection[str]
-    """Host names, in lower case, under which the node answers."""
+    access: Access
+    """Who may connect."""
     authorisation: Authorisation
     open_sockets: OpenSockets
+    signing_keys: Sequence[bytes] = ()
+    """Secret keys: the first signs URLs, signatures of all are accepted; none: nothing is signed."""
     authenticator: Authenticator | None = None
     """Finds out whom a token speaks for; None: nobody has to authenticate."""
     rates: Rates | None = None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from time import time
 from typing import Any, Protocol
 
 from gateway.auth.identity import Identity
@@ -10,6 +11,8 @@ from gateway.auth.rights import ELSEWHERE, ON_QUEUES, Rights
 from protocol.envelope import Incoming
 from protocol.errors import AdminOnly, NotAuthenticated, NotPermitted, OtherProject
 from protocol.registry import ACTIONS, Action
+from protocol.signed_urls import ACTION_METHODS, is_signed, permitted_until
+from schemas.envelope import AuthenticateHeaders, RequestHeaders
 
 ADMIN = "admin"
 """The role that administrators have."""
@@ -18,8 +21,11 @@ ADMIN = "admin"
 class Authorisation(Protocol):
     """What is asked about each request."""
 
-    def check(self, identity: Identity | None, incoming: Incoming) -> None:
+    def check(self, identity: Identity | None, incoming: Incoming) -> float | None:
         """Raise NotAuthenticated, AdminOnly or NotPermitted unless the request may be done.
+
+        If only its own signature permits it, the time at which that expires is returned, in seconds since the
+        epoch; else None.
 
         :param identity: who has authenticated on the socket; None: nobody.
         :param incoming: a request that was read without failure; it is not `authenticate`.
@@ -38,7 +44,7 @@ class WithoutAuthentication:
     def __init__(self, *, trusts_everybody: bool) -> None:
         self._trusts_everybody = trusts_everybody
 
-    def check(self, identity: Identity | None, incoming: Incoming) -> None:
+    def check(self, identity: Identity | None, incoming: Incoming) -> float | None:
         """Raise AdminOnly if nobody here may do what only administrators may."""
         action = incoming.action
         assert action is not None
@@ -47,6 +53,7 @@ class WithoutAuthentication:
                 f"{action.name} is for administrators. As long as nobody authenticates it is answered only "
                 "by a gateway that listens on loopback, without --allow-anonymous."
             )
+        return None
 
     def permits(self, identity: Identity | None, action: str, project: str, queue_name: str) -> bool:
         """Everything is permitted but what is for administrators."""
@@ -63,25 +70,30 @@ class Policy(Protocol):
 class ByIdentity:
     """Who has authenticated works in their own project (docs/compatibility.md, 3), as their roles allow.
 
+    Where nobody has, a request may bring a signature that permits this one (protocol.signed_urls).
+
     :param policy: decides what roles allow; None: what is for administrators needs the role admin.
+    :param signing_keys: those that signatures are accepted of.
     """
 
-    def __init__(self, policy: Policy | None = None) -> None:
+    def __init__(self, policy: Policy | None = None, signing_keys: Sequence[bytes] = ()) -> None:
         self._policy = policy
+        self._signing_keys = signing_keys
 
-    def check(self, identity: Identity | None, incoming: Incoming) -> None:
+    def check(self, identity: Identity | None, incoming: Incoming) -> float | None:
         """Raise NotAuthenticated, OtherProject, AdminOnly or NotPermitted."""
         action, headers = incoming.action, incoming.headers
         assert action is not None
         assert headers is not None
         if identity is None:
-            raise NotAuthenticated
+            return self._check_signature(action, headers, incoming.body)
         if headers.project_id != identity.project:
             raise OtherProject
         if not self._allows(identity, action):
             raise self._refusal(action)
         if identity.rights is not None:
             _check_rights(identity.rights, action.name, incoming.body)
+        return None
 
     def permits(self, identity: Identity | None, action: str, project: str, queue_name: str) -> bool:
         """Whether it is of their project, and their roles and rights allow it."""
@@ -90,6 +102,16 @@ class ByIdentity:
         if not self._allows(identity, ACTIONS[action]):
             return False
         return identity.rights is None or identity.rights.permits(action, queue_name)
+
+    def _check_signature(
+        self, action: Action, headers: RequestHeaders | AuthenticateHeaders, body: Any
+    ) -> float:
+        until = None
+        if is_signed(headers) and action.name in ACTION_METHODS:
+            until = permitted_until(self._signing_keys, headers, action.name, body.queue_name, time())
+        if until is None:
+            raise NotAuthenticated
+        return until
 
     def _allows(self, identity: Identity, action: Action) -> bool:
         if self._policy is not None:

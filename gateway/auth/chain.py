@@ -9,6 +9,7 @@ from typing import Any
 from gateway.auth.authenticator import Authenticator
 from gateway.auth.identity import Identity
 from gateway.auth.jwt import make_jwt_authenticator
+from gateway.auth.keystone import make_keystone
 from gateway.settings import Settings
 
 _JWS = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*")
@@ -17,7 +18,7 @@ _JWS = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*")
 Maker = Callable[[Any, Settings], Authenticator]
 """Makes an authenticator of the reactor and the settings. Raises SettingsError for what cannot be used."""
 
-MAKERS: Mapping[str, Maker] = {"jwt": make_jwt_authenticator}
+MAKERS: Mapping[str, Maker] = {"jwt": make_jwt_authenticator, "keystone": make_keystone}
 """By the names of gateway.settings.authentication.METHODS."""
 
 

@@ -6,7 +6,6 @@ only when a socket authenticates, so nothing is cached either.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any, Final, Protocol
 
 import jwt
@@ -108,7 +107,7 @@ def _read_file(settings: Settings) -> Keys:
     path = settings.jwt_key_file
     assert path is not None  # there is either
     try:
-        return read_keys(Path(path).read_bytes(), settings.jwt_algorithm)
+        return read_keys(path.read_bytes(), settings.jwt_algorithm)
     except OSError as error:
         raise SettingsError(f"jwt_key_file: {path} cannot be read: {error.strerror or error}") from None
     except UnfitKey as error:

@@ -31,12 +31,12 @@ class Policy:
     refers to one that is not there, or that would ask another server.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: Path) -> None:
         found = _read(path)
         conf = cfg.ConfigOpts()
         conf([], default_config_files=[], default_config_dirs=[])
         # With use_conf it would look at the file again for each decision.
-        self._enforcer = policy.Enforcer(conf, policy_file=path, use_conf=False)
+        self._enforcer = policy.Enforcer(conf, policy_file=str(path), use_conf=False)
         self._enforcer.set_rules(policy.Rules.from_dict({**defaults(), **found}))
         for name, text in found.items():
             self._check(path, name, text)
@@ -61,7 +61,7 @@ class Policy:
         # All that is done here is done in one's own project.
         return bool(self._enforcer.enforce(rule, {"project_id": project, "user_id": user}, credentials))
 
-    def _check(self, path: str, name: str, text: str) -> None:
+    def _check(self, path: Path, name: str, text: str) -> None:
         if ":" in name and name not in RULES.values() and name not in ELSEWHERE:
             raise _unusable(path, f"there is no rule {name!r}; docs/authentication.md has all")
         if _REMOTE.search(text):
@@ -71,9 +71,9 @@ class Policy:
             raise _unusable(path, f"the rule {name!r} is not understood: {text!r}")
 
 
-def _read(path: str) -> dict[str, str]:
+def _read(path: Path) -> dict[str, str]:
     try:
-        found: object = policy.parse_file_contents(Path(path).read_text(encoding="utf-8"))
+        found: object = policy.parse_file_contents(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise SettingsError(f"policy_file: {path} cannot be read: {error.strerror or error}") from None
     except ValueError:
@@ -83,5 +83,5 @@ def _read(path: str) -> dict[str, str]:
     return found
 
 
-def _unusable(path: str, why: str) -> SettingsError:
+def _unusable(path: Path, why: str) -> SettingsError:
     return SettingsError(f"policy_file: {path} cannot be used: {why}")

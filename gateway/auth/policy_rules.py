@@ -23,6 +23,7 @@ RULES: Final[Mapping[str, str]] = MappingProxyType(
         "queue_delete": "queues:delete",
         "queue_get_stats": "queues:stats",
         "queue_purge": "queues:purge",
+        "queue_share": "queues:share",
         "message_post": "messages:create",
         "message_list": "messages:get_all",
         "message_get": "messages:get",

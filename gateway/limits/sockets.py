@@ -35,7 +35,7 @@ class OpenSockets:
 
     @property
     def by_address(self) -> bool:
-        """Whether the sockets of an address are counted, so that each has to `leave`."""
+        """Whether the sockets of an address are counted, so that each has to `leave` in the end."""
         return self._most_per_address > 0
 
     def enter(self, address: str, sockets: int) -> Refused | None:
@@ -52,8 +52,9 @@ class OpenSockets:
         return None
 
     def leave(self, address: str) -> None:
-        """A counted socket of this address has ended."""
-        _take_one(self._by_address, client_of(address))
+        """A socket of this address that was let in has ended."""
+        if self._most_per_address:
+            _take_one(self._by_address, client_of(address))
 
     def enter_project(self, project: str) -> bool:
         """Count a socket for a project, which it then has to leave. False: the project has enough."""

@@ -57,6 +57,7 @@ class Feed:
         self._ended: dict[int, str] = {}
         self._ended_until = Ended(None)
         self._position: int | None = None
+        self._announced: list[Announced] = []
         self.era = 0
         self._target = 0
         self._reading = False
@@ -110,6 +111,7 @@ class Feed:
 
     def listening(self) -> None:
         """The node listens (again): whatever was announced before was missed, and writes may be lost."""
+        self.deliver()
         self._unsure = self._position is not None
         self._tasks.begin("position", self._find_position)
         if self.subscribers:
@@ -138,11 +140,13 @@ class Feed:
 
     # Announcements
 
-    def told(self, event: Event) -> None:
-        """The store announced something."""
+    def told(self, event: Event) -> bool:
+        """The store announced something. True: it is the first of what waits for `deliver`."""
+        if isinstance(event, Announced):
+            self._announced.append(event)
+            return len(self._announced) == 1
+        self.deliver()  # what was announced before comes before
         match event:
-            case Announced(before, last, messages):
-                self._announced(before, last, messages)
             case Due(due_in):
                 self._wake_in(due_in)
             case Moved():
@@ -157,8 +161,19 @@ class Feed:
                 if self._subscribing:
                     self._ended[sequence] = event.reason
                 self._end(sequence, event)
+        return False
 
-    def _announced(self, before: int, last: int, messages: list[Message] | None) -> None:
+    def deliver(self, *, at_once: bool = False) -> None:
+        """Push what was announced, or see to it that it is read. `at_once`: at the end of the turn."""
+        announced, self._announced = self._announced, []
+        try:
+            for event in joined(announced):
+                self._take(*event, at_once=at_once)
+        except BaseException:
+            self._read_to(announced[-1].last)  # who has got some of it already does not get that again
+            raise
+
+    def _take(self, before: int, last: int, messages: list[Message] | None, *, at_once: bool) -> None:
         if self._position is None:
             self._target = max(self._target, last)
             return
@@ -167,7 +182,7 @@ class Feed:
         if messages is None or self._reading or self._unsure or before > self._position:
             self._read_to(last)
         else:
-            self._deliver([message for message in messages if message.position > self.position])
+            self._deliver([message for message in messages if message.position > self.position], at_once)
             self._position = last
 
     def _wake_in(self, seconds: float | None) -> None:
@@ -285,14 +300,14 @@ class Feed:
             SubscriptionEndedEvent(queue_name=self.queue.name, subscription_id=subscription_id, reason=reason)
         )
 
-    def _deliver(self, messages: Sequence[Message]) -> None:
+    def _deliver(self, messages: Sequence[Message], at_once: bool = False) -> None:
         """Push to all who are not behind: encoded once for each kind, and several messages in one piece."""
         pushed = 0
         for part in pieces(messages):
             frames: dict[int, bytes] = {}
             first, last = part[0].position, part[-1].position
             for subscriber in list(self.subscribers.values()):
-                if subscriber.sequence in self._replays or last <= subscriber.position:
+                if subscriber.behind or last <= subscriber.position:
                     continue
                 wanted, kind = part, subscriber.kind
                 if first <= subscriber.position:  # its subscription was made between these
@@ -302,7 +317,7 @@ class Feed:
                     frame = known
                 else:
                     frame = frames[kind] = notifications(self.queue, part, kind)
-                if subscriber.sink.push(frame):
+                if (at_once and subscriber.outlet.put(frame)) or subscriber.sink.push(frame, at_once):
                     subscriber.position = last
                     pushed += len(wanted)
                 else:
@@ -326,3 +341,16 @@ class Feed:
             self.listening()
         else:
             self.move(*found)
+
+
+def joined(announced: list[Announced]) -> list[Announced]:
+    """Announcements, of which those that follow on each other and tell their messages are made one."""
+    result = announced[:1]
+    for event in announced[1:]:
+        before = result[-1]
+        if before.messages is None or event.messages is None or event.before > before.last:
+            result.append(event)
+        elif event.last > before.last:  # else it was told twice
+            fresh = [message for message in event.messages if message.position > before.last]
+            result[-1] = Announced(before.before, event.last, before.messages + fresh)
+    return result

@@ -19,6 +19,7 @@ from storage.errors import NoQueue, OutcomeUnknown, StoreUnavailable, TooFewRepl
 from storage.events import Ended, Event
 from storage.records import Queue, Start, Subscribed
 from storage.router import Router
+from storage.sending import at_turn_end
 from storage.stores import OpenStore, Stores
 
 READY = 5.0
@@ -39,14 +40,27 @@ class Hub:
         self._on_pushed = on_pushed
         self._feeds: dict[int, Feed] = {}
         self._sinks: dict[Sink, dict[int, Feed]] = {}
+        self._fresh: list[Feed] = []
         self._ending: set[Deferred[None]] = set()
         self._remembered = Remembered(reactor, stores)
 
     def told(self, incarnation: int, event: Event) -> None:
         """The store announced something about a queue."""
         feed = self._feeds.get(incarnation)
-        if feed is not None:
-            feed.told(event)
+        if feed is not None and feed.told(event):
+            if not self._fresh:
+                at_turn_end(self._reactor, self._deliver)
+            self._fresh.append(feed)
+
+    def _deliver(self) -> None:
+        """Push what was announced in this turn of the reactor."""
+        fresh, self._fresh = self._fresh, []
+        at_once = len(fresh) == 1  # else a socket may get something of several: it gets that in one piece
+        for feed in fresh:
+            try:
+                feed.deliver(at_once=at_once)
+            except Exception:  # whatever it is, it must cost no other queue
+                log.exception("push_failed", queue=feed.queue.name)
 
     def listening(self, incarnation: int) -> None:
         """The node listens to a queue, for the first time or again after its connection broke."""

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from msgspec import Struct
 
 from gateway.push.frames import is_extended, kind_of, notice
+from gateway.websocket.outlet import Outlet
 from protocol.body import Form
 from storage.records import Queue
 
@@ -15,6 +16,7 @@ from storage.records import Queue
 class Sink(Protocol):
     """A socket, as far as push is concerned."""
 
+    outlet: Outlet
     closed: bool
     extended: bool
     """Whether it has agreed on protocol.extension."""
@@ -25,9 +27,10 @@ class Sink(Protocol):
     def subscriber(self) -> str:
         """How its subscriptions show."""
 
-    def push(self, frames: bytes) -> bool:
+    def push(self, frames: bytes, at_once: bool = False) -> bool:
         """Send notifications, framed by gateway.websocket.frames, in their turn.
 
+        `at_once`: in this turn of the reactor there will be no more for it to be sent together with.
         False: the socket takes no more now; nothing was taken.
         """
 
@@ -44,7 +47,19 @@ class Subscriber:
     `ttl` and `options` are those that it was made with.
     """
 
-    __slots__ = ("form", "kind", "options", "position", "reading", "sequence", "sink", "told_behind", "ttl")
+    __slots__ = (
+        "behind",
+        "form",
+        "kind",
+        "options",
+        "outlet",
+        "position",
+        "reading",
+        "sequence",
+        "sink",
+        "told_behind",
+        "ttl",
+    )
 
     def __init__(
         self,
@@ -57,6 +72,7 @@ class Subscriber:
     ) -> None:
         """`position`: what it has got already; None: all that was there when it was made."""
         self.sink = sink
+        self.outlet = sink.outlet
         self.sequence = sequence
         self.form = form
         self.kind = kind_of(form, extended=sink.extended, compressed=sink.compressed)
@@ -64,6 +80,8 @@ class Subscriber:
         self.options = options
         # The sequence comes from the queue's own counter, so it stands between the messages before and after.
         self.position = sequence if position is None else position
+        self.behind = False
+        """Whether the feed has pushed what it has not got: gateway.push.replays reads that for it."""
         self.reading = False
         self.told_behind = False
         """Whether its socket was told that it is behind, and not yet that it has caught up."""

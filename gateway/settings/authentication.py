@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from gateway.settings.kinds import check_file, integer, seconds, text
 from gateway.settings.setting import setting
 
-METHODS = ("jwt",)
+METHODS = ("jwt", "keystone")
 """Ways to authenticate that gateway.auth.chain knows."""
 
 _NONE = "none"
@@ -38,7 +39,7 @@ class Authentication:
     max_unauthenticated_frame_bytes: int = setting(
         16_384, integer(1024, 1_048_576), "largest WebSocket message before a socket has authenticated, bytes"
     )
-    policy_file: str | None = setting(
+    policy_file: Path | None = setting(  # noqa: RUF009  # it makes a field
         None,
         text("FILE", "a file", check_file),
         "file in the form of oslo.policy that says who may do what",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from gateway.settings.kinds import check_file, choice, seconds, text
@@ -44,7 +45,7 @@ class Tokens:
         choice("HS256", "RS256", "ES256", "EdDSA"),
         "the one algorithm that tokens are signed with; what a token says of itself does not count",
     )
-    jwt_key_file: str | None = setting(
+    jwt_key_file: Path | None = setting(  # noqa: RUF009  # it makes a field
         None,
         text("FILE", "a file", check_file),
         "file to check signatures by: a secret (HS256), a public key in PEM form, or a JSON Web Key Set",

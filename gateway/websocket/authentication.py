@@ -9,7 +9,7 @@ from twisted.internet.interfaces import IDelayedCall
 
 from gateway.actions.call import Client, Node
 from gateway.auth.authenticator import Authenticator
-from gateway.auth.identity import Identity
+from gateway.auth.identity import Identity, Revocable
 from gateway.logs import get_logger
 from gateway.websocket.wire import Wire
 from protocol.close_codes import (
@@ -53,9 +53,11 @@ class SocketAuthentication:
     __slots__ = (
         "_asking",
         "_authenticator",
+        "_grant",
         "_node",
         "_overdue",
         "_project",
+        "_signed_until",
         "_socket",
         "_timer",
         "_warn_at",
@@ -70,6 +72,8 @@ class SocketAuthentication:
         self._timer: IDelayedCall | None = None
         self._asking = False
         self._overdue = False
+        self._grant: Revocable | None = None
+        self._signed_until: float | None = None
         self._warn_at: float | None = None
         self._project: str | None = None  # as whose socket this one counts
         settings = node.settings
@@ -79,6 +83,7 @@ class SocketAuthentication:
     def close(self) -> None:
         """The socket is closed."""
         self._stop_timer()
+        self._rely_on(None)
         self._socket = None
         if self._project is not None:
             self._node.open_sockets.leave_project(self._project)
@@ -105,12 +110,23 @@ class SocketAuthentication:
             return
         self._count_for(identity.project)
         before, socket.identity = socket.identity, identity
+        self._rely_on(identity)
         if before is None:
             self._wire.limit_frames(None)
         self._expect_expiry(identity)
         if before is not None and before.may_differ(identity):
             await self._node.hub.end_forbidden(socket)
             await self._node.consumers.end_forbidden(socket)
+
+    def signed(self, until: float) -> None:
+        """A request was permitted by its own signature, which is good until then (seconds since the epoch).
+
+        That permits no other request. But who has a signature is no stranger: the socket is not closed before
+        the last one expires, and takes frames as large as others do.
+        """
+        if self._socket is not None and (self._signed_until is None or until > self._signed_until):
+            self._signed_until = until
+            self._wire.limit_frames(None)
 
     async def authenticate_handshake(self, token: str) -> None:
         """The same with the token of the handshake. A browser sees no status there, so a refusal closes."""
@@ -164,6 +180,18 @@ class SocketAuthentication:
     def _connection(self) -> str | None:
         return None if self._socket is None else self._socket.id
 
+    def _rely_on(self, identity: Identity | None) -> None:
+        """Hear when what this identity is granted by is revoked, and no more of the one before."""
+        before, self._grant = self._grant, None if identity is None else identity.grant
+        if before is not self._grant:
+            if before is not None:
+                before.release(self._revoked)
+            if self._grant is not None:
+                self._grant.hold(self._revoked)
+
+    def _revoked(self) -> None:
+        self._end(AUTHENTICATION_EXPIRED, "Authentication expired.")
+
     # What is due
 
     def _expect_expiry(self, identity: Identity) -> None:
@@ -183,10 +211,7 @@ class SocketAuthentication:
             return
         identity = socket.identity
         if identity is None:
-            if self._asking and not self._overdue:
-                self._overdue = True  # this one answer is waited for
-            else:
-                self._end(AUTHENTICATION_TIMEOUT, "Nobody has authenticated in time.")
+            self._look_at_nobody()
             return
         assert identity.expires is not None  # else nothing is waited for
         now = time()
@@ -198,6 +223,17 @@ class SocketAuthentication:
             self._wait(identity.expires - now)
         else:
             self._wait((self._warn_at or identity.expires) - now)
+
+    def _look_at_nobody(self) -> None:
+        now = time()
+        if self._signed_until is not None and now < self._signed_until:
+            self._wait(self._signed_until - now)
+        elif self._asking and not self._overdue:
+            self._overdue = True  # this one answer is waited for
+        elif self._signed_until is not None:
+            self._end(AUTHENTICATION_EXPIRED, "Authentication expired.")
+        else:
+            self._end(AUTHENTICATION_TIMEOUT, "Nobody has authenticated in time.")
 
     def _end(self, code: int, reason: str) -> None:
         if self._socket is not None:

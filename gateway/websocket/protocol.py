@@ -16,13 +16,12 @@ from zope.interface import implementer
 from gateway import __version__
 from gateway.actions.call import Node
 from gateway.auth.handshake import handshake_token
-from gateway.garbage import Burst
-from gateway.http.hosts import origin_allowed
 from gateway.logs import get_logger
 from gateway.websocket.at_rest import AT_REST, let_go
 from gateway.websocket.compression import accept, make_compressed, takes_compressed
 from gateway.websocket.frames import make_frame, opcode
 from gateway.websocket.outbox import Outbox
+from gateway.websocket.outlet import Outlet
 from gateway.websocket.session import Session
 from gateway.websocket.short_path import ShortPath
 from gateway.websocket.silence import left_of_silence
@@ -40,25 +39,28 @@ class SocketProtocol(WebSocketServerProtocol):
     factory: SocketFactory
     transport: Any
     session: Session | None = None
-    address: str | None = None
-    """The client's, as long as the socket is counted as one of its sockets."""
     make_frame: Callable[[int, bytes], bytes] = staticmethod(make_frame)
     _perMessageCompress: Any  # None where nothing was agreed on
+    address: str | None = None
+    """The client's: until the socket is open, and then as long as it is counted as one of its sockets."""
+    outlet = Outlet(None)
+    """Never free: Autobahn sends, and only it knows what is before a notification."""
 
     def onConnect(self, request: ConnectionRequest) -> str | None:
         """Accept or refuse the handshake; the subprotocol that is agreed on.
 
         Refuses pages of other sites (RFC 6455 section 10.2), and sockets beyond the limits.
         """
-        if not origin_allowed(request.headers, self.factory.node.allowed_hosts):
+        access = self.factory.node.access
+        if not access.origin_allowed(request.headers):
             raise ConnectionDeny(403, "Pages of this origin may not connect here.")
-        address, counts = self.transport.getPeer().host, self.factory.node.open_sockets
+        address = access.client_address(self.transport.getPeer().host, request.headers)
+        counts = self.factory.node.open_sockets
         refused = counts.enter(address, len(self.factory.sockets))
         if refused is not None:
             self.factory.node.metrics.refused(refused.limit)
             raise ConnectionDeny(refused.status, refused.reason)
-        if counts.by_address:
-            self.address = address
+        self.address = address
         return SUBPROTOCOL if SUBPROTOCOL in request.protocols else None
 
     def onOpen(self) -> None:
@@ -71,10 +73,11 @@ class SocketProtocol(WebSocketServerProtocol):
         self.factory.node.metrics.connections.inc()
         self.registerProducer(self, True)
         self.transport.setTcpKeepAlive(True)  # a peer that is gone without a word is noticed in the end
-        log.info("connection_opened", connection=self.session.id, peer=self.peer)
+        log.info("connection_opened", connection=self.session.id, peer=self.peer, client=self.address)
+        if not self.factory.node.open_sockets.by_address:
+            self.address = None  # what a quiet socket keeps is kept many times
         token = handshake_token(self.http_headers, self.websocket_protocols)
         let_go(self)
-        self.factory.burst.count()
         if token is not None:
             self.session.begin_with(token)
 
@@ -94,7 +97,6 @@ class SocketProtocol(WebSocketServerProtocol):
         self.factory.sockets.discard(self)
         self.factory.node.metrics.connections.dec()
         session.close()
-        self.factory.burst.count()
         if self.wasMaxFramePayloadSizeExceeded or self.wasMaxMessagePayloadSizeExceeded:
             self.factory.node.metrics.refused("max_frame_bytes")
         log.info("connection_closed", connection=session.id, code=code, clean=wasClean)
@@ -127,6 +129,8 @@ class SocketProtocol(WebSocketServerProtocol):
         if self.state == self.STATE_OPEN:
             self.trafficStats.outgoingWebSocketFrames += 1
             self.sendData(frame)
+
+    send_at_once = send_raw
 
     def pause_reading(self) -> None:
         self.transport.pauseProducing()
@@ -181,9 +185,9 @@ class SocketFactory(WebSocketServerFactory):
         super().__init__(server=f"zaqar-gateway/{__version__}", reactor=reactor)
         self.node = node
         self.sockets: set[SocketProtocol] = set()
-        self.burst = Burst()
         self.setProtocolOptions(
             webStatus=False,
+            allowNullOrigin=True,  # onConnect decides of it as of others
             openHandshakeTimeout=node.settings.handshake_timeout,
             closeHandshakeTimeout=2,
             autoPingInterval=node.settings.ping_interval,

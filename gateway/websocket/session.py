@@ -80,6 +80,7 @@ class Session:
         "extended",
         "id",
         "identity",
+        "outlet",
         "writable",
     )
 
@@ -89,6 +90,7 @@ class Session:
         self.extended = extended
         self._node = node
         self._wire = wire
+        self.outlet = wire.outlet
         self._requests: list[tuple[bytes, Form]] = []
         self._notifications: list[bytes] = []
         self._waiting_bytes = 0
@@ -137,12 +139,14 @@ class Session:
     def set_writable(self, writable: bool) -> None:
         """The socket's unsent bytes passed the transport's limit, or fell below it."""
         self.writable = writable
+        self.outlet.free = None
         if writable:
             self._work()
 
     def close(self) -> None:
         """The socket is closed: what waits is dropped, its subscriptions end."""
         self.closed = True
+        self.outlet.close()
         self._requests.clear()
         self._ahead = None
         self._notifications.clear()
@@ -174,7 +178,7 @@ class Session:
 
     # Notifications
 
-    def push(self, frame: bytes) -> bool:
+    def push(self, frame: bytes, at_once: bool = False) -> bool:
         """Send what `make_frame` made, once for all sockets that get it, in its turn.
 
         False: the socket takes no more now; this was not taken.
@@ -185,6 +189,8 @@ class Session:
         if self._working:
             self._notifications.append(frame)
             self._waiting_bytes += len(frame)
+        elif at_once:
+            self._wire.send_at_once(frame)
         else:
             self._wire.send_raw(frame)
         return True
@@ -240,6 +246,7 @@ class Session:
         if self._working:
             return
         self._working = True
+        self.outlet.free = None
         try:
             self._send_notifications()
             self._take_up()
@@ -331,7 +338,9 @@ class Session:
             raise incoming.failure
         assert incoming.action is not None
         if incoming.action is not AUTHENTICATE:
-            self._node.authorisation.check(self.identity, incoming)
+            until = self._node.authorisation.check(self.identity, incoming)
+            if until is not None and self.authentication is not None:
+                self.authentication.signed(until)
         if len(self._incoming) > 1:
             return message_posts([Call(self._node, self, post) for post in self._incoming])
         envelope.check(incoming)

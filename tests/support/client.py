@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -46,6 +47,7 @@ class Client:
     :param subprotocol: offered in the handshake, one or several, if given.
     :param headers: further ones of the handshake.
     :param timeout: seconds that opening and each reply may take.
+    :param tls: what a `wss:` URL is connected to with.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Client:
         subprotocol: str | Sequence[str] | None = None,
         headers: Mapping[str, str] | None = None,
         timeout: float = 15.0,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.form = form
         self.project = f"project-{uuid.uuid4().hex[:12]}" if project is None else project
@@ -74,6 +77,7 @@ class Client:
                 open_timeout=timeout,
                 close_timeout=timeout,
                 proxy=None,
+                ssl=tls,
             )
         )
 

@@ -9,6 +9,7 @@ from typing import Any
 import msgpack
 
 from gateway.push.consumers import Consumers
+from gateway.websocket.outlet import Outlet
 from protocol.body import Form
 from protocol.identifiers import parse_id, parse_uuid
 from storage.catalog.sql import SQLCatalog
@@ -37,8 +38,9 @@ class Socket:
     willing: bool = True
     permitted: bool = True
     events: list[dict[str, Any]] = field(default_factory=list)
+    outlet: Outlet = field(default_factory=lambda: Outlet(None))
 
-    def push(self, frames: bytes) -> bool:
+    def push(self, frames: bytes, at_once: bool = False) -> bool:
         if self.willing and not self.closed:
             size = frames[1]
             start = {126: 4, 127: 10}.get(size, 2)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.push.hub import Hub
+from gateway.websocket.outlet import Outlet
 from protocol.body import Form
 from storage.catalog.engine import sqlite_url
 from storage.catalog.sql import SQLCatalog
@@ -41,10 +42,12 @@ class Socket:
     """What it was told beside."""
     came: list[str] = field(default_factory=list)
     """The names of the events, and `message`, in the order in which they came."""
+    outlet: Outlet = field(default_factory=lambda: Outlet(None))
+    """Never free, so all comes by `push`."""
     subscriber: str = field(default_factory=lambda: f"http://here/{uuid.uuid4()}")
     """How its subscriptions show."""
 
-    def push(self, frames: bytes) -> bool:
+    def push(self, frames: bytes, at_once: bool = False) -> bool:
         if self.willing:
             found = list(map(int, re.findall(rb'"body":([0-9]+),', frames)))
             self.numbers += found

@@ -24,7 +24,7 @@ def who(*roles: str, project: str = "p", user: str = "ann") -> Identity:
 def policy(folder: Path, text: str) -> Policy:
     path = folder / "policy.yaml"
     path.write_text(text, encoding="utf-8")
-    return Policy(str(path))
+    return Policy(path)
 
 
 def unusable(folder: Path, text: str) -> str:
@@ -105,10 +105,10 @@ def test_a_file_that_cannot_be_used(tmp_path: Path, text: str, told: str) -> Non
 
 def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="cannot be read: No such file"):
-        Policy(str(tmp_path / "missing"))
+        Policy(tmp_path / "missing")
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     with pytest.raises(SettingsError, match="not YAML"):
-        Policy(str(tmp_path / "binary"))
+        Policy(tmp_path / "binary")
 
 
 def test_a_gateway_with_a_policy(tmp_path: Path) -> None:

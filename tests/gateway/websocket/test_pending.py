@@ -62,7 +62,7 @@ def guarded(tmp_path: Path, valkey: Server, slow: Slow) -> Iterator[Gateway]:
             port=0,
             redis_url=valkey.url,
             auth="jwt",
-            jwt_key_file=str(tmp_path / "key"),
+            jwt_key_file=tmp_path / "key",
         ),
     )
     try:

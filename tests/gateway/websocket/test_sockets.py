@@ -27,7 +27,7 @@ ISSUER = Issuer("HS256", "the secret of these tests, which has 32 bytes and more
 LIMITS = {"largest_frame", "maxFramePayloadSize", "maxMessagePayloadSize"}
 """What a socket has of its own as long as it takes small frames only."""
 
-SENT = {"_gathered", "_send_now"}
+SENT = {"_gathered", "outlet"}
 """What the short path notes of a socket that has sent something."""
 
 
