@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -33,29 +32,16 @@ class Sink(Protocol):
 
 
 class Subscriber:
-    """Where one subscription stands: `position` is that of the last message that its socket took.
+    """Where one subscription stands: `position` is that of the last message that its socket took."""
 
-    `ttl` and `options` are those that it was made with.
-    """
+    __slots__ = ("form", "kind", "position", "reading", "sequence", "sink", "told_behind")
 
-    __slots__ = ("form", "kind", "options", "position", "reading", "sequence", "sink", "told_behind", "ttl")
-
-    def __init__(
-        self,
-        sink: Sink,
-        sequence: int,
-        form: Form,
-        ttl: int,
-        options: Mapping[str, Any],
-        position: int | None = None,
-    ) -> None:
+    def __init__(self, sink: Sink, sequence: int, form: Form, position: int | None = None) -> None:
         """`position`: what it has got already; None: all that was there when it was made."""
         self.sink = sink
         self.sequence = sequence
         self.form = form
         self.kind = kind_of(form, extended=sink.extended)
-        self.ttl = ttl
-        self.options = options
         # The sequence comes from the queue's own counter, so it stands between the messages before and after.
         self.position = sequence if position is None else position
         self.reading = False
