@@ -2,7 +2,8 @@
 
 What the store announces is a hint, the queue is the truth: an announcement that does not follow on the last
 known position makes the feed read what it missed. All subscribers share one position, but for those who are
-behind (gateway.push.replays).
+behind (gateway.push.replays). A position belongs to a timeline (storage.records): what comes of another one
+makes the feed ask first whether the store still has what it has pushed.
 """
 
 from __future__ import annotations
@@ -57,7 +58,10 @@ class Feed:
         self._ended: dict[int, str] = {}
         self._ended_until = Ended(None)
         self._position: int | None = None
+        self.timeline = b""
+        """What the position belongs to."""
         self.era = 0
+        self._announced_before = False
         self._target = 0
         self._reading = False
         self._read_again = False
@@ -119,10 +123,11 @@ class Feed:
     async def _find_position(self) -> None:
         swept = await self.store.sweep(self.queue)
         if self._position is None:
-            self._position = swept.visible
+            self._position, self.timeline = swept.visible, swept.timeline
             self._tell_ready(None)
-        # What was announced while the answer was on its way counts too.
-        self._read_to(max(swept.visible, self._target))
+            if self._announced_before:  # while the answer was on its way
+                self._tasks.begin("read", self._read)
+        self._read_to(swept.visible)
         self._wake_in(swept.due_in)
 
     async def _check_subscribers(self) -> None:
@@ -141,8 +146,8 @@ class Feed:
     def told(self, event: Event) -> None:
         """The store announced something."""
         match event:
-            case Announced(before, last, messages):
-                self._announced(before, last, messages)
+            case Announced():
+                self._announced(event)
             case Due(due_in):
                 self._wake_in(due_in)
             case Moved():
@@ -158,9 +163,13 @@ class Feed:
                     self._ended[sequence] = event.reason
                 self._end(sequence, event)
 
-    def _announced(self, before: int, last: int, messages: list[Message] | None) -> None:
+    def _announced(self, announced: Announced) -> None:
+        before, last, messages, timeline = announced
         if self._position is None:
-            self._target = max(self._target, last)
+            self._announced_before = True
+            return
+        if not self.is_on(timeline):
+            self.doubt()
             return
         if last <= self._position and not self._unsure:
             return
@@ -185,6 +194,15 @@ class Feed:
         if self._position is not None and (self._unsure or self._target > self._position):
             self._tasks.begin("read", self._read)
 
+    def is_on(self, timeline: bytes) -> bool:
+        """Whether positions of a timeline can be compared with the feed's, as far as is known."""
+        return not timeline or timeline == self.timeline
+
+    def doubt(self) -> None:
+        """Ask, before anything else is pushed, whether the store still has what was pushed last."""
+        self._unsure = True
+        self._tasks.begin("read", self._read)
+
     async def _read(self) -> None:
         self._read_again = True
         if self._reading:
@@ -199,6 +217,8 @@ class Feed:
                 page = await self.store.list_messages(
                     self.queue, Start(self.position), PAGE, include_claimed=True
                 )
+                if not self.is_on(page.timeline):
+                    self._unsure = True
                 if self._unsure:  # meanwhile: what was read may be lost
                     self._read_again = True
                 elif page.messages:
@@ -214,12 +234,16 @@ class Feed:
         """Find out whether the store still has what was pushed last, or has lost it in a failover."""
         self._unsure = False
         try:
-            gap = await self.store.find_gap(self.queue, self.position)
+            gap, timeline = await self.store.find_gap(self.queue, self.position, self.timeline)
         except BaseException:
             self._unsure = True
             raise
+        if timeline != self.timeline:
+            self.timeline = timeline
+            self._target = self.position  # what else was announced may be lost too
         if gap is not None and gap.reason == "failover":
             self._go_back(gap)
+        self._replays.resume_all()
 
     def _go_back(self, gap: Gap) -> None:
         """What stood behind `gap.start` is lost. What is posted now may get the same positions."""
@@ -228,9 +252,10 @@ class Feed:
         self._position = self._target = gap.start
         event = GapEvent(queue_name=self.queue.name, after=str(gap.start), to=str(gap.end))
         for subscriber in self.subscribers.values():
-            # Nothing stands between that it could get twice.
-            subscriber.position = min(subscriber.position, gap.start)
-            subscriber.tell(event)
+            if not subscriber.timeline or subscriber.timeline != self.timeline:  # else it came after the loss
+                # Nothing stands between that it could get twice.
+                subscriber.position = min(subscriber.position, gap.start)
+                subscriber.tell(event)
 
     # Subscribers
 
@@ -260,6 +285,8 @@ class Feed:
         self.subscribers[sequence] = subscriber
         if self.position > subscriber.position:
             self._replays.add(subscriber)
+        if not self.is_on(subscriber.timeline):
+            self.doubt()
         return True
 
     def remove(self, sequence: int) -> None:

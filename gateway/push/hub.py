@@ -92,7 +92,7 @@ class Hub:
                 made = await self._make(opened.store, queue, subscriber, ttl, options, start)
                 if made is not None:
                     position = None if start is None else made.position
-                    await self._add(feed, Subscriber(sink, made.sequence, form, position))
+                    await self._add(feed, Subscriber(sink, made.sequence, form, position, made.timeline))
         finally:
             self._drop_if_unused(feed)
         if sink.closed:  # meanwhile

@@ -34,9 +34,11 @@ class Sink(Protocol):
 class Subscriber:
     """Where one subscription stands: `position` is that of the last message that its socket took."""
 
-    __slots__ = ("form", "kind", "position", "reading", "sequence", "sink", "told_behind")
+    __slots__ = ("form", "kind", "position", "reading", "sequence", "sink", "timeline", "told_behind")
 
-    def __init__(self, sink: Sink, sequence: int, form: Form, position: int | None = None) -> None:
+    def __init__(
+        self, sink: Sink, sequence: int, form: Form, position: int | None = None, timeline: bytes = b""
+    ) -> None:
         """`position`: what it has got already; None: all that was there when it was made."""
         self.sink = sink
         self.sequence = sequence
@@ -44,6 +46,8 @@ class Subscriber:
         self.kind = kind_of(form, extended=sink.extended)
         # The sequence comes from the queue's own counter, so it stands between the messages before and after.
         self.position = sequence if position is None else position
+        self.timeline = timeline
+        """That of the queue when it was made, if its position is of that one."""
         self.reading = False
         self.told_behind = False
         """Whether its socket was told that it is behind, and not yet that it has caught up."""
