@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from msgspec import Struct
 
+from gateway.websocket.compression import make_compressed
 from gateway.websocket.frames import make_frame, opcode
 from protocol.body import Form
 from protocol.envelope import event, extended_notification, notification
@@ -18,30 +19,30 @@ PIECE: Final = 65_536
 """Bytes of bodies that are pushed in one piece, if it is more than one message."""
 
 _FORMS: Final = (Form.JSON, Form.MSGPACK)
-_EXTENDED: Final = len(_FORMS)
+_EXTENDED: Final = 2
+_COMPRESSED: Final = 4
 
 
-def kind_of(form: Form, *, extended: bool) -> int:
-    """Which of the four kinds of notifications a subscription gets: all of a kind get the same bytes."""
-    return _FORMS.index(form) + (_EXTENDED if extended else 0)
+def kind_of(form: Form, *, extended: bool, compressed: bool) -> int:
+    """Which of the eight kinds of notifications a subscription gets: all of a kind get the same bytes."""
+    return _FORMS.index(form) | (_EXTENDED if extended else 0) | (_COMPRESSED if compressed else 0)
 
 
 def is_extended(kind: int) -> bool:
     """Whether it is a kind of sockets that have agreed on protocol.extension."""
-    return kind >= _EXTENDED
+    return kind & _EXTENDED != 0
 
 
 def notifications(queue: Queue, messages: Iterable[Message], kind: int) -> bytes:
     """The notifications of these messages, each in a WebSocket frame of its own."""
-    form = _FORMS[kind % _EXTENDED]
+    form, make = _FORMS[kind & 1], _maker(kind)
     opened = opcode(form)
     if not is_extended(kind):
         return b"".join(
-            make_frame(opened, notification(queue.name, message.ttl, message.body, form))
-            for message in messages
+            make(opened, notification(queue.name, message.ttl, message.body, form)) for message in messages
         )
     return b"".join(
-        make_frame(
+        make(
             opened,
             extended_notification(
                 queue.name,
@@ -59,8 +60,12 @@ def notifications(queue: Queue, messages: Iterable[Message], kind: int) -> bytes
 
 def notice(told: Struct, kind: int) -> bytes:
     """The frame of an event (schemas.events.EVENTS)."""
-    form = _FORMS[kind % _EXTENDED]
-    return make_frame(opcode(form), event(told, form))
+    form = _FORMS[kind & 1]
+    return _maker(kind)(opcode(form), event(told, form))
+
+
+def _maker(kind: int) -> Callable[[int, bytes], bytes]:
+    return make_compressed if kind & _COMPRESSED else make_frame
 
 
 def pieces(messages: Iterable[Message]) -> Iterator[list[Message]]:

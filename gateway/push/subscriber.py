@@ -16,6 +16,8 @@ class Sink(Protocol):
     closed: bool
     extended: bool
     """Whether it has agreed on protocol.extension."""
+    compressed: bool
+    """Whether it takes compressed messages."""
 
     @property
     def subscriber(self) -> str:
@@ -43,7 +45,7 @@ class Subscriber:
         self.sink = sink
         self.sequence = sequence
         self.form = form
-        self.kind = kind_of(form, extended=sink.extended)
+        self.kind = kind_of(form, extended=sink.extended, compressed=sink.compressed)
         # The sequence comes from the queue's own counter, so it stands between the messages before and after.
         self.position = sequence if position is None else position
         self.timeline = timeline

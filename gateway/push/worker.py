@@ -103,4 +103,5 @@ class Worker:
         return self._send(ClaimEnded(queue_name=queue.name, claim_id=self.claim_id, reason=reason))
 
     def _send(self, event: ClaimEvent | ClaimEnded) -> bool:
-        return self.sink.push(notice(event, kind_of(self.form, extended=True)))
+        kind = kind_of(self.form, extended=True, compressed=self.sink.compressed)
+        return self.sink.push(notice(event, kind))

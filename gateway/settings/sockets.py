@@ -32,6 +32,9 @@ class Sockets:
         seconds(0.1, 3600),
         "seconds for which the leases of a closed socket wait for its client to come back",
     )
+    compression: bool = setting(
+        False, boolean(), "compress messages of 512 bytes and more to clients that offer permessage-deflate"
+    )
     fast_path: bool = setting(
         True, boolean(), "take plain WebSocket frames past Autobahn, at a fraction of the CPU"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
@@ -18,7 +19,8 @@ from gateway.garbage import Burst
 from gateway.http.hosts import origin_allowed
 from gateway.logs import get_logger
 from gateway.websocket.at_rest import AT_REST, let_go
-from gateway.websocket.frames import opcode
+from gateway.websocket.compression import accept, make_compressed, takes_compressed
+from gateway.websocket.frames import make_frame, opcode
 from gateway.websocket.outbox import Outbox
 from gateway.websocket.session import Session
 from gateway.websocket.short_path import ShortPath
@@ -37,6 +39,8 @@ class SocketProtocol(WebSocketServerProtocol):
     factory: SocketFactory
     transport: Any
     session: Session | None = None
+    make_frame: Callable[[int, bytes], bytes] = staticmethod(make_frame)
+    _perMessageCompress: Any  # None where nothing was agreed on
 
     def onConnect(self, request: ConnectionRequest) -> str | None:
         """Accept or refuse the handshake; the subprotocol that is agreed on.
@@ -49,7 +53,10 @@ class SocketProtocol(WebSocketServerProtocol):
 
     def onOpen(self) -> None:
         extended = self.websocket_protocol_in_use == SUBPROTOCOL
-        self.session = Session(self.factory.node, self, extended=extended)
+        compressed = takes_compressed(self._perMessageCompress)
+        if compressed:
+            self.make_frame = make_compressed
+        self.session = Session(self.factory.node, self, extended=extended, compressed=compressed)
         self.factory.sockets.add(self)
         self.factory.node.metrics.connections.inc()
         self.registerProducer(self, True)
@@ -60,6 +67,8 @@ class SocketProtocol(WebSocketServerProtocol):
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         assert self.session is not None
+        if self._perMessageCompress is not None:
+            self._perMessageCompress._decompressor = None  # Autobahn makes one for each message, and keeps it
         self.session.receive(payload, Form.MSGPACK if isBinary else Form.JSON)
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
@@ -94,7 +103,7 @@ class SocketProtocol(WebSocketServerProtocol):
     def send_frame(self, frame: bytes, form: Form) -> None:
         # Not sendMessage: it holds replies to the limit of requests, and raises once the socket is closing.
         if self.state == self.STATE_OPEN:
-            self.sendFrame(opcode(form), frame)
+            self.send_raw(self.make_frame(opcode(form), frame))
 
     def send_raw(self, frame: bytes) -> None:
         if self.state == self.STATE_OPEN:
@@ -155,6 +164,7 @@ class SocketFactory(WebSocketServerFactory):
             failByDrop=False,
             maxFramePayloadSize=node.settings.max_frame_bytes,
             maxMessagePayloadSize=node.settings.max_frame_bytes,
+            perMessageCompressionAccept=accept if node.settings.compression else None,
         )
         self.protocol = self._configured(ShortPathProtocol if node.settings.fast_path else SocketProtocol)
 

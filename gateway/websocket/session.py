@@ -41,9 +41,9 @@ log = get_logger(__name__)
 class Session:
     """A client's requests, notifications and subscriptions.
 
-    An `extended` one has agreed on protocol.extension. `writable` is False while the socket's unsent bytes
-    are over the transport's limit: then no request is taken up and no notification is accepted, so that a
-    client that does not read costs bounded memory.
+    An `extended` one has agreed on protocol.extension, a `compressed` one takes compressed messages.
+    `writable` is False while the socket's unsent bytes are over the transport's limit: then no request is
+    taken up and no notification is accepted, so that a client that does not read costs bounded memory.
     """
 
     __slots__ = (
@@ -66,13 +66,15 @@ class Session:
         "_wire",
         "_working",
         "closed",
+        "compressed",
         "extended",
         "id",
         "writable",
     )
 
-    def __init__(self, node: Node, wire: Wire, *, extended: bool) -> None:
+    def __init__(self, node: Node, wire: Wire, *, extended: bool, compressed: bool) -> None:
         self.id = str(uuid.uuid4())
+        self.compressed = compressed
         self.extended = extended
         self._node = node
         self._wire = wire
@@ -137,7 +139,7 @@ class Session:
         if self.extended:
             # Spread at random, or all would come back at once.
             draining = DrainingEvent(reconnect_after_ms=random.randrange(RECONNECT_SPREAD))
-            self.tell(notice(draining, kind_of(self._form, extended=True)))
+            self.tell(notice(draining, kind_of(self._form, extended=True, compressed=False)))
         self._wire.pause_reading()
         if self._working:
             self._idle = Deferred()

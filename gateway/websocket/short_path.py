@@ -10,6 +10,7 @@ What is sent is gathered, and leaves at the end of the reactor's turn in one pie
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from autobahn.twisted.websocket import WebSocketServerProtocol
@@ -30,7 +31,7 @@ _TWO_BYTES = MASKED | 126
 
 
 class ShortPath(WebSocketServerProtocol):
-    """For a server whose clients mask, whose text is UTF-8, and that agrees on no extension.
+    """For a server whose clients mask, and whose text is UTF-8. What is compressed is not plain.
 
     A subclass sets `outbox` and `largest_frame`: the smaller of Autobahn's two limits, bytes; 0 is none.
     """
@@ -42,6 +43,9 @@ class ShortPath(WebSocketServerProtocol):
     current_frame: Any
     autoPingTimeoutCall: Any
     autoPingRestartOnAnyTraffic: bool
+
+    make_frame: Callable[[int, bytes], bytes] = staticmethod(make_frame)
+    """Makes a frame of an opcode and a payload."""
 
     _gathered: bytes | list[bytes] | None = None
     _gathered_bytes = 0
@@ -118,7 +122,7 @@ class ShortPath(WebSocketServerProtocol):
 
     def send_frame(self, frame: bytes, form: Form) -> None:
         """Send a message in its turn. Nothing happens once the socket is closing."""
-        self.send_raw(make_frame(opcode(form), frame))
+        self.send_raw(self.make_frame(opcode(form), frame))
 
     def send_raw(self, frames: bytes) -> None:
         """Send data frames as they are. Nothing happens once the socket is closing."""

@@ -32,6 +32,7 @@ class Socket:
 
     closed: bool = False
     extended: bool = True
+    compressed: bool = False
     subscriber: str = "http://here/consumer"
     willing: bool = True
     events: list[dict[str, Any]] = field(default_factory=list)

@@ -29,6 +29,7 @@ class Socket:
 
     closed: bool = False
     extended: bool = False
+    compressed: bool = False
     willing: bool = True
     numbers: list[int] = field(default_factory=list)
     """The numbers that were posted as bodies."""

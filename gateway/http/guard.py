@@ -1,0 +1,178 @@
+"""Where the gateway may connect to because a client said so: webhooks, and nothing on the inside.
+
+A client that subscribes a URL makes the gateway send requests from where the gateway stands, behind its
+firewalls (server-side request forgery). So names are looked up here, only addresses of the public internet
+are connected to, and it is that very address that is connected to: a name that is looked up anew may point
+elsewhere by then (DNS rebinding). See docs/compatibility.md, 6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
+
+from twisted.internet.address import IPv4Address as TCP4
+from twisted.internet.address import IPv6Address as TCP6
+from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint
+from twisted.internet.error import ConnectError, DNSLookupError
+from twisted.internet.interfaces import (
+    IAddress,
+    IHostResolution,
+    IProtocol,
+    IProtocolFactory,
+    IResolutionReceiver,
+)
+from zope.interface import implementer
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+PORTS: Final = {"http": 80, "https": 443}
+"""The schemes that may be used, with their ports."""
+
+MAX_ADDRESSES: Final = 4
+"""Addresses of one name that are tried, one after the other."""
+
+_NAT64: Final = IPv6Network("64:ff9b::/96")
+
+_INSIDE: Final[Sequence[Network]] = (
+    IPv4Network("192.0.0.0/24"),
+    IPv4Network("192.88.99.0/24"),
+    IPv6Network("64:ff9b:1::/48"),
+    IPv6Network("fec0::/10"),
+)
+"""Networks of special use that some versions of Python call global (RFC 6890, 7526, 8215, 3879)."""
+
+
+class Refused(Exception):
+    """This may not be connected to. The message says why; it names no address that a name was resolved to."""
+
+
+class Target(NamedTuple):
+    """Where a URL points to."""
+
+    scheme: str
+    host: str
+    """In lower case; an IPv6 address without brackets."""
+    port: int
+
+
+def target_of(url: str) -> Target:
+    """The target of a http or https URL. Raises Refused for any other, and for one with a user in it."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise Refused("This is not a URL.") from None
+    if parts.scheme not in PORTS:
+        raise Refused("Only http and https URLs can be delivered to.")
+    if not host or not host.isprintable() or " " in host:
+        raise Refused("The URL names no host.")
+    if "@" in parts.netloc:
+        raise Refused("A user and a password may not stand in the URL.")
+    return Target(parts.scheme, host, PORTS[parts.scheme] if port is None else port)
+
+
+def is_public(address: Address) -> bool:
+    """Whether an address is one of the public internet. Where IPv6 stands for IPv4, that decides."""
+    if isinstance(address, IPv6Address):
+        inner = _inside(address)
+        if inner is not None:
+            return is_public(inner)
+    return address.is_global and not address.is_multicast and not _among(address, _INSIDE)
+
+
+def _among(address: Address, networks: Iterable[Network]) -> bool:
+    return any(address.version == network.version and address in network for network in networks)
+
+
+def _inside(address: IPv6Address) -> IPv4Address | None:
+    """The IPv4 address that packets to this IPv6 address may end at (RFC 4291, 6052, 3056, 4380)."""
+    if address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    if address in _NAT64 or int(address) >> 32 == 0:
+        return IPv4Address(int(address) & 0xFFFF_FFFF)
+    if address.sixtofour is not None:
+        return address.sixtofour
+    return None if address.teredo is None else address.teredo[1]
+
+
+class Guard:
+    """Says which addresses may be connected to: public ones, and those that the operator allows."""
+
+    def __init__(self, allowed: Iterable[Network] = ()) -> None:
+        self._allowed = tuple(allowed)
+
+    def allows(self, text: str) -> bool:
+        """Whether this address, as text, may be connected to."""
+        try:
+            address = ip_address(text.partition("%")[0])
+        except ValueError:
+            return False
+        return is_public(address) or _among(address, self._allowed)
+
+
+@implementer(IResolutionReceiver)
+class _Found:
+    """Gathers the addresses of a name."""
+
+    def __init__(self) -> None:
+        self.done: Deferred[list[str]] = Deferred()
+        self._hosts: list[str] = []
+
+    def resolutionBegan(self, resolutionInProgress: IHostResolution) -> None:
+        """Nothing to do: it can't be stopped in the middle."""
+
+    def addressResolved(self, address: IAddress) -> None:
+        if isinstance(address, TCP4 | TCP6):
+            self._hosts.append(address.host)
+
+    def resolutionComplete(self) -> None:
+        self.done.callback(self._hosts)
+
+
+class GuardedEndpoint:
+    """A TCP connection to a host, if the guard allows one of its addresses. Implements IStreamClientEndpoint.
+
+    :param timeout: seconds for each address.
+    """
+
+    def __init__(self, reactor: Any, guard: Guard, host: str, port: int, timeout: float) -> None:
+        self._reactor = reactor
+        self._guard = guard
+        self._host = host
+        self._port = port
+        self._timeout = timeout
+
+    def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
+        """Connect. Refused where no address is allowed; ConnectError where none of them answers."""
+        return Deferred.fromCoroutine(self._connect(factory))
+
+    async def _connect(self, factory: IProtocolFactory) -> IProtocol:
+        addresses = [each for each in await self._addresses() if self._guard.allows(each)]
+        if not addresses:
+            raise Refused(f"{self._host} has no address that may be delivered to.")
+        failure: Exception | None = None
+        for address in addresses[:MAX_ADDRESSES]:
+            endpoint = TCP6ClientEndpoint if ":" in address else TCP4ClientEndpoint
+            try:
+                connected: IProtocol = await endpoint(
+                    self._reactor, address, self._port, timeout=self._timeout
+                ).connect(factory)
+            except ConnectError as error:
+                failure = error
+            else:
+                return connected
+        assert failure is not None
+        raise failure
+
+    async def _addresses(self) -> Sequence[str]:
+        found = _Found()
+        self._reactor.nameResolver.resolveHostName(found, self._host)
+        try:
+            return await found.done.addTimeout(self._timeout, self._reactor)
+        except TimeoutError:
+            raise DNSLookupError(f"{self._host} was not found in time.") from None
