@@ -3,6 +3,7 @@
 #   make test         everything the tests need, all tests, coverage; a part: .venv/bin/pytest tests/protocol
 #   make test-long    all tests with the soaks and the full matrices
 #   make check        format, lint, types, import rule
+#   make audit        known vulnerabilities in the dependencies, where PyPI can be reached
 #   make format       puts the format right
 #   make bench        compares with other servers; QUICK=1 in two minutes; a part: make bench ARGS="--only post"
 #   make docs         writes the generated pages of docs/
@@ -11,7 +12,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help run test test-long bench check format docs lock clean system-packages
+.PHONY: help run test test-long bench check audit format docs lock clean system-packages
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -24,6 +25,8 @@ UPGRADE ?=
 QUICK ?=
 # What is compiled and installed for `make bench`.
 BENCH := .bench
+# Where `make audit` installs its tool.
+AUDIT := .audit
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -61,6 +64,9 @@ check: $(VENV)/.dev
 	$(BIN)/lint-imports
 	$(BIN)/python -m pip --disable-pip-version-check check
 
+audit: $(VENV)/.runtime
+	@bash scripts/audit.sh $(BIN)/python $(AUDIT)
+
 format: $(VENV)/.dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
@@ -77,13 +83,14 @@ lock: $(VENV)/.dev
 	$(COMPILE) $(UPGRADE) -c requirements.lock -c requirements-build.lock pyproject.toml --group build --group dev \
 		-o requirements-dev.lock
 	$(COMPILE) $(UPGRADE) tests/clients/zaqarclient.in -o tests/clients/zaqarclient.lock
+	$(COMPILE) $(UPGRADE) tests/support/keystone.in -o tests/support/keystone.lock
 	for peer in zaqar nats picows; do \
 		$(COMPILE) $(UPGRADE) bench/peers/$$peer.in -o bench/peers/$$peer.lock || exit 1; done
 
 clean:
-	rm -rf $(VENV) $(BENCH) build dist .coverage .coverage.* htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache \
-		.import_linter_cache
-	find bench gateway protocol storage schemas tests -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf $(VENV) $(BENCH) $(AUDIT) build dist .coverage .coverage.* htmlcov .hypothesis .mypy_cache .pytest_cache .ruff_cache \
+		.import_linter_cache clients/js/node_modules clients/js/types
+	find bench clients gateway protocol storage schemas tests -name __pycache__ -prune -exec rm -rf {} +
 
 system-packages:
 	@bash tests/system-packages.sh

@@ -3,13 +3,13 @@
 A file is one conversation on one socket; that of extension.json has agreed on protocol.extension. Each step
 has the frame that is sent, the reply that came and the notifications behind it, as they were recorded.
 Played again, the same must come, but for what is another in every run: ids, markers, times, ages,
-durations, the project and the gateway's address.
+durations, signatures, the project and the gateway's address.
 
     python -m docs.conversation ws://127.0.0.1:9000/ 127.0.0.1:6380
 
-plays them all and records them anew, on a gateway without further pools, and with a second store whose
-password is `secret`. In a step without a reply, which is new, "$name.path" stands for what the step `name`
-was answered: "$post.message_ids.0". Its `notifications` say, by nulls, how many to wait for.
+plays them all and records them anew, on a gateway without further pools and with a signing key, and with a
+second store whose password is `secret`. In a step without a reply, which is new, "$name.path" stands for what
+the step `name` was answered: "$post.message_ids.0". Its `notifications` say, by nulls, how many to wait for.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ ADDRESS = "127.0.0.1:9000"
 STORE = "redis-2.example.org:6379"
 """The address of a second store in the examples that name one."""
 
-_VARYING = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|\b[0-9]{16}\b")
+_VARYING = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|\b[0-9]{16}\b|\b[0-9a-f]{64}\b")
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 _PASSING = {"age", "seconds"}
 

@@ -13,7 +13,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import storage.errors  # noqa: F401  # its errors are among those that are told
+import gateway.actions.sharing
+import gateway.auth.keystone  # noqa: F401
+import storage.errors  # noqa: F401  # their errors are among those that are told
 from docs import tables
 from gateway.settings import GROUPS, SETTINGS
 from protocol import close_codes
@@ -41,6 +43,7 @@ _OBJECTS: Mapping[str, type[Any]] = {
     "gap": events.Gap,
     "gap event": events.GapEvent,
     "draining": events.DrainingEvent,
+    "token_expiring": events.TokenExpiringEvent,
     "behind": events.BehindEvent,
     "caught_up": events.CaughtUpEvent,
     "subscription_ended": events.SubscriptionEndedEvent,

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from gateway import __version__
 from gateway.bench.options import Options, add_bench
+from gateway.client_commands.options import COMMANDS, add_client_commands
 from gateway.settings import SETTINGS, Settings, SettingsError, mask_url
 from gateway.settings.sources import as_toml, load
 
@@ -28,6 +29,8 @@ examples:
       a Redis of your own; passwords are best kept out of the command line, which everybody can see
   zaqar-gateway catalog upgrade --config /etc/zaqar-gateway.toml
       makes or migrates the tables of a catalog on MariaDB or PostgreSQL
+  zaqar-gateway post news '{"hello": "world"}'; zaqar-gateway tail news --from earliest
+      posts a message and shows what comes; also claim, pop, queues, stats
   zaqar-gateway bench post --url ws://127.0.0.1:9000/
       how fast it answers; see zaqar-gateway bench --help
   zaqar-gateway queue move jobs --to ssd --config /etc/zaqar-gateway.toml
@@ -38,6 +41,18 @@ examples:
 
 
 class _Parser(argparse.ArgumentParser):
+    intermixed = False
+    """Whether options may stand between positional arguments too."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        if not self.intermixed:
+            return super().parse_known_args(args, namespace)
+        self.intermixed = False  # it comes here again
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self.intermixed = True
+
     def error(self, message: str) -> NoReturn:
         # argparse repeats what it does not know, which may be an address with a password in it.
         masked = re.sub(r"[^\s='\"]+:/\S*", lambda match: mask_url(match[0]), message)
@@ -54,6 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = given.pop("command")
     if command == "bench":
         return _bench(Options(**{"outstanding": 1, **given}))
+    if command in COMMANDS:
+        return _use(command, given)
     try:
         settings, sources = load(given, os.environ)
     except SettingsError as error:
@@ -93,6 +110,17 @@ def _bench(options: Options) -> int:
     except BenchError as error:
         sys.stderr.write(_error_line(str(error)))
         return 1
+
+
+def _use(command: str, given: Mapping[str, Any]) -> int:
+    # Only here: it loads the client.
+    from gateway.client_commands.command import ClientCommandError, run  # noqa: PLC0415
+
+    try:
+        return run(command, given)
+    except ClientCommandError as error:
+        sys.stderr.write(_error_line(str(error)))
+        return error.code
 
 
 def _move(settings: Settings, given: Mapping[str, Any]) -> int:
@@ -146,6 +174,7 @@ def _parser() -> _Parser:
         required=True,
         help="the data folder of a gateway that does not run, or the URL of a database",
     )
+    add_client_commands(commands)
     add_bench(commands)
     about = "work on one queue"
     queue = commands.add_parser("queue", help=about, description=f"{about[0].upper()}{about[1:]}.")

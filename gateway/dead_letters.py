@@ -77,7 +77,7 @@ async def _deliver_batch(router: Router, source_store: MessageStore, source: Que
                 await _all(source_store.forget_dead_letter(source, letter) for letter in letters)
                 await _all(store.dead_letter_arrived(source, letter, target) for letter in letters)
 
-        await router.run(source.project, name, hand_over, create=True)
+        await router.run(source.project, name, hand_over, create=True, for_dead_letters=True)
     return len(waiting)
 
 

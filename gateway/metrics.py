@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
-_BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+from gateway.request_metrics import RequestMetrics
 
 
 class Metrics:
@@ -12,20 +12,13 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self._by_request: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self.connections = Gauge(
             "zaqar_gateway_connections", "WebSocket connections that are open.", registry=self.registry
         )
-        self._requests = Counter(
-            "zaqar_gateway_requests", "Requests answered.", ["action", "status"], registry=self.registry
-        )
-        self._seconds = Histogram(
-            "zaqar_gateway_request_seconds",
-            "Time from taking up a request to its reply.",
-            ["action"],
-            buckets=_BUCKETS,
-            registry=self.registry,
-        )
+        self._requests = RequestMetrics()
+        self.registry.register(self._requests)
+        self.request_done = self._requests.done
+        """A request was answered: its action, one that exists or `invalid`, its status, and seconds."""
         self._pushes = Counter("zaqar_gateway_pushes", "Notifications sent.", registry=self.registry)
         self._leases = Counter("zaqar_gateway_leases", "Leased messages pushed.", registry=self.registry)
         self._store_errors = Counter(
@@ -34,15 +27,29 @@ class Metrics:
             ["code"],
             registry=self.registry,
         )
+        self._refused = Counter(
+            "zaqar_gateway_refused",
+            "Requests and sockets that were refused because a limit was reached.",
+            ["limit"],
+            registry=self.registry,
+        )
 
-    def request_done(self, action: str, status: int, seconds: float) -> None:
-        """A request was answered. `action` is one that exists, or `invalid`."""
-        counters = self._by_request.get((action, status))
-        if counters is None:  # to look them up by their labels costs more than to count
-            counters = self._requests.labels(action, str(status)), self._seconds.labels(action)
-            self._by_request[action, status] = counters
-        counters[0].inc()
-        counters[1].observe(seconds)
+        self._authentications = Counter(
+            "zaqar_gateway_authentications",
+            "Tokens that were looked at: accepted, refused, or nobody could say.",
+            ["outcome"],
+            registry=self.registry,
+        )
+
+    def authenticated(self, outcome: str) -> None:
+        """A token was `accepted` or `refused`, or who decides was `unavailable`."""
+        self._authentications.labels(outcome).inc()
+
+        self._paused = Counter(
+            "zaqar_gateway_reading_paused",
+            "Sockets that were not read on because too much of theirs waited.",
+            registry=self.registry,
+        )
 
     def pushed(self, count: int) -> None:
         """Notifications were sent."""
@@ -55,6 +62,14 @@ class Metrics:
     def store_failed(self, code: str) -> None:
         """A request failed in the store, the catalog, or by our fault."""
         self._store_errors.labels(code).inc()
+
+    def refused(self, limit: str) -> None:
+        """A request or a socket was refused by a limit: the name of a setting, or of a constant."""
+        self._refused.labels(limit).inc()
+
+    def reading_paused(self) -> None:
+        """A socket is not read on: as many of its requests wait as may."""
+        self._paused.inc()
 
     def text(self) -> bytes:
         """All of it in Prometheus' text format."""

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from gateway import logs
-from gateway.garbage import settle
+from gateway.garbage import Searches
 from gateway.reactor import install
 from gateway.service import Gateway, StartError
 from gateway.settings import Settings
@@ -34,7 +34,8 @@ def serve(settings: Settings, worker: int | None = None) -> int:
     logs.configure(settings.log_level, settings.log_format, worker=worker)
     several = settings.workers > 1 and worker is None
     node = Supervisor(reactor, settings) if several else Gateway(reactor, settings, worker)
-    code = _Process(reactor, node).run()
+    # Without a certificate nothing can be loaded anew: then SIGHUP ends the process, as it does others.
+    code = _Process(reactor, node, reloads=settings.tls_cert is not None).run()
     # The end of the process gives all memory back at once: searching it for garbage would take half a second.
     gc.freeze()
     return code
@@ -43,9 +44,11 @@ def serve(settings: Settings, worker: int | None = None) -> int:
 class _Process:
     """One run of the reactor."""
 
-    def __init__(self, reactor: Any, node: Gateway | Supervisor) -> None:
+    def __init__(self, reactor: Any, node: Gateway | Supervisor, reloads: bool) -> None:
         self._reactor = reactor
         self._node = node
+        self._reloads = reloads
+        self._searches = Searches(reactor)
         self._ending = False
         self._code = 0
 
@@ -53,6 +56,7 @@ class _Process:
         """Start, run until the end, stop; returns the exit code."""
         self._reactor.callWhenRunning(self._start)
         self._reactor.addSystemEventTrigger("before", "shutdown", self._node.stop)
+        self._reactor.addSystemEventTrigger("after", "shutdown", self._searches.stop)
         self._reactor.run()
         if self._code == 0:
             log.info("stopped")
@@ -62,14 +66,19 @@ class _Process:
         # Twisted's own handlers, which run() has just set, fail at the second signal.
         signal.signal(signal.SIGTERM, self._end)
         signal.signal(signal.SIGINT, self._end)
+        if self._reloads:
+            signal.signal(signal.SIGHUP, self._reload)
         started = Deferred.fromCoroutine(self._node.start())
-        started.addCallback(lambda _: settle())
+        started.addCallback(lambda _: self._searches.start())
         started.addErrback(self._failed)
 
     def _end(self, *_: object) -> None:
         if not self._ending:  # a second signal while it stops changes nothing
             self._ending = True
             self._reactor.callFromThread(self._reactor.stop)
+
+    def _reload(self, *_: object) -> None:
+        self._reactor.callFromThread(self._node.reload)
 
     def _failed(self, failure: Failure) -> None:
         if self._ending:  # a signal has stopped what was being started

@@ -4,31 +4,39 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, Final, cast
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 
 from gateway import __version__, logs
 from gateway.actions.call import Node
+from gateway.auth.authorisation import Authorisation, ByIdentity, Policy, WithoutAuthentication
+from gateway.auth.chain import make_authenticator
+from gateway.auth.signing_keys import read_signing_keys
 from gateway.catalog_watch import CatalogWatch
 from gateway.embedded.lock import DataFolderError
 from gateway.embedded.storage import open_storage
 from gateway.embedded.valkey import EmbeddedValkeyError
-from gateway.http.hosts import ANY, LOOPBACK
+from gateway.http.access import Access
 from gateway.http.site import make_site
 from gateway.http.switch import SwitchFactory
+from gateway.limits.rates import Rates
+from gateway.limits.sockets import OpenSockets
+from gateway.limits.usage import Usage
 from gateway.metrics import Metrics
 from gateway.push.consumers import Consumers
 from gateway.push.hub import Hub
 from gateway.push.liveness import Liveness
-from gateway.settings import Settings, mask_url
+from gateway.settings import Settings, is_loopback, mask_url
 from gateway.stopping import PART, REST, Stopping, within
 from gateway.store_opening import StoreOpener, UnfitStore
 from gateway.sweeper import Sweeper
+from gateway.tls import Certificate, TLSFactory
 from gateway.websocket.protocol import SocketFactory
 from gateway.workers import port as shared_port
 from gateway.workers.worker import Worker
@@ -80,6 +88,7 @@ class Gateway:
         self._settings = settings
         self._is_worker = worker is not None
         self._stopping = Stopping(reactor, settings.shutdown_timeout + REST)
+        self._certificate: Certificate | None = None
         self.node: Node | None = None
         self.url = ""
 
@@ -93,7 +102,14 @@ class Gateway:
     async def _start(self) -> None:
         settings = self._settings
         metrics = Metrics()
-        worker = Worker(self._reactor, metrics) if self._is_worker else None
+        signing_keys = read_signing_keys(settings.signing_key_file)
+        permitting = authorisation(settings, signing_keys)
+        authenticator = make_authenticator(self._reactor, settings)
+        if authenticator is not None:
+            self._stopping.add(authenticator.stop)
+        access = Access(settings)
+        self._certificate = load_certificate(settings)
+        worker = Worker(self._reactor, metrics, self.reload) if self._is_worker else None
         store_url, catalog_url = await open_storage(self._reactor, settings, self._stopping)
         catalog = SQLCatalog(self._reactor, catalog_url, timeout=settings.request_timeout)
         # A database of its own nobody else uses: it can be migrated at once.
@@ -108,6 +124,7 @@ class Gateway:
             max_entries=CACHED_ROUTES,
             max_bytes=CACHED_BYTES,
             announce=lambda project, name: changes.tell(QueueChanged(project, name)),
+            max_queues=settings.max_queues_per_project,
         )
         hub = Hub(self._reactor, router, stores, metrics.pushed)
         liveness = Liveness(self._reactor, router, stores, settings.heartbeat_interval, hub.check)
@@ -121,13 +138,31 @@ class Gateway:
         self._stopping.add(watch.stop)
         changes.start(watch.changed, watch.compare_soon)
         self._stopping.add(changes.stop)
-        sweeper = Sweeper(self._reactor, router, catalog, settings.sweep_interval)
+        usage = Usage(settings.max_project_bytes) if settings.max_project_bytes else None
+        sweeper = Sweeper(self._reactor, router, catalog, settings.sweep_interval, usage)
         sweeper.start()
         self._stopping.add(sweeper.stop)
 
-        allowed = {ANY} if settings.allow_anonymous else LOOPBACK | {settings.host.lower()}
+        share = settings.workers if self._is_worker else 1
+        rates = Rates(settings, share)
         self.node = Node(
-            self._reactor, settings, router, catalog, stores, hub, consumers, changes, metrics, "", allowed
+            reactor=self._reactor,
+            settings=settings,
+            router=router,
+            catalog=catalog,
+            stores=stores,
+            hub=hub,
+            consumers=consumers,
+            changes=changes,
+            metrics=metrics,
+            notification_url="",
+            access=access,
+            authorisation=permitting,
+            open_sockets=OpenSockets(settings, share),
+            signing_keys=signing_keys,
+            authenticator=authenticator,
+            rates=rates if rates.are_limited else None,
+            usage=usage,
         )
         if worker is not None:
             self.node.worker = worker
@@ -161,21 +196,25 @@ class Gateway:
     def _listen(self, node: Node) -> None:
         settings = self._settings
         sockets = SocketFactory(self._reactor, node)
-        switch = SwitchFactory(
-            self._reactor, sockets, make_site(node), node.allowed_hosts, settings.handshake_timeout
+        factory: IProtocolFactory = SwitchFactory(
+            self._reactor, sockets, make_site(node), node.access.host_allowed, settings.handshake_timeout
         )
+        if self._certificate is not None:
+            factory = TLSFactory(self._reactor, self._certificate, factory)
         address = numeric_address(settings.host)
         port: IListeningPort
         if self._is_worker:
-            port = shared_port.listen(self._reactor, switch, address, settings.port)
+            port = shared_port.listen(self._reactor, factory, address, settings.port)
         else:
             port = self._reactor.listenTCP(
-                settings.port, switch, backlog=shared_port.BACKLOG, interface=address
+                settings.port, factory, backlog=shared_port.BACKLOG, interface=address
             )
         number = cast(IPv4Address, port.getHost()).port
-        shown = shown_host(settings.host)
-        self.url = f"ws://{shown}:{number}/"
-        node.notification_url = f"http://{settings.notification_host or shown}:{number}/"
+        self.url = listening_url(settings, number)
+        scheme = "http" if settings.tls_cert is None else "https"
+        node.notification_url = (
+            f"{scheme}://{shown_host(settings.notification_host or settings.host)}:{number}/"
+        )
 
         async def close() -> None:
             node.draining = True
@@ -186,9 +225,38 @@ class Gateway:
         self._stopping.add(close, settings.shutdown_timeout + PART)
         self._stopping.add(port.stopListening)
 
+    def reload(self) -> None:
+        """Use the certificate that is in the files now, for new connections."""
+        if self._certificate is not None:
+            self._certificate.reload()
+
     def stop(self) -> Deferred[None]:
         """Stop accepting, finish the requests in flight, close the sockets with 1012, then stop the rest."""
         return self._stopping.run()
+
+
+def authorisation(settings: Settings, signing_keys: Sequence[bytes]) -> Authorisation:
+    """Who may do what, by the settings. Raises SettingsError if the policy cannot be used."""
+    if settings.auth_methods:
+        policy = None if settings.policy_file is None else _read_policy(settings.policy_file)
+        return ByIdentity(policy, signing_keys)
+    # Without roles, only who can be trusted by being on this machine may administer.
+    trusts_everybody = is_loopback(settings.host) and not settings.allow_anonymous
+    return WithoutAuthentication(trusts_everybody=trusts_everybody)
+
+
+def _read_policy(path: Path) -> Policy:
+    # Only here: few have one, and its library loads much.
+    from gateway.auth.policy import Policy  # noqa: PLC0415
+
+    return Policy(path)
+
+
+def load_certificate(settings: Settings) -> Certificate | None:
+    """The certificate that the port shows; None if it does not speak TLS. CertificateError."""
+    if settings.tls_cert is None or settings.tls_key is None:
+        return None
+    return Certificate(settings.tls_cert, settings.tls_key)
 
 
 def listening_fields(settings: Settings, store_url: str) -> dict[str, str]:
@@ -199,6 +267,11 @@ def listening_fields(settings: Settings, store_url: str) -> dict[str, str]:
         "catalog": mask_url(settings.catalog_url) if settings.catalog_url else "embedded sqlite",
         "data_dir": str(settings.data_dir),
     }
+
+
+def listening_url(settings: Settings, port: int) -> str:
+    """Where clients find a node that listens on this port."""
+    return f"{'ws' if settings.tls_cert is None else 'wss'}://{shown_host(settings.host)}:{port}/"
 
 
 def shown_host(host: str) -> str:

@@ -13,6 +13,7 @@ from protocol.errors import Unavailable
 from storage.errors import StoreFailed, StoreUnavailable
 from storage.events import Event
 from storage.pools import DEFAULT_POOL
+from storage.records import Room
 from storage.redis.events import RedisEvents
 from storage.redis.health import LayoutError
 from storage.redis.nodes import NodeRegistry
@@ -52,7 +53,8 @@ class StoreOpener:
         AddressError.
         """
         timeout = self._settings.request_timeout
-        store = RedisStore(self._reactor, uri, timeout, self._settings.min_replicas)
+        room = Room(self._settings.max_queue_messages, self._settings.max_queue_bytes)
+        store = RedisStore(self._reactor, uri, timeout, self._settings.min_replicas, room)
         try:
             await store.start(patience)
             await look_at_store(pool, store)

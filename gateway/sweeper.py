@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.task import LoopingCall
 
 from gateway.dead_letters import deliver
+from gateway.limits.usage import Usage
 from gateway.logs import get_logger
 from protocol.errors import RequestError
 from storage.base import Catalog
@@ -29,12 +30,15 @@ log = get_logger(__name__)
 
 
 class Sweeper:
-    """Sweeps up to PER_ROUND queues every `interval` seconds."""
+    """Sweeps up to PER_ROUND queues every `interval` seconds. `usage` is told how large they are."""
 
-    def __init__(self, reactor: Any, router: Router, catalog: Catalog, interval: float) -> None:
+    def __init__(
+        self, reactor: Any, router: Router, catalog: Catalog, interval: float, usage: Usage | None = None
+    ) -> None:
         self._router = router
         self._catalog = catalog
         self._interval = interval
+        self._usage = usage
         self._after = -1
         self._loop = LoopingCall(lambda: Deferred.fromCoroutine(self._round()))
         self._loop.clock = reactor
@@ -60,6 +64,8 @@ class Sweeper:
                 queues = await self._catalog.all_queues(self._after, AT_ONCE)
                 await DeferredList([Deferred.fromCoroutine(self._sweep(queue)) for queue in queues])
                 self._after = queues[-1].incarnation if len(queues) == AT_ONCE else -1
+                if self._after < 0 and self._usage is not None:
+                    self._usage.end_round()
                 if self._after < 0 or self._stopping:
                     return
         except RequestError as error:
@@ -69,6 +75,8 @@ class Sweeper:
             log.exception("sweep_broke")
 
     async def _sweep(self, queue: Queue) -> None:
+        if self._usage is not None:
+            self._usage.seen(queue)
         try:
             await self._put_in_order(queue)
         except RequestError as error:
@@ -81,6 +89,8 @@ class Sweeper:
         try:
             store = await self._router.store_of(queue)
             swept = await store.sweep(queue)
+            if self._usage is not None:
+                self._usage.measured(queue, swept.bytes)
             if swept.waiting:
                 delivered = await deliver(self._router, store, queue)
                 log.info("dead_letters_delivered", queue=queue.name, count=delivered)

@@ -56,14 +56,14 @@ def _uuid_bytes(text: str) -> bytes:
     return uuid.UUID(text).bytes
 
 
-def check_bound(bound: Bound, body: Any, where: str = "") -> None:
-    """Raise BadRequest if a field of `body` is out of its range. `where` stands before its name."""
+def check_bound(bound: Bound, body: Any) -> None:
+    """Raise BadRequest, which begins with the field's name, if a field of `body` is out of its range."""
     value = getattr(body, bound.field)
     if value is UNSET:
         return
     amount = len(value) if bound.items else value
     if amount < bound.minimum or (bound.maximum is not None and amount > bound.maximum):
-        raise BadRequest(f"{where}{bound.field} must {_told(bound)}, not {_short(amount)}")
+        raise BadRequest(f"{bound.field} must {_told(bound)}, not {_short(amount)}")
 
 
 def _told(bound: Bound) -> str:

@@ -16,8 +16,20 @@ INTERNAL_ERROR: Final = 1011
 SERVICE_RESTART: Final = 1012
 """The node stops; come back after a random while."""
 
+AUTHENTICATION_FAILED: Final = 4001
+"""The token of the handshake speaks for nobody."""
+
+AUTHENTICATION_TIMEOUT: Final = 4002
+"""Nobody has authenticated in time."""
+
 AUTHENTICATION_EXPIRED: Final = 4003
 """The token has expired (protocol.md section 3)."""
+
+AUTHENTICATION_UNAVAILABLE: Final = 4101
+"""Who decides about the token of the handshake does not answer; come back after a while."""
+
+TOO_MANY_SOCKETS: Final = 4102
+"""The project of the token has as many sockets as it may; come back after a while."""
 
 DO_NOT_RECONNECT: Final = range(4000, 4100)
 """Do not reconnect unchanged."""

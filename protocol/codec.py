@@ -13,6 +13,7 @@ from msgspec import Raw
 from protocol.errors import BadRequest, SchemaViolation
 from protocol.tellable import (
     TOO_DEEP,
+    count_json_parts,
     find_msgpack_flaw,
     json_nests_deeper,
     msgpack_nests_deeper,
@@ -81,6 +82,7 @@ class _Json:
             raise SchemaViolation(str(error)) from None
 
     def prove(self, frame: bytes) -> None:
+        count_json_parts(frame)
         # msgspec skips over strings without looking whether they are UTF-8.
         if not frame.isascii():
             frame.decode()

@@ -14,10 +14,24 @@ import msgpack
 from msgspec import UNSET, Raw
 
 from protocol.codec import CODECS, Form
-from protocol.errors import BadRequest, MalformedFrame, RequestError, SchemaViolation, UnknownAction
+from protocol.errors import (
+    BadRequest,
+    MalformedFrame,
+    RequestError,
+    SchemaViolation,
+    TooManyParts,
+    UnknownAction,
+)
 from protocol.incoming import Incoming, check_request_id, is_secret
 from protocol.registry import ACTIONS, PLAIN_ACTIONS, Action
-from protocol.tellable import json_nests_deeper, msgpack_nests_deeper, read_json, read_msgpack
+from protocol.tellable import (
+    TooMany,
+    count_json_parts,
+    json_nests_deeper,
+    msgpack_nests_deeper,
+    read_json,
+    read_msgpack,
+)
 from schemas import limits
 
 
@@ -48,6 +62,7 @@ def _read(frame: bytes, form: Form) -> tuple[Any, str | None]:
     """
     try:
         if form is Form.JSON:
+            count_json_parts(frame)
             document, flaw = read_json(frame.decode())
             deep = json_nests_deeper(frame, document, limits.FRAME_NESTING_MAX)
         else:
@@ -55,6 +70,8 @@ def _read(frame: bytes, form: Form) -> tuple[Any, str | None]:
             deep = msgpack_nests_deeper(frame, document, limits.FRAME_NESTING_MAX)
         if deep:
             raise RecursionError(f"arrays and objects are nested over {limits.FRAME_NESTING_MAX} deep")
+    except TooMany as error:
+        raise TooManyParts(f"Can't decode {form.value} request: {error}.") from None
     except (ValueError, RecursionError) as error:
         raise MalformedFrame(f"Can't decode {form.value} request. {type(error).__name__}: {error}") from None
     return document, flaw

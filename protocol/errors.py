@@ -5,16 +5,23 @@
     RequestError                      status, code, retry
     ├── BadRequest              400   the client has to change the request
     │   ├── MalformedFrame            the frame is not one JSON or MessagePack document
+    │   │   └── TooManyParts              it holds more arrays and objects than any request needs
     │   ├── UnknownAction             `action` names nothing that exists
     │   ├── SchemaViolation           a field is missing or has the wrong type
     │   ├── SubprotocolNeeded         the action is not for sockets without protocol.extension
-    │   └── TooManyConsumers          the socket has as many as it may have
+    │   ├── TooManyConsumers          the socket has as many as it may have
+    │   └── TooManySubscriptions      the same
     ├── AuthenticationFailed    401   the token speaks for nobody
-    ├── NotAuthenticated        403   nobody, or somebody else, is speaking
+    ├── NotAuthenticated        403   nobody has authenticated
+    │   └── OtherProject              the request is for another project than the token's
     ├── Forbidden               403   the message is held by somebody's claim
-    │   └── AdminOnly                 only administrators may, and here nobody is known to be one
+    │   ├── AdminOnly                 only administrators may, and who asks is not known to be one
+    │   └── NotPermitted              the token's rights, or the operator's policy, do not have it
     ├── NotFound                404
     ├── Conflict                409
+    ├── ProjectFull             413   the project's messages have as many bytes as they may
+    ├── TooManyRequests         429   they come faster than they may
+    ├── TooManySockets          429   the project has as many as it may have
     └── Unavailable             503   a store did not do it; the storage package refines this
 
 Each error knows its reply body in the form that Zaqar's clients expect (protocol.md section 1):
@@ -24,7 +31,7 @@ what the action refuses. Both carry `code`, which is stable, so that programs ne
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 def well_formed(text: str) -> str:
@@ -44,13 +51,16 @@ class RequestError(Exception):
     retry: ClassVar[bool] = False
     """Whether the same request may succeed later."""
 
+    limit: str = ""
+    """The limit that is reached, as the metrics name it; empty if it is none."""
+
     def __init__(self, message: str, *, error: str | None = None, code: str | None = None) -> None:
         super().__init__(well_formed(message))
         self.error = error
         if code is not None:
             self.code = code
 
-    def body(self) -> dict[str, str | None]:
+    def body(self) -> dict[str, Any]:
         """The reply's body."""
         return {"exception": str(self), "error": self.error, "code": self.code}
 
@@ -67,8 +77,15 @@ class MalformedFrame(BadRequest):
 
     code = "malformed_frame"
 
-    def body(self) -> dict[str, str | None]:
+    def body(self) -> dict[str, Any]:
         return {"error": str(self), "code": self.code}
+
+
+class TooManyParts(MalformedFrame):
+    """The frame holds more arrays and objects than any request needs."""
+
+    code = "too_many_parts"
+    limit = "frame_parts"
 
 
 class UnknownAction(BadRequest):
@@ -76,7 +93,7 @@ class UnknownAction(BadRequest):
 
     code = "unknown_action"
 
-    def body(self) -> dict[str, str | None]:
+    def body(self) -> dict[str, Any]:
         return {"error": str(self), "code": self.code}
 
 
@@ -85,7 +102,7 @@ class SchemaViolation(BadRequest):
 
     code = "schema_violation"
 
-    def body(self) -> dict[str, str | None]:
+    def body(self) -> dict[str, Any]:
         return {"error": "Schema validation failed.", "detail": str(self), "code": self.code}
 
 
@@ -99,29 +116,54 @@ class TooManyConsumers(BadRequest):
     """The socket has as many consumers as it may have."""
 
     code = "too_many_consumers"
+    limit = "consumers_per_socket"
+
+
+class TooManySubscriptions(BadRequest):
+    """The socket has as many subscriptions as it may have."""
+
+    code = "too_many_subscriptions"
+    limit = "max_subscriptions_per_socket"
 
 
 class AuthenticationFailed(RequestError):
-    """The token speaks for nobody. Of its own accord the message never says more than that."""
+    """The token speaks for nobody.
+
+    :param reason: a word for the log, which must hold nothing of the token. The client is not told.
+    """
 
     status = 401
     code = "authentication_failed"
 
-    def __init__(self) -> None:
+    def __init__(self, reason: str = "") -> None:
         super().__init__("Authentication failed.")
+        self.reason = reason
 
-    def body(self) -> dict[str, str | None]:
+    def body(self) -> dict[str, Any]:
         return {"error": str(self), "code": self.code}
 
 
 class NotAuthenticated(RequestError):
-    """Nobody has authenticated on this connection, or the project is not that of the token."""
+    """Nobody has authenticated on this connection."""
 
     status = 403
     code = "not_authenticated"
 
-    def body(self) -> dict[str, str | None]:
+    def __init__(self, message: str = "Not authentified.") -> None:
+        super().__init__(message)
+
+    def body(self) -> dict[str, Any]:
         return {"error": str(self), "code": self.code}
+
+
+class OtherProject(NotAuthenticated):
+    """`X-Project-ID` is not the project of the token."""
+
+    code = "other_project"
+
+    def __init__(self) -> None:
+        # Zaqar spells the two refusals differently (protocol.md section 3).
+        super().__init__("Not authenticated.")
 
 
 class Forbidden(RequestError):
@@ -137,6 +179,12 @@ class AdminOnly(Forbidden):
     code = "admin_only"
 
 
+class NotPermitted(Forbidden):
+    """The rights of the token do not have it, or the operator's policy refuses it."""
+
+    code = "not_permitted"
+
+
 class NotFound(RequestError):
     """What was asked for does not exist in this project and queue."""
 
@@ -149,6 +197,43 @@ class Conflict(RequestError):
 
     status = 409
     code = "conflict"
+
+
+class ProjectFull(RequestError):
+    """The messages of the project have as many bytes as they may. Nothing was stored."""
+
+    status = 413
+    code = "project_full"
+    retry = True
+    limit = "max_project_bytes"
+
+
+class TooManyRequests(RequestError):
+    """Requests come faster than they may; `retry_after` says in how many seconds the next may come."""
+
+    status = 429
+    code = "too_many_requests"
+    retry = True
+
+    def __init__(self, message: str, retry_after: float, limit: str) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        self.limit = limit
+
+    def body(self) -> dict[str, Any]:
+        return {**super().body(), "retry_after": self.retry_after}
+
+
+class TooManySockets(RequestError):
+    """The project has as many sockets as it may have."""
+
+    status = 429
+    code = "too_many_sockets"
+    retry = True
+    limit = "max_sockets_per_project"
+
+    def body(self) -> dict[str, Any]:
+        return {"error": str(self), "code": self.code}
 
 
 class Unavailable(RequestError):

@@ -41,6 +41,12 @@ class Incoming:
     echo: bool = True
     """Whether the reply repeats the request."""
 
+    @property
+    def token(self) -> str:
+        """The token of an `authenticate`."""
+        assert isinstance(self.headers, AuthenticateHeaders)
+        return self.headers.auth_token
+
 
 def check_request_id(value: str | int | UnsetType) -> None:
     """Raise SchemaViolation if a request's id cannot be repeated in every form, or is too long."""

@@ -33,6 +33,7 @@ class _Post(Struct, frozen=True):
 
 
 _BOUNDS: Final = bounds(NewMessage)
+_MESSAGES: Final = list[NewMessage]
 
 
 def read_messages(
@@ -51,14 +52,17 @@ def read_messages(
     if len(array) > post_bytes:
         raise BadRequest(f"The messages array has {len(array)} bytes; at most {post_bytes} are accepted.")
     try:
-        messages = codec.decode(array, list[NewMessage])
+        messages = codec.decode(array, _MESSAGES)
     except SchemaViolation as error:
         # Inside a message a wrong type is the action's error (protocol.md section 3).
         raise BadRequest(str(error).replace("`$", "`messages")) from None
     posted = []
     for index, message in enumerate(messages):
-        for bound in _BOUNDS:
-            check_bound(bound, message, f"messages[{index}].")
+        try:
+            for bound in _BOUNDS:
+                check_bound(bound, message)
+        except BadRequest as error:
+            raise BadRequest(f"messages[{index}].{error}") from None
         data = bytes(message.body)
         try:
             codec.check(data)

@@ -33,6 +33,7 @@ SHAPES: Mapping[str, Shape] = MappingProxyType(
         "queue_delete": Shape(queues.QueueDelete, str),
         "queue_get_stats": Shape(queues.QueueGetStats, queues.StatsReply),
         "queue_purge": Shape(queues.QueuePurge, queues.EmptyReply),
+        "queue_share": Shape(queues.QueueShare, queues.QueueShareReply),
         "queue_update": Shape(queues.QueueUpdate, dict[str, Any]),
         "message_post": Shape(messages.MessagePost, messages.MessagePostReply),
         "message_list": Shape(messages.MessageList, messages.MessageListReply),

@@ -71,7 +71,14 @@ class SubscriptionEndedEvent(Struct, frozen=True, kw_only=True):
     event: Literal["subscription_ended"] = "subscription_ended"
     queue_name: str
     subscription_id: str
-    reason: Literal["expired", "deleted", "purged", "queue_deleted", "unknown"]
+    reason: Literal["expired", "deleted", "purged", "queue_deleted", "not_permitted", "unknown"]
+
+
+class TokenExpiringEvent(Struct, frozen=True, kw_only=True):
+    """The token of the socket expires soon: authenticate again, or it closes with 4003."""
+
+    event: Literal["token_expiring"] = "token_expiring"
+    seconds: Annotated[int, Meta(extra_json_schema={"minimum": 0})]
 
 
 class DrainingEvent(Struct, frozen=True, kw_only=True):
@@ -81,7 +88,7 @@ class DrainingEvent(Struct, frozen=True, kw_only=True):
     reconnect_after_ms: Annotated[int, Meta(extra_json_schema={"minimum": 0})]
 
 
-ClaimEndReason = Literal["queue_deleted", "taken_over"]
+ClaimEndReason = Literal["queue_deleted", "taken_over", "not_permitted"]
 
 
 class ClaimEvent(Struct, frozen=True, kw_only=True):
@@ -108,6 +115,7 @@ EVENTS: Final = (
     CaughtUpEvent,
     SubscriptionEndedEvent,
     DrainingEvent,
+    TokenExpiringEvent,
     ClaimEvent,
     ClaimEnded,
 )

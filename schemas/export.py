@@ -1,4 +1,4 @@
-"""Writes the JSON Schema files beside the types: `python -m schemas.export`."""
+"""Writes the JSON Schema files and the AsyncAPI document beside the types: `python -m schemas.export`."""
 
 from __future__ import annotations
 
@@ -9,21 +9,18 @@ from typing import Any, Final
 
 import msgspec
 
+from schemas import asyncapi
 from schemas.actions import SHAPES
 from schemas.envelope import ErrorReply
 from schemas.events import EVENTS, ExtendedNotification, Notification
-from schemas.messages import MessagePost, NewMessage
 
 FOLDER: Final = Path(__file__).parent / "json"
-
-# The messages of a post are decoded one by one, so msgspec does not see their type there.
-_ALSO: Final[dict[Any, tuple[Any, ...]]] = {MessagePost: (NewMessage,)}
 
 
 def schema(name: str, title: str, shape: Any) -> dict[str, Any]:
     """The JSON Schema 2020-12 document of one type, whole in itself."""
     (root,), definitions = msgspec.json.schema_components((shape,), ref_template="#/$defs/{name}")
-    for also in _ALSO.get(shape, ()):
+    for also in asyncapi.ALSO.get(shape, ()):
         definitions |= msgspec.json.schema_components((also,), ref_template="#/$defs/{name}")[1]
     if set(root) == {"$ref"}:
         root = definitions.pop(root["$ref"].rpartition("/")[2])
@@ -51,6 +48,12 @@ def documents() -> Iterator[tuple[str, dict[str, Any]]]:
     yield "error.json", schema("error", "Error", ErrorReply)
 
 
+def texts() -> dict[str, str]:
+    """Every file by its name."""
+    found = {name: render(document) for name, document in documents()}
+    return found | {"asyncapi.json": render(asyncapi.document())}
+
+
 def render(document: dict[str, Any]) -> str:
     """A schema as the text of its file."""
     return json.dumps(document, indent=2, ensure_ascii=False) + "\n"
@@ -59,11 +62,11 @@ def render(document: dict[str, Any]) -> str:
 def main() -> None:
     """Write all files, and remove those that no type stands behind any more."""
     FOLDER.mkdir(exist_ok=True)
-    texts = {name: render(document) for name, document in documents()}
+    wanted = texts()
     for path in FOLDER.glob("*.json"):
-        if path.name not in texts:
+        if path.name not in wanted:
             path.unlink()
-    for name, text in texts.items():
+    for name, text in wanted.items():
         (FOLDER / name).write_text(text, encoding="utf-8")
 
 

@@ -74,6 +74,9 @@ NESTING_MAX: Final = 100
 FRAME_NESTING_MAX: Final = 400
 """The same for a frame that is looked at closely: well below what the decoders' recursion bears."""
 
+FRAME_PARTS: Final = 50_000
+"""Arrays, objects and MessagePack extension values in a frame: each takes time, however small it is."""
+
 SAFE_INTEGER: Final = 2**53 - 1
 """The largest integer up to which every JSON reader, and the store, counts exactly."""
 

@@ -66,9 +66,10 @@ class Describe(Struct, frozen=True, kw_only=True):
 
 
 class LimitsView(Struct, frozen=True, kw_only=True):
-    """The limits in force. Sizes in bytes, durations in seconds."""
+    """The limits in force. Sizes in bytes, durations in seconds. 0: the operator has set none."""
 
     max_frame_bytes: int
+    max_frame_parts: int
     max_requests_in_flight: int
     max_messages_per_post: int
     max_page: int
@@ -78,6 +79,15 @@ class LimitsView(Struct, frozen=True, kw_only=True):
     max_request_id_characters: int
     max_dedup_id_bytes: int
     dedup_window: int
+    max_requests_per_second: int
+    max_project_requests_per_second: int
+    request_burst: float
+    max_subscriptions_per_socket: int
+    max_consumers_per_socket: int
+    max_queues_per_project: int
+    max_queue_messages: int
+    max_queue_bytes: int
+    max_project_bytes: int
 
 
 class DescribeReply(Struct, frozen=True, kw_only=True):

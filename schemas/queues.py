@@ -12,6 +12,9 @@ from schemas.messages import MessageView
 RESOURCE_TYPES = ("messages", "subscriptions")
 """What queue_purge can remove; all of it unless told otherwise."""
 
+SHARED_RESOURCES = ("messages", "subscriptions", "claims")
+"""What of a queue queue_share can sign; messages unless told otherwise."""
+
 
 class QueueCreate(Struct, frozen=True, kw_only=True):
     """Create a queue. An existing queue keeps its metadata."""
@@ -54,6 +57,18 @@ class QueuePurge(Struct, frozen=True, kw_only=True):
 
     queue_name: str
     resource_types: list[ResourceType] | UnsetType = UNSET
+
+
+SharedResource = Annotated[str, Meta(extra_json_schema={"enum": list(SHARED_RESOURCES)})]
+
+
+class QueueShare(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Sign what others may do with a queue until a time, without a token."""
+
+    queue_name: NewQueueName
+    paths: list[SharedResource] | UnsetType = UNSET
+    methods: list[str] | UnsetType = UNSET
+    expires: str | UnsetType = UNSET
 
 
 class PatchOperation(Struct, frozen=True, kw_only=True):
@@ -99,6 +114,16 @@ class StatsReply(Struct, frozen=True, kw_only=True):
     """The reply of queue_get_stats, also of its 404."""
 
     messages: QueueStats
+
+
+class QueueShareReply(Struct, frozen=True, kw_only=True):
+    """What was signed, and the signature. Who knows all of it may do what it says."""
+
+    paths: list[str]
+    methods: list[str]
+    project: str
+    expires: str
+    signature: str
 
 
 class EmptyReply(Struct, frozen=True):

@@ -59,7 +59,8 @@ class MessageStore(Protocol):
         """Store messages, all or none; returns their sequences in order. `client` is 16 bytes.
 
         A message whose dedup_id another has had within `dedup_window` seconds is not stored: the sequence is
-        that one's. Where all have one, the post may be sent twice.
+        that one's. Where all have one, the post may be sent twice. QueueFull if those that are to be stored
+        do not fit into the queue.
         """
 
     async def list_messages(
@@ -197,11 +198,14 @@ class MessageStore(Protocol):
 class Catalog(PoolCatalog, MoveCatalog, Protocol):
     """Which queues exist, what is said of them, and which pool each lives in."""
 
-    async def create_queue(self, project: str, name: str, metadata: Mapping[str, Any]) -> tuple[Queue, bool]:
+    async def create_queue(
+        self, project: str, name: str, metadata: Mapping[str, Any], most: int = 0
+    ) -> tuple[Queue, bool]:
         """The queue, and whether it is new; an existing one is left as it is, in the pool that it has.
 
         A new one goes to a pool of the flavor that its metadata name, or of all, at random by weight.
-        Of several that create it at once, all get the same row. UnknownFlavor; NoPool if none takes it.
+        Of several that create it at once, all get the same row. UnknownFlavor; NoPool if none takes it;
+        TooManyQueues if it would be new and the project has `most` queues (0: no limit).
         """
 
     async def get_queue(self, project: str, name: str) -> Queue | None:

@@ -10,6 +10,8 @@
     UnknownPool                       404
     UnknownFlavor                     400
     PoolUnusable                      400, nothing that can be used as a pool answers at its address
+    TooManyQueues                     403, the project has as many as it may have
+    QueueFull                         413, the queue holds as much as it may
     DoesNotFit                        400, a value is too long for the database
     NameTaken                         409, a pool or a flavor of this name exists
     PoolInUse                         409, queues or flavors need the pool
@@ -28,7 +30,7 @@
 
 from __future__ import annotations
 
-from protocol.errors import BadRequest, Conflict, NotFound, Unavailable
+from protocol.errors import BadRequest, Conflict, Forbidden, NotFound, RequestError, Unavailable
 
 
 class StaleQueue(Exception):
@@ -81,6 +83,25 @@ class DoesNotFit(BadRequest):
     """A value is longer than the database's column, or holds what no column can."""
 
     code = "does_not_fit"
+
+
+class TooManyQueues(Forbidden):
+    """The project has as many queues as it may have. Nothing was created."""
+
+    code = "too_many_queues"
+    limit = "max_queues_per_project"
+
+
+class QueueFull(RequestError):
+    """The queue holds as many messages, or as many bytes of them, as it may. Nothing was stored."""
+
+    status = 413
+    code = "queue_full"
+    retry = True
+
+    def __init__(self, message: str, limit: str) -> None:
+        super().__init__(message)
+        self.limit = limit
 
 
 class NameTaken(Conflict):

@@ -85,10 +85,14 @@ class Copied(NamedTuple):
 
 
 class Numbers(NamedTuple):
-    """What a queue has drawn: the newest number, and the newest position."""
+    """What a queue has drawn: the newest number, and the newest position. And how large it is."""
 
     last: int
     visible: int
+    bytes: int = 0
+    """Bytes of its messages' records,"""
+    counted: int = 0
+    """of those with a later sequence than this."""
 
 
 class MovingStore(Protocol):

@@ -16,7 +16,7 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from protocol.body import Body
 from protocol.metadata import QueueSettings, settings
@@ -53,6 +53,18 @@ class NewMessage(NamedTuple):
     """16 bytes, where the gateway computes them."""
     dedup_id: bytes = b""
     """By which a repeat is known; empty: it has none."""
+
+
+RECORD_BYTES: Final = 21
+"""What a message takes beside its body; more if it has a checksum, or was a dead letter."""
+
+
+class Room(NamedTuple):
+    """How much a queue may hold; 0: any number."""
+
+    messages: int = 0
+    bytes: int = 0
+    """Of bodies, and of RECORD_BYTES and more for each."""
 
 
 class Origin(NamedTuple):
@@ -264,6 +276,8 @@ class Swept:
     """The position of the last message that became visible."""
     timeline: bytes
     """What it belongs to."""
+    bytes: int
+    """Bytes of its messages' records."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,6 +44,7 @@ class Router:
 
     :param max_entries: how many routes are kept, and
     :param max_bytes: how much encoded metadata with them; the least recently used go first.
+    :param max_queues: how many a project may have; 0 is no limit.
     :param announce: tells the other nodes that a queue has changed: its project and its name. It never fails.
     """
 
@@ -55,12 +56,14 @@ class Router:
         max_entries: int,
         max_bytes: int,
         announce: Callable[[str, str], Awaitable[None]],
+        max_queues: int = 0,
     ) -> None:
         self._catalog = catalog
         self._stores = stores
         self._max_entries = max_entries
         self._max_bytes = max_bytes
         self._announce = announce
+        self._max_queues = max_queues
         self._routes: OrderedDict[_Key, tuple[Queue, int]] = OrderedDict()
         self._bytes = 0
         self._look_ups: SharedWork[_Key, Queue | None] = SharedWork()
@@ -127,15 +130,25 @@ class Router:
         return found, await self._stores.open(found.pool)
 
     async def ensure(
-        self, project: str, name: str, metadata: Mapping[str, Any] | None = None
+        self,
+        project: str,
+        name: str,
+        metadata: Mapping[str, Any] | None = None,
+        *,
+        for_dead_letters: bool = False,
     ) -> tuple[Queue, bool]:
         """The queue, created if it is missing, and whether this created it. The caller has checked the name.
 
         The catalog is always asked. A queue that only the catalog has (a crash in between) is completed.
+
+        :param for_dead_letters: the project may have twice as many queues as usual: what waits for this one
+            could not be delivered otherwise, and its old queue not be removed.
+        :raises TooManyQueues: the project has as many as it may.
         """
+        most = self._max_queues * (2 if for_dead_letters else 1)
         created = False
         for _ in range(_ROUTE_ATTEMPTS):
-            queue, new = await self._catalog.create_queue(project, name, metadata or {})
+            queue, new = await self._catalog.create_queue(project, name, metadata or {}, most)
             created = created or new
             self._keep(queue)
             if await self.complete(queue):
@@ -149,21 +162,27 @@ class Router:
         operation: Callable[[MessageStore, Queue], Awaitable[T]],
         *,
         create: bool = False,
+        for_dead_letters: bool = False,
     ) -> T:
         """Run an operation on a queue, at most twice: a second time if the route was old.
 
-        :param create: create the queue if it is missing.
+        :param create: create the queue if it is missing; `for_dead_letters` as in `ensure`.
         :raises NoQueue: there is none.
+        :raises TooManyQueues: there is none, and the project has as many as it may.
         :raises StoreFailed: the queue is being removed or moved.
         """
+
+        async def ensured() -> Queue:
+            return (await self.ensure(project, name, for_dead_letters=for_dead_letters))[0]
+
         queue = self.cached(project, name)
         if queue is None:
-            queue = (await self.ensure(project, name))[0] if create else await self.find(project, name)
+            queue = await ensured() if create else await self.find(project, name)
         try:
             return await operation(await self.store_of(queue), queue)
         except StaleQueue:
             self.forget(project, name)
-        queue = (await self.ensure(project, name))[0] if create else await self._find_in_store(project, name)
+        queue = await ensured() if create else await self._find_in_store(project, name)
         try:
             return await operation(await self.store_of(queue), queue)
         except StaleQueue as error:

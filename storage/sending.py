@@ -32,10 +32,14 @@ def plain_send(transport: Any) -> Send | None:
     return None
 
 
+def is_empty(transport: Any) -> bool:
+    """Whether nothing waits in a transport: Twisted has no public word for it. Its buffer is in two parts."""
+    return not transport._tempDataBuffer and not transport.dataBuffer
+
+
 def transmit(transport: Any, send: Send | None, data: bytes) -> None:
     """Send, or put behind what waits in the transport, which knows what to do with the rest."""
-    # Twisted has no public word for "nothing waits": its buffer is in two parts.
-    if send is not None and not transport._tempDataBuffer and not transport.dataBuffer:
+    if send is not None and is_empty(transport):
         try:
             sent = send(data)
         except OSError:  # full (EAGAIN), or broken: then the transport finds out, and ends the connection

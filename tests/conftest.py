@@ -15,6 +15,7 @@ import pytest
 from storage.catalog.engine import sqlite_url
 from tests.support.databases import DatabaseServer, start_mariadb, start_postgresql
 from tests.support.gateway import Gateway, start_gateway
+from tests.support.keystone import Keystone, install_keystone, start_keystone
 from tests.support.servers import Server, start_redis, start_valkey
 
 # No deadline: how long an example takes depends on the machine. On CI the same examples each time, so that
@@ -83,10 +84,17 @@ def catalog_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]
         yield url
 
 
+EXAMPLE_KEY = "only-for-examples-and-tests"
+"""Signs in the examples of the reference."""
+
+
 @pytest.fixture(scope="session")
 def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """The program with its embedded defaults, on a free port, for the whole session."""
-    with start_gateway(tmp_path_factory.mktemp("gateway") / "data") as running:
+    folder = tmp_path_factory.mktemp("gateway")
+    keys = folder / "signing-keys"
+    keys.write_text(EXAMPLE_KEY)
+    with start_gateway(folder / "data", "--signing-key-file", str(keys)) as running:
         yield running
 
 
@@ -94,6 +102,19 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 def plain_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     """The same without the short path for frames: for what both ways must do alike."""
     with start_gateway(tmp_path_factory.mktemp("plain") / "data", "--no-fast-path") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def keystone_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an environment that has Keystone."""
+    return install_keystone(tmp_path_factory.mktemp("keystone-environment") / "venv")
+
+
+@pytest.fixture(scope="session")
+def keystone(keystone_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Keystone]:
+    """A Keystone for the whole session. A test that stops it starts it again."""
+    with start_keystone(keystone_python, tmp_path_factory.mktemp("keystone") / "data") as running:
         yield running
 
 

@@ -4,7 +4,14 @@
 set -euo pipefail
 needed="
     cc            build-essential
+    chromium      chromium
+    haproxy       haproxy
+    jq            jq
     mariadbd      mariadb-server
+    nginx         nginx
+    node          nodejs
+    npm           npm
+    openssl       openssl
     postgres      postgresql
     redis-server  redis-server
     strace        strace

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 
 from gateway.actions import (
+    authentication,
     claims,
     consumers,
     describe,
@@ -13,6 +14,7 @@ from gateway.actions import (
     node,
     pools,
     queues,
+    sharing,
     subscriptions,
 )
 from gateway.actions.call import Answer, Call
@@ -20,7 +22,7 @@ from gateway.actions.call import Answer, Call
 Action = Callable[[Call], Awaitable[Answer]]
 
 ACTIONS: Mapping[str, Action] = {
-    "authenticate": node.authenticate,
+    "authenticate": authentication.authenticate,
     "get_home_doc": node.get_home_doc,
     "check_node_health": node.check_node_health,
     "ping_node": node.ping_node,
@@ -32,6 +34,7 @@ ACTIONS: Mapping[str, Action] = {
     "queue_delete": queues.queue_delete,
     "queue_get_stats": queues.queue_get_stats,
     "queue_purge": queues.queue_purge,
+    "queue_share": sharing.queue_share,
     "message_post": messages.message_post,
     "message_list": messages.message_list,
     "message_get": messages.message_get,

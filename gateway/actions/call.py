@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from msgspec import UNSET
 
+from gateway.auth.authenticator import Authenticator
+from gateway.auth.authorisation import Authorisation
+from gateway.auth.identity import Identity
+from gateway.http.access import Access
+from gateway.limits.rates import Rates
+from gateway.limits.sockets import OpenSockets
+from gateway.limits.usage import Usage
 from gateway.metrics import Metrics
 from gateway.push.consumers import Consumers
 from gateway.push.hub import Hub
 from gateway.push.subscriber import Sink
-from gateway.settings import Settings, is_loopback
+from gateway.settings import Settings
 from gateway.workers.worker import Worker
 from protocol import envelope
 from protocol.codec import Form
 from protocol.envelope import Incoming
-from protocol.errors import AdminOnly
-from protocol.registry import Action
 from storage.base import Catalog
 from storage.redis.changes import CatalogChanges
 from storage.router import Router
@@ -28,11 +33,22 @@ Answer = tuple[int, Any]
 """What an action returns: the status and the body of the reply."""
 
 
+class Authentication(Protocol):
+    """Who speaks on a connection."""
+
+    async def authenticate(self, token: str) -> None:
+        """Let whom the token speaks for speak from now on. AuthenticationFailed, Unavailable: all stays."""
+
+
 class Client(Sink, Protocol):
     """The connection that a request came on."""
 
-    extended: bool
-    """Whether it has agreed on protocol.extension."""
+    identity: Identity | None
+    """Who has authenticated on it; None: nobody, or nobody has to."""
+
+    @property
+    def authentication(self) -> Authentication | None:
+        """Lets it authenticate; None: nobody has to."""
 
 
 @dataclass
@@ -49,17 +65,22 @@ class Node:
     changes: CatalogChanges
     metrics: Metrics
     notification_url: str
-    allowed_hosts: Collection[str]
-    """Host names, in lower case, under which the node answers."""
+    access: Access
+    """Who may connect."""
+    authorisation: Authorisation
+    open_sockets: OpenSockets
+    signing_keys: Sequence[bytes] = ()
+    """Secret keys: the first signs URLs, signatures of all are accepted; none: nothing is signed."""
+    authenticator: Authenticator | None = None
+    """Finds out whom a token speaks for; None: nobody has to authenticate."""
+    rates: Rates | None = None
+    """How fast requests may come; None: as fast as they can."""
+    usage: Usage | None = None
+    """How many bytes each project has; None: it may have any number."""
     worker: Worker | None = None
     """This process as one of several; None if it is the only one."""
     draining: bool = False
     """Whether the node is about to stop: no request is taken up any more."""
-
-    @property
-    def trusts_everybody(self) -> bool:
-        """Whether all who can connect may administer. There are no roles yet: only users of this machine."""
-        return is_loopback(self.settings.host) and not self.settings.allow_anonymous
 
     async def all_metrics(self) -> bytes:
         """What the whole node has counted. ChannelClosed, TimeoutError: its supervisor does not say so."""
@@ -71,7 +92,7 @@ class Call:
 
     __slots__ = ("body", "client", "form", "incoming", "node", "project", "router")
 
-    def __init__(self, node: Node, client: Sink, incoming: Incoming) -> None:
+    def __init__(self, node: Node, client: Client, incoming: Incoming) -> None:
         assert incoming.headers is not None
         self.node = node
         self.router = node.router
@@ -85,15 +106,6 @@ class Call:
     def client_id(self) -> bytes:
         """The Client-ID as 16 bytes; only for actions that demand a UUID."""
         return envelope.client_id(self.incoming)
-
-
-def authorise(node: Node, action: Action) -> None:
-    """Raise AdminOnly if nobody here may do what only administrators may."""
-    if action.admin and not node.trusts_everybody:
-        raise AdminOnly(
-            f"{action.name} is for administrators. As long as nobody authenticates it is answered only by a "
-            "gateway that listens on loopback, without --allow-anonymous."
-        )
 
 
 def given(value: Any, default: Any) -> Any:

@@ -29,6 +29,7 @@ async def describe(call: Call) -> Answer:
         features=list(FEATURES),
         limits=LimitsView(
             max_frame_bytes=settings.max_frame_bytes,
+            max_frame_parts=limits.FRAME_PARTS,
             max_requests_in_flight=settings.max_requests_in_flight,
             max_messages_per_post=settings.max_messages_per_post,
             max_page=limits.PAGE_MAX,
@@ -38,6 +39,15 @@ async def describe(call: Call) -> Answer:
             max_request_id_characters=limits.REQUEST_ID_CHARACTERS,
             max_dedup_id_bytes=limits.DEDUP_ID_BYTES,
             dedup_window=settings.dedup_window,
+            max_requests_per_second=settings.max_requests_per_second,
+            max_project_requests_per_second=settings.max_project_requests_per_second,
+            request_burst=settings.request_burst,
+            max_subscriptions_per_socket=settings.max_subscriptions_per_socket,
+            max_consumers_per_socket=limits.CONSUMERS_PER_SOCKET,
+            max_queues_per_project=settings.max_queues_per_project,
+            max_queue_messages=settings.max_queue_messages,
+            max_queue_bytes=settings.max_queue_bytes,
+            max_project_bytes=settings.max_project_bytes,
         ),
         schemas=_schemas() if given(call.body.schemas, False) else UNSET,
     )

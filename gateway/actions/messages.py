@@ -10,7 +10,7 @@ from gateway.actions.call import Answer, Call, given
 from gateway.dead_letters import deliver_claimed, rule
 from gateway.message_view import message_view
 from protocol.body import checksum
-from protocol.errors import BadRequest, Forbidden, NotFound, RequestError
+from protocol.errors import BadRequest, Forbidden, NotFound, ProjectFull, RequestError
 from protocol.identifiers import format_id, parse_id, parse_marker, parse_uuid
 from protocol.messages import PostedMessage, read_messages
 from schemas import limits
@@ -23,8 +23,8 @@ from schemas.messages import (
 )
 from schemas.queues import EmptyReply
 from storage.base import MessageStore
-from storage.errors import NoQueue
-from storage.records import Deleted, NewMessage, Queue, Start
+from storage.errors import NoQueue, QueueFull
+from storage.records import RECORD_BYTES, Deleted, NewMessage, Queue, Start
 
 
 def missing_queue(call: Call) -> NotFound:
@@ -65,6 +65,11 @@ async def _store_batch(call: Call, batch: Sequence[list[PostedMessage]]) -> list
         return []
     try:
         ids = await _store(call, [message for posted in batch for message in posted])
+    except (QueueFull, ProjectFull) as error:
+        if len(batch) == 1:
+            return [error]
+        # Together they do not fit: those that do one by one are stored.
+        return [answer for posted in batch for answer in await _store_batch(call, [posted])]
     except RequestError as error:
         return [error] * len(batch)
     ends = list(accumulate(map(len, batch)))
@@ -86,7 +91,11 @@ async def _read(call: Call) -> list[PostedMessage]:
 
 async def _store(call: Call, posted: Sequence[PostedMessage]) -> list[str]:
     """Store messages for the client, and return their ids."""
-    settings, client = call.node.settings, call.client_id
+    settings, client, usage = call.node.settings, call.client_id, call.node.usage
+    size = 0
+    if usage is not None:
+        size = sum(RECORD_BYTES + len(message.body.data) for message in posted)
+        usage.check(call.project, size)
 
     async def post(store: MessageStore, queue: Queue) -> list[str]:
         defaults = queue.settings
@@ -101,6 +110,8 @@ async def _store(call: Call, posted: Sequence[PostedMessage]) -> list[str]:
             for message in posted
         ]
         sequences = await store.post(queue, messages, client, settings.dedup_window)
+        if usage is not None:
+            usage.posted(queue, size)
         return [format_id(sequence, queue.incarnation) for sequence in sequences]
 
     return await call.router.run(call.project, call.body.queue_name, post, create=True)

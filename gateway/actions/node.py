@@ -1,4 +1,4 @@
-"""Authentication, and the node itself (protocol.md sections 3 and 8)."""
+"""The node itself (protocol.md section 8)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gateway.logs import get_logger
 from protocol.body import Body
 from protocol.codec import Form
 from protocol.errors import RequestError
-from schemas.node import AuthenticateReply, HealthReply, HomeDocReply, OperationStatus, PoolHealth
+from schemas.node import HealthReply, HomeDocReply, OperationStatus, PoolHealth
 from schemas.queues import EmptyReply
 from storage.base import MessageStore
 from storage.errors import StaleQueue
@@ -38,11 +38,6 @@ HEALTH = 0
 """The incarnation of the queue that health checks work on: always the same, so that they leave one."""
 
 log = get_logger(__name__)
-
-
-async def authenticate(_: Call) -> Answer:
-    """Nothing is configured that could refuse (docs/compatibility.md, 8)."""
-    return 200, AuthenticateReply(message="Authentified.")
 
 
 async def get_home_doc(_: Call) -> Answer:

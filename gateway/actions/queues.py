@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any
 
 from gateway.actions.call import Answer, Call, given
+from gateway.auth.authorisation import check_metadata
+from gateway.auth.permitted_queues import list_permitted
 from gateway.dead_letters import deliver
 from gateway.message_view import message_view
 from protocol.errors import NotFound
-from protocol.metadata import read_metadata, with_defaults
+from protocol.metadata import Metadata, read_metadata, with_defaults
 from protocol.patch import apply_patch
 from schemas import limits
 from schemas.queues import RESOURCE_TYPES, EmptyReply, QueueListItem, QueueListReply, QueueStats, StatsReply
@@ -21,15 +25,20 @@ async def queue_create(call: Call) -> Answer:
     """201 for a new queue, 204 for one that exists: its metadata stay as they are."""
     name = call.body.queue_name
     metadata = read_metadata(call.body.metadata, call.form)
+    check_metadata(call.client.identity, metadata)
     _, created = await call.router.ensure(call.project, name, metadata)
     return (201 if created else 204), f"Queue {name} created."
 
 
 async def queue_list(call: Call) -> Answer:
-    """A page of the project's queues by name."""
+    """A page of the project's queues by name: those that the token lets be listed."""
     limit = given(call.body.limit, limits.PAGE_DEFAULT)
     detailed = given(call.body.detailed, False)
-    queues = await call.node.catalog.list_queues(call.project, given(call.body.marker, ""), limit)
+    marker, identity = given(call.body.marker, ""), call.client.identity
+    if identity is None or identity.rights is None:
+        queues = await call.node.catalog.list_queues(call.project, marker, limit)
+    else:
+        queues = await list_permitted(call.node.catalog, call.project, identity.rights, marker, limit)
     items = [
         QueueListItem(name=queue.name, metadata=dict(queue.metadata))
         if detailed
@@ -51,10 +60,14 @@ async def queue_get(call: Call) -> Answer:
 async def queue_update(call: Call) -> Answer:
     """Change metadata by a JSON patch, all of it or nothing; answers all of them, defaults included."""
     name = call.body.queue_name
+
+    def patch(metadata: Mapping[str, Any]) -> Metadata:
+        patched = apply_patch(metadata, call.body.patch, call.form)
+        check_metadata(call.client.identity, patched, metadata)
+        return patched
+
     try:
-        queue = await call.router.update(
-            call.project, name, lambda metadata: apply_patch(metadata, call.body.patch, call.form)
-        )
+        queue = await call.router.update(call.project, name, patch)
     except NoQueue:
         raise NotFound(f"Queue {name} does not exist for project {call.project}") from None
     return 200, with_defaults(queue.metadata)

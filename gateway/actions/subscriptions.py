@@ -11,7 +11,7 @@ from msgspec import UNSET
 from gateway.actions.call import Answer, Call, given
 from gateway.actions.views import gap_view, subscription_view
 from protocol.codec import CODECS
-from protocol.errors import BadRequest, Conflict, NotFound, SchemaViolation
+from protocol.errors import BadRequest, Conflict, NotFound, SchemaViolation, TooManySubscriptions
 from protocol.extension import EARLIEST, NOW
 from protocol.identifiers import format_id, parse_id, parse_marker
 from protocol.subscribers import check_lifetime, check_subscriber, read_options
@@ -36,6 +36,8 @@ async def subscription_create(call: Call) -> Answer:
     resumes = _resumes(call) if extended else ""
     if subscriber:
         check_subscriber(subscriber)
+    else:
+        _check_room(call)
 
     async def subscribe(store: MessageStore, queue: Queue) -> tuple[Subscribed, int] | None:
         if subscriber:
@@ -57,6 +59,13 @@ async def subscription_create(call: Call) -> Answer:
         message=f"Subscription {body.queue_name} created.",
         **further,
     )
+
+
+def _check_room(call: Call) -> None:
+    """Raise TooManySubscriptions if the socket has as many as it may. Before the queue is created for one."""
+    most = call.node.settings.max_subscriptions_per_socket
+    if most and call.node.hub.count(call.client) >= most:
+        raise TooManySubscriptions(f"A socket may have {most} subscriptions. Delete one of them first.")
 
 
 def _resumes(call: Call) -> str:

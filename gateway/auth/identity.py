@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Protocol
+
+from gateway.auth.rights import Rights
+
+
+class Revocable(Protocol):
+    """What lets somebody speak, and may be taken from them before it expires."""
+
+    def hold(self, ended: Callable[[], None]) -> None:
+        """Rely on it: `ended` is called once if it is revoked before it is released."""
+
+    def release(self, ended: Callable[[], None]) -> None:
+        """Rely on it no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,3 +31,11 @@ class Identity:
     """The roles that they have in the project, in lower case."""
     expires: float | None = None
     """Seconds since the epoch from when on they are nobody any more; None: never."""
+    rights: Rights | None = None
+    """What they are restricted to; None: to nothing but what their roles allow."""
+    grant: Revocable | None = field(default=None, compare=False, repr=False)
+    """What may be revoked before that; None: nothing can."""
+
+    def may_differ(self, other: Identity) -> bool:
+        """Whether the other may be permitted something else."""
+        return replace(self, expires=None) != replace(other, expires=None)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+
+from gateway.server_options import add_server
 
 LOADS = {
     "post": "post messages, one per request",
@@ -27,24 +29,6 @@ examples:
   zaqar-gateway bench fanout --url wss://zaqar.example.org/ --project demo --token "$TOKEN" --sockets 500
       any Zaqar server; the queues have random names and are removed at the end
 """
-
-
-class Url(str):
-    """A WebSocket URL that can be connected to."""
-
-    __slots__ = ()
-
-    def __new__(cls, text: str) -> Url:
-        """Raises `argparse.ArgumentTypeError` for what is none."""
-        try:
-            parts = urlsplit(text)
-            valid = parts.scheme in ("ws", "wss") and bool(parts.hostname) and parts.port != 0
-        except ValueError:
-            valid = False
-        if not valid or "@" in text or "#" in text:
-            # Not what was given: it may hold a password.
-            raise argparse.ArgumentTypeError("use ws://HOST:PORT/ or wss://HOST:PORT/")
-        return str.__new__(cls, text)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,9 +70,7 @@ def _add_options(parser: argparse.ArgumentParser, load: str) -> None:
         shown = "" if default is None else f"; default: {default}"
         parser.add_argument(option, default=default, type=type, metavar=metavar, help=about + shown)
 
-    add("--url", Url("ws://127.0.0.1:9000/"), Url, "URL", "the server")
-    add("--project", "bench", str, "PROJECT", "X-Project-ID of every request")
-    add("--token", None, str, "TOKEN", "X-Auth-Token; each socket authenticates with it first")
+    add_server(parser, "bench", os.environ)
     add("--sockets", SOCKETS[load], _integer(1, 20_000), "N", "sockets that are opened (1 to 20000)")
     if load == "post":
         add("--outstanding", 1, _integer(1, 64), "N", "requests of one socket on their way (1 to 64)")

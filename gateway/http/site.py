@@ -1,8 +1,9 @@
-"""What the port answers to plain HTTP: `/`, `/healthz`, `/readyz` and `/metrics`."""
+"""What the port answers to plain HTTP: `/`, `/healthz`, `/readyz`, `/metrics`, and files."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, TimeoutError
@@ -10,13 +11,18 @@ from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
-from gateway import __version__
 from gateway.actions.call import Node
+from gateway.http.files import FilePage, Folder
+from gateway.http.resource import ReadOnly, answer, json_answer
 from gateway.logs import get_logger
 from gateway.workers.channel import ChannelClosed
 from protocol.errors import RequestError
+from schemas.export import FOLDER as SCHEMAS
 
 log = get_logger(__name__)
+
+PAGES = Path(__file__).parents[1] / "pages"
+"""The files that are served: a folder for each path."""
 
 VERSIONS = {
     "versions": [
@@ -36,28 +42,21 @@ VERSIONS = {
 
 def make_site(node: Node) -> Site:
     """All that plain HTTP offers."""
-    root = _Resource()
+    root = ReadOnly()
     root.putChild(b"", _Versions(node))
     root.putChild(b"healthz", _Alive(node))
     root.putChild(b"readyz", _Ready(node))
-    root.putChild(b"metrics", _Metrics(node))
+    root.putChild(b"metrics", _Private(node, _Metrics(node)))
+    root.putChild(b"schemas", Folder(SCHEMAS))
+    root.putChild(b"asyncapi.json", FilePage(SCHEMAS / "asyncapi.json"))
+    for name in ("sdk", "protocol"):
+        root.putChild(name.encode(), Folder(PAGES / name))
+    root.putChild(b"console", _Private(node, Folder(PAGES / "console")))
     site = Site(root, requestFactory=_Request, timeout=60)
     site.noisy = False
     # Requests are counted in /metrics; Twisted's access log would say everything twice.
     site.log = lambda request: None  # type: ignore[method-assign]
     return site
-
-
-def _answer(request: Request, status: int, kind: bytes, body: bytes) -> bytes:
-    request.setResponseCode(status)
-    request.setHeader(b"content-type", kind)
-    request.setHeader(b"content-length", b"%d" % len(body))
-    request.setHeader(b"server", f"zaqar-gateway/{__version__}".encode())
-    return body
-
-
-def _json(request: Request, status: int, document: object) -> bytes:
-    return _answer(request, status, b"application/json", json.dumps(document).encode() + b"\n")
 
 
 class _Request(Request):
@@ -71,32 +70,14 @@ class _Request(Request):
         """Throw it away: nothing here takes a body, so none may fill memory or disk."""
 
 
-class _Resource(Resource):
-    """Refuses in the form that REST has (protocol.md section 8), not with Twisted's pages."""
-
-    def __init__(self) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # Twisted's is not typed
-
-    def getChild(self, path: bytes, request: Request) -> Resource:
-        """What is not there."""
-        return _Missing()
-
-    def render(self, request: Request) -> Any:
-        """All that is here can be read, and nothing else."""
-        if request.method in (b"GET", b"HEAD"):
-            return super().render(request)  # type: ignore[no-untyped-call]  # Twisted's is not typed
-        request.setHeader(b"allow", b"GET, HEAD")
-        return _json(request, 405, {"title": "Method not allowed", "description": "Use GET."})
-
-
-class _Missing(_Resource):
+class _Forbidden(ReadOnly):
     def render(self, request: Request) -> bytes:
-        """404, whatever the method."""
-        told = "Plain HTTP has /, /healthz, /readyz and /metrics; all else is asked for over a WebSocket."
-        return _json(request, 404, {"title": "Not found", "description": told})
+        """403, whatever the method."""
+        told = "This is for this machine, or for who has the token: metrics_token_file, public_metrics."
+        return json_answer(request, 403, {"title": "Forbidden", "description": told})
 
 
-class _Page(_Resource):
+class _Page(ReadOnly):
     def __init__(self, node: Node) -> None:
         super().__init__()
         self._node = node
@@ -105,13 +86,13 @@ class _Page(_Resource):
 class _Versions(_Page):
     def render_GET(self, request: Request) -> bytes:
         """The versions of the API."""
-        return _json(request, 300, VERSIONS)
+        return json_answer(request, 300, VERSIONS)
 
 
 class _Alive(_Page):
     def render_GET(self, request: Request) -> bytes:
         """200 as long as the process works."""
-        return _json(request, 200, {"status": "ok"})
+        return json_answer(request, 200, {"status": "ok"})
 
 
 Found = tuple[int, bytes, bytes]
@@ -128,7 +109,7 @@ class _LatePage(_Page):
 
         def reply(found: Found) -> None:
             if not left:
-                request.write(_answer(request, *found))
+                request.write(answer(request, *found))
                 request.finish()
 
         def broke(failure: Failure) -> None:
@@ -151,6 +132,33 @@ class _Metrics(_LatePage):
         except (ChannelClosed, TimeoutError):
             return 503, b"text/plain", b"The supervisor of this worker does not answer.\n"
         return 200, b"text/plain; version=0.0.4; charset=utf-8", text
+
+
+class _Private(_Page):
+    """A page, and all below it, that is for this machine or for who has the token."""
+
+    def __init__(self, node: Node, page: ReadOnly) -> None:
+        super().__init__(node)
+        self._page = page
+
+    def getChild(self, path: bytes, request: Request) -> Resource:
+        """What is below the page, if it may be seen."""
+        if not self._is_open(request):
+            return _Forbidden()
+        below: Resource = self._page.getChildWithDefault(path, request)  # type: ignore[no-untyped-call]  # Twisted's
+        return below
+
+    def render(self, request: Request) -> Any:
+        """The page, if it may be seen."""
+        return (self._page if self._is_open(request) else _Forbidden()).render(request)
+
+    def _is_open(self, request: Request) -> bool:
+        headers = {
+            name.decode("latin-1").lower(): ", ".join(value.decode("latin-1") for value in values)
+            for name, values in request.requestHeaders.getAllRawHeaders()
+        }
+        peer = getattr(request.getClientAddress(), "host", "")
+        return self._node.access.may_see_private_pages(peer, headers)
 
 
 class _Ready(_LatePage):

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocolFactory
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
-from gateway.http.hosts import host_allowed
-
 MAX_HEAD = 16_384
 """Bytes that the head of a request may have."""
 
 _UPGRADE = re.compile(rb"\r\nupgrade[ \t]*:[ \t]*websocket[ \t]*\r\n", re.IGNORECASE)
-_HOST = re.compile(rb"\r\nhost[ \t]*:[ \t]*([^\r\n]*?)[ \t]*\r\n", re.IGNORECASE)
+_HOST = re.compile(rb"\r\nhost[ \t]*:[ \t]*([^\r\n]*?)[ \t]*(?=\r\n)", re.IGNORECASE)
+# Whatever somebody might take for the end of a line, or a line for the next part of the one before: Autobahn
+# splits at all of them, proxies in front do not, so one could hide headers from a proxy that rewrites them.
+_ODD = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\x85]|\r(?!\n)|(?<!\r)\n|\r\n[ \t]")
+_MALFORMED = b"Headers are lines that end with CRLF, without control characters, with one Host.\n"
 _END = b"\r\n\r\n"
 
 
 class SwitchFactory(Factory):
-    """Hands connections on. `timeout`: seconds for the head of the first request to arrive."""
+    """Hands connections on.
+
+    :param host_allowed: whether the node answers to a Host header.
+    :param timeout: seconds for the head of the first request to arrive.
+    """
 
     noisy = False
 
@@ -30,13 +36,13 @@ class SwitchFactory(Factory):
         reactor: Any,
         websocket: IProtocolFactory,
         http: IProtocolFactory,
-        allowed_hosts: Collection[str],
+        host_allowed: Callable[[str], bool],
         timeout: float,
     ) -> None:
         self.reactor = reactor
         self.websocket = websocket
         self.http = http
-        self.allowed_hosts = allowed_hosts
+        self.host_allowed = host_allowed
         self.timeout = timeout
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
@@ -67,14 +73,18 @@ class _Switch(Protocol):
         self._head += data
         end = self._head.find(_END)
         if (len(self._head) if end < 0 else end) > MAX_HEAD:
-            self._refuse(b"431 Request Header Fields Too Large")
+            told = b"The head of a request has at most %d bytes.\n" % MAX_HEAD
+            self._refuse(b"431 Request Header Fields Too Large", told)
         elif end >= 0:
             self._choose(self._head[: end + 2])
 
     def _choose(self, head: bytes) -> None:
-        host = _HOST.search(head)
-        if not host_allowed(host[1].decode("latin-1") if host else "", self._switch.allowed_hosts):
-            self._refuse(b"421 Misdirected Request", b"This gateway does not answer to that host name.\n")
+        hosts = _HOST.findall(head)
+        if _ODD.search(head) or len(hosts) > 1:
+            self._refuse(b"400 Bad Request", _MALFORMED)
+        elif not self._switch.host_allowed(hosts[0].decode("latin-1") if hosts else ""):
+            told = b"This gateway does not answer to that host name (allowed_hosts).\n"
+            self._refuse(b"421 Misdirected Request", told)
         else:
             self._hand_over(self._switch.websocket if _UPGRADE.search(head) else self._switch.http)
 
@@ -87,7 +97,7 @@ class _Switch(Protocol):
         successor.makeConnection(transport)
         successor.dataReceived(self._head)
 
-    def _refuse(self, status: bytes, text: bytes = b"") -> None:
+    def _refuse(self, status: bytes, text: bytes) -> None:
         self._stop_timer()
         assert self.transport is not None
         self.transport.write(
@@ -98,7 +108,8 @@ class _Switch(Protocol):
 
     def _give_up(self) -> None:
         self._timer = None
-        self._refuse(b"408 Request Timeout")
+        told = b"The request did not arrive within %g seconds.\n" % self._switch.timeout
+        self._refuse(b"408 Request Timeout", told)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import TimeoutError
+from twisted.internet.defer import Deferred, DeferredList, TimeoutError, succeed
 
 from gateway.push.dispatcher import Dispatcher
 from gateway.push.lapses import Lapses
@@ -151,11 +151,27 @@ class Consumers:
         """A socket has closed: its leases end soon, unless its client comes back to them."""
         self._untold.pop(sink, None)
         for (incarnation, _), worker in self._sinks.pop(sink, {}).items():
-            worker.left = self._grace
-            dispatcher = self._dispatchers[incarnation]
-            self._remove(dispatcher, worker)
-            if worker.may_hold:
-                self._lapses.begin(dispatcher.queue, worker)
+            self._let_go(self._dispatchers[incarnation], worker, self._grace)
+
+    async def end_forbidden(self, sink: Sink) -> None:
+        """Others speak on a socket now, or may do less: what they may not have leased is freed.
+
+        Nothing more is leased, at once; returns when what was leased is free.
+        """
+        mine = self._sinks.get(sink, {})
+        ending = []
+        for key, worker in list(mine.items()):
+            dispatcher = self._dispatchers[key[0]]
+            if not sink.may("claim_subscribe", dispatcher.queue):
+                ending.append(self._let_go(dispatcher, worker, 0.0))
+                self._ended(dispatcher, worker, "not_permitted")
+        await DeferredList(ending)
+
+    def _let_go(self, dispatcher: Dispatcher, worker: Worker, seconds: float) -> Deferred[None]:
+        """Lease nothing more to a consumer. Fires when the store knows how soon its claim ends, if it can."""
+        worker.left = seconds
+        self._remove(dispatcher, worker)
+        return self._lapses.begin(dispatcher.queue, worker) if worker.may_hold else succeed(None)
 
     def _ended(self, dispatcher: Dispatcher, worker: Worker, reason: ClaimEndReason) -> None:
         queue, sink = dispatcher.queue, worker.sink

@@ -46,7 +46,7 @@ class Dispatcher:
         *,
         on_pushed: Callable[[int], None],
         on_ended: Callable[[Dispatcher, Worker, ClaimEndReason], None],
-        on_left: Callable[[Queue, Worker], None],
+        on_left: Callable[[Queue, Worker], object],
     ) -> None:
         self._reactor = reactor
         self.queue = queue

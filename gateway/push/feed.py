@@ -60,8 +60,9 @@ class Feed:
         self._position: int | None = None
         self.timeline = b""
         """What the position belongs to."""
+        self._announced: list[Announced] = []
         self.era = 0
-        self._announced_before = False
+        self._announced_early = False
         self._target = 0
         self._reading = False
         self._read_again = False
@@ -114,6 +115,7 @@ class Feed:
 
     def listening(self) -> None:
         """The node listens (again): whatever was announced before was missed, and writes may be lost."""
+        self.deliver()
         self._unsure = self._position is not None
         self._tasks.begin("position", self._find_position)
         if self.subscribers:
@@ -125,7 +127,7 @@ class Feed:
         if self._position is None:
             self._position, self.timeline = swept.visible, swept.timeline
             self._tell_ready(None)
-            if self._announced_before:  # while the answer was on its way
+            if self._announced_early:  # while the answer was on its way
                 self._tasks.begin("read", self._read)
         self._read_to(swept.visible)
         self._wake_in(swept.due_in)
@@ -143,11 +145,13 @@ class Feed:
 
     # Announcements
 
-    def told(self, event: Event) -> None:
-        """The store announced something."""
+    def told(self, event: Event) -> bool:
+        """The store announced something. True: it is the first of what waits for `deliver`."""
+        if isinstance(event, Announced):
+            self._announced.append(event)
+            return len(self._announced) == 1
+        self.deliver()  # what was announced before comes before
         match event:
-            case Announced():
-                self._announced(event)
             case Due(due_in):
                 self._wake_in(due_in)
             case Moved():
@@ -162,11 +166,23 @@ class Feed:
                 if self._subscribing:
                     self._ended[sequence] = event.reason
                 self._end(sequence, event)
+        return False
 
-    def _announced(self, announced: Announced) -> None:
-        before, last, messages, timeline = announced
+    def deliver(self, *, at_once: bool = False) -> None:
+        """Push what was announced, or see to it that it is read. `at_once`: at the end of the turn."""
+        announced, self._announced = self._announced, []
+        try:
+            for event in joined(announced):
+                self._take(*event, at_once=at_once)
+        except BaseException:
+            self._read_to(announced[-1].last)  # who has got some of it already does not get that again
+            raise
+
+    def _take(
+        self, before: int, last: int, messages: list[Message] | None, timeline: bytes, *, at_once: bool
+    ) -> None:
         if self._position is None:
-            self._announced_before = True
+            self._announced_early = True
             return
         if not self.is_on(timeline):
             self.doubt()
@@ -176,7 +192,7 @@ class Feed:
         if messages is None or self._reading or self._unsure or before > self._position:
             self._read_to(last)
         else:
-            self._deliver([message for message in messages if message.position > self.position])
+            self._deliver([message for message in messages if message.position > self.position], at_once)
             self._position = last
 
     def _wake_in(self, seconds: float | None) -> None:
@@ -312,14 +328,14 @@ class Feed:
             SubscriptionEndedEvent(queue_name=self.queue.name, subscription_id=subscription_id, reason=reason)
         )
 
-    def _deliver(self, messages: Sequence[Message]) -> None:
+    def _deliver(self, messages: Sequence[Message], at_once: bool = False) -> None:
         """Push to all who are not behind: encoded once for each kind, and several messages in one piece."""
         pushed = 0
         for part in pieces(messages):
             frames: dict[int, bytes] = {}
             first, last = part[0].position, part[-1].position
             for subscriber in list(self.subscribers.values()):
-                if subscriber.sequence in self._replays or last <= subscriber.position:
+                if subscriber.behind or last <= subscriber.position:
                     continue
                 wanted, kind = part, subscriber.kind
                 if first <= subscriber.position:  # its subscription was made between these
@@ -329,7 +345,7 @@ class Feed:
                     frame = known
                 else:
                     frame = frames[kind] = notifications(self.queue, part, kind)
-                if subscriber.sink.push(frame):
+                if (at_once and subscriber.outlet.put(frame)) or subscriber.sink.push(frame, at_once):
                     subscriber.position = last
                     pushed += len(wanted)
                 else:
@@ -353,3 +369,17 @@ class Feed:
             self.listening()
         else:
             self.move(*found)
+
+
+def joined(announced: list[Announced]) -> list[Announced]:
+    """Announcements, of which those that follow on each other and tell their messages are made one."""
+    result = announced[:1]
+    for event in announced[1:]:
+        before = result[-1]
+        follows = event.before <= before.last and event.timeline == before.timeline
+        if not follows or before.messages is None or event.messages is None:
+            result.append(event)
+        elif event.last > before.last:  # else it was told twice
+            fresh = [message for message in event.messages if message.position > before.last]
+            result[-1] = before._replace(last=event.last, messages=before.messages + fresh)
+    return result

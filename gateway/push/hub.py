@@ -16,10 +16,11 @@ from protocol.body import Form
 from protocol.errors import RequestError
 from storage.base import MessageStore
 from storage.errors import NoQueue, OutcomeUnknown, StoreUnavailable, TooFewReplicas
-from storage.events import Event
+from storage.events import Ended, Event
 from storage.records import Queue, Start, Subscribed
 from storage.redis.nodes import SubscriptionTerms
 from storage.router import Router
+from storage.sending import at_turn_end
 from storage.stores import OpenStore, Stores
 
 READY = 5.0
@@ -40,14 +41,27 @@ class Hub:
         self._on_pushed = on_pushed
         self._feeds: dict[int, Feed] = {}
         self._sinks: dict[Sink, dict[int, Feed]] = {}
+        self._fresh: list[Feed] = []
         self._ending: set[Deferred[None]] = set()
         self._remembered = Remembered(reactor, stores)
 
     def told(self, incarnation: int, event: Event) -> None:
         """The store announced something about a queue."""
         feed = self._feeds.get(incarnation)
-        if feed is not None:
-            feed.told(event)
+        if feed is not None and feed.told(event):
+            if not self._fresh:
+                at_turn_end(self._reactor, self._deliver)
+            self._fresh.append(feed)
+
+    def _deliver(self) -> None:
+        """Push what was announced in this turn of the reactor."""
+        fresh, self._fresh = self._fresh, []
+        at_once = len(fresh) == 1  # else a socket may get something of several: it gets that in one piece
+        for feed in fresh:
+            try:
+                feed.deliver(at_once=at_once)
+            except Exception:  # whatever it is, it must cost no other queue
+                log.exception("push_failed", queue=feed.queue.name)
 
     def listening(self, incarnation: int) -> None:
         """The node listens to a queue, for the first time or again after its connection broke."""
@@ -128,6 +142,10 @@ class Hub:
             self._remembered.carry(feed, found[0])
         return found
 
+    def count(self, sink: Sink) -> int:
+        """How many subscriptions a socket has."""
+        return len(self._sinks.get(sink, ()))
+
     def writable(self, sink: Sink) -> None:
         """A slow socket takes more."""
         for sequence, feed in self._sinks.get(sink, {}).items():
@@ -139,9 +157,27 @@ class Hub:
         """A socket has closed: its subscriptions end (protocol.md section 4)."""
         for sequence, feed in self._sinks.pop(sink, {}).items():
             feed.remove(sequence)
-            ending: Deferred[None] = Deferred.fromCoroutine(self._unsubscribe(feed.queue, sequence))
-            self._ending.add(ending)
-            ending.addBoth(self._ended, ending)
+            self._begin_to_end(feed, sequence)
+
+    async def end_forbidden(self, sink: Sink) -> None:
+        """Others speak on a socket now, or may do less: subscriptions that they may not have end.
+
+        Nothing of it is pushed any more, at once; returns when the subscriptions have ended.
+        """
+        mine = self._sinks.get(sink, {})
+        ending = []
+        for sequence, feed in list(mine.items()):
+            if not sink.may("subscription_create", feed.queue):
+                del mine[sequence]
+                feed.told(Ended(sequence, reason="not_permitted"))
+                ending.append(self._begin_to_end(feed, sequence))
+        await DeferredList(ending)
+
+    def _begin_to_end(self, feed: Feed, sequence: int) -> Deferred[None]:
+        ending: Deferred[None] = Deferred.fromCoroutine(self._unsubscribe(feed.queue, sequence))
+        self._ending.add(ending)
+        ending.addBoth(self._ended, ending)
+        return ending
 
     def _ended(self, _: object, ending: Deferred[None]) -> None:
         self._ending.discard(ending)
@@ -182,6 +218,7 @@ class Hub:
         log.info("subscription_renewed", queue=feed.queue.name)
         if was.sink.closed:  # meanwhile
             self.closed(was.sink)
+        await self.end_forbidden(was.sink)  # if others speak there now
 
     def check(self) -> None:
         """Others could have taken this process for dead: see whether its subscriptions are still there."""

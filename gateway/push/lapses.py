@@ -32,12 +32,14 @@ class Lapses:
         self._pauses: set[Deferred[None]] = set()
         self._stopping = False
 
-    def begin(self, queue: Queue, worker: Worker) -> None:
-        """A consumer has gone that may hold messages."""
-        lapsing: Deferred[None] = Deferred.fromCoroutine(self._lapse(queue, worker))
+    def begin(self, queue: Queue, worker: Worker) -> Deferred[None]:
+        """A consumer has gone that may hold messages. Fires when the store knows, or cannot be told now."""
+        told: Deferred[None] = Deferred()
+        lapsing: Deferred[None] = Deferred.fromCoroutine(self._lapse(queue, worker, told))
         if not lapsing.called:
             self._lapsing.add(lapsing)
             lapsing.addBoth(self._lapsed, lapsing)
+        return told
 
     async def stop(self) -> None:
         """Wait for what is under way. What the store did not do by then is left to the claims' ttl."""
@@ -49,24 +51,34 @@ class Lapses:
     def _lapsed(self, _: object, lapsing: Deferred[None]) -> None:
         self._lapsing.discard(lapsing)
 
-    async def _lapse(self, queue: Queue, worker: Worker) -> None:
+    async def _lapse(self, queue: Queue, worker: Worker, told: Deferred[None]) -> None:
+        ended = self._reactor.seconds() + worker.terms.ttl
+        try:
+            refused = await self._tell(queue, worker)
+        finally:
+            told.callback(None)
+        while refused is not None:
+            if self._reactor.seconds() + RETRY > ended or not await self._pause():
+                log.warning("leases_left_behind", queue=queue.name, reason=str(refused))
+                return
+            refused = await self._tell(queue, worker)
+
+    async def _tell(self, queue: Queue, worker: Worker) -> RequestError | None:
+        """Tell the store; returns why it does not know now."""
+
         async def lapse(store: MessageStore, found: Queue) -> None:
             assert worker.left is not None
             # By both tokens that the store may know it by.
             for token in {worker.before, worker.terms.token}:
                 await store.lapse_claim(found, worker.terms._replace(token=token), worker.left)
 
-        ended = self._reactor.seconds() + worker.terms.ttl
-        while True:
-            try:
-                await self._router.run_on(queue.project, queue.name, queue.incarnation, lapse)
-            except NoQueue:
-                return  # the queue went first, and its claims with it
-            except RequestError as error:
-                if self._reactor.seconds() + RETRY < ended and await self._pause():
-                    continue
-                log.warning("leases_left_behind", queue=queue.name, reason=str(error))
-            return
+        try:
+            await self._router.run_on(queue.project, queue.name, queue.incarnation, lapse)
+        except NoQueue:
+            pass  # the queue went first, and its claims with it
+        except RequestError as error:
+            return error
+        return None
 
     async def _pause(self) -> bool:
         """Wait until it is time to try again. False: there will be no other try."""

@@ -55,16 +55,15 @@ class Replays:
         self._on_pushed = on_pushed
         self._behind: dict[int, Subscriber] = {}
 
-    def __contains__(self, sequence: int) -> bool:
-        return sequence in self._behind
-
     def add(self, subscriber: Subscriber) -> None:
         """It has not got all that was pushed before it came: read that for it."""
+        subscriber.behind = True
         self._behind[subscriber.sequence] = subscriber
         self.resume(subscriber)
 
     def fall_behind(self, subscriber: Subscriber) -> None:
         """Its socket takes no more now; `resume` will be called when it does."""
+        subscriber.behind = True
         self._behind[subscriber.sequence] = subscriber
         subscriber.told_behind = True
         subscriber.tell(BehindEvent(queue_name=self._live.queue.name))
@@ -115,6 +114,9 @@ class Replays:
             subscriber.reading = False
 
     def _caught_up(self, subscriber: Subscriber) -> None:
-        if self._behind.pop(subscriber.sequence, None) is not None and subscriber.told_behind:
+        if self._behind.pop(subscriber.sequence, None) is None:
+            return
+        subscriber.behind = False
+        if subscriber.told_behind:
             subscriber.told_behind = False
             subscriber.tell(CaughtUpEvent(queue_name=self._live.queue.name))

@@ -9,21 +9,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
+from gateway.settings.authentication import Authentication
+from gateway.settings.keystone import Keystone
+from gateway.settings.limits import Limits
 from gateway.settings.listening import Listening, is_loopback
 from gateway.settings.running import Running
-from gateway.settings.setting import Setting, SettingsError, mask_url
+from gateway.settings.setting import PREFIX, Setting, SettingsError, mask_url
+from gateway.settings.signing import Signing
 from gateway.settings.sockets import Sockets
 from gateway.settings.storing import Storing
+from gateway.settings.tokens import Tokens
 
-__all__ = ["GROUPS", "SETTINGS", "Setting", "Settings", "SettingsError", "is_loopback", "mask_url"]
+__all__ = ["GROUPS", "PREFIX", "SETTINGS", "Setting", "Settings", "SettingsError", "is_loopback", "mask_url"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(Listening, Storing, Sockets, Running):
+class Settings(Listening, Authentication, Tokens, Keystone, Signing, Storing, Sockets, Limits, Running):
     """What the gateway runs with. Times are seconds, sizes bytes. Only `data_dir` has to be given here."""
 
 
-GROUPS = (Listening, Storing, Sockets, Running)
+GROUPS = (Listening, Authentication, Tokens, Keystone, Signing, Storing, Sockets, Limits, Running)
 """The groups in the order in which they are shown; the docstring of each is its title."""
 
 SETTINGS: Mapping[str, Setting] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import math
 import os
 import re
@@ -99,6 +100,20 @@ def seconds(low: float, high: float) -> Kind:
     return Kind("SECONDS", f"seconds from {low:g} to {high:g}", from_text, from_toml)
 
 
+def listed(each: Kind) -> Kind:
+    """Any number of values of a kind, as a tuple: separated by commas in text, a list in TOML."""
+
+    def from_text(text: str) -> tuple[Any, ...]:
+        return tuple(each.from_text(part.strip()) for part in text.split(",")) if text.strip() else ()
+
+    def from_toml(value: list[Any]) -> tuple[Any, ...]:
+        return tuple(each.from_toml(part) for part in value)
+
+    return Kind(
+        f"{each.metavar},...", f"{each.allowed}; several by commas", from_text, _only(list, from_toml)
+    )
+
+
 def boolean() -> Kind:
     """True or false."""
 
@@ -117,11 +132,21 @@ def check_host(text: str) -> str:
     return text
 
 
+def check_network(text: str) -> str:
+    """An IP network, or one address."""
+    return str(ipaddress.ip_network(text))
+
+
 def check_folder(text: str) -> Path:
     """A folder, relative to the working folder or to the home folder (~)."""
     if not text or "\0" in text:
         raise ValueError(text)
     return Path(os.path.abspath(os.path.expanduser(text)))
+
+
+def check_file(text: str) -> Path:
+    """A file, relative to the working folder or to the home folder (~)."""
+    return check_folder(text)
 
 
 def check_redis_url(text: str) -> str:

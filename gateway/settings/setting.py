@@ -9,6 +9,9 @@ from urllib.parse import unquote
 
 from gateway.settings.kinds import Kind
 
+PREFIX = "ZAQAR_GATEWAY_"
+"""What the names of all settings in the environment begin with."""
+
 
 class SettingsError(ValueError):
     """Something that was set cannot be used. The message says in one line what, and what is allowed."""
@@ -34,7 +37,7 @@ class Setting:
     @property
     def variable(self) -> str:
         """Its name in the environment."""
-        return "ZAQAR_GATEWAY_" + self.name.upper()
+        return PREFIX + self.name.upper()
 
     def parse(self, value: Any, *, toml: bool = False) -> Any:
         """The value in the type of its field; None if it is optional and empty. Raises `ValueError`."""
@@ -44,7 +47,10 @@ class Setting:
 
     def shown(self, value: object) -> str:
         """The value as a person may see it."""
-        return mask_url(str(value)) if self.secret else str(value)
+        if not self.secret:
+            return str(value)
+        # Of a URL all but its passwords may be seen; any other secret is one as a whole.
+        return mask_url(str(value)) if self.kind.metavar == "URL" else "***"
 
 
 def setting(

@@ -11,11 +11,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from gateway.settings import SETTINGS, Setting, Settings, SettingsError, is_loopback
+from gateway.settings import PREFIX, SETTINGS, Setting, Settings, SettingsError, is_loopback
 from storage.redis.address import AddressError
 
-_PREFIX = "ZAQAR_GATEWAY_"
-_CONFIG_VARIABLE = _PREFIX + "CONFIG"
+_CONFIG_VARIABLE = PREFIX + "CONFIG"
 
 _KUBERNETES = re.compile(r"ZAQAR_GATEWAY_(SERVICE_(HOST|PORT)(_.*)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_.*)?)")
 _KUBERNETES_HINT = (
@@ -82,7 +81,7 @@ def _from_file(path: str) -> Iterator[tuple[str, Any, str]]:
 def _from_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, Any, str]]:
     by_variable = {setting.variable: setting for setting in SETTINGS.values()}
     for variable, value in sorted(environ.items()):
-        if not variable.startswith(_PREFIX) or variable == _CONFIG_VARIABLE:
+        if not variable.startswith(PREFIX) or variable == _CONFIG_VARIABLE:
             continue
         if variable not in by_variable:
             hint = _KUBERNETES_HINT if _KUBERNETES.fullmatch(variable) else ""
@@ -131,10 +130,32 @@ def _unknown(name: str, source: str, known: list[str], hint: str = "") -> Settin
 
 
 def _check_together(settings: Settings, sources: Sources) -> None:
-    if not is_loopback(settings.host) and not settings.allow_anonymous:
+    if not is_loopback(settings.host) and not settings.allow_anonymous and not settings.auth_methods:
         raise SettingsError(
             f"host: {settings.host} can be reached from other machines, and nobody has to authenticate; "
-            "allowed: a loopback address such as 127.0.0.1, or any with --allow-anonymous"
+            "allowed: a loopback address such as 127.0.0.1, or any with --auth or --allow-anonymous"
+        )
+    if settings.allow_anonymous and settings.auth_methods:
+        raise SettingsError(
+            f"allow_anonymous: true is not allowed (from {sources['allow_anonymous']}) beside auth "
+            f"{settings.auth} (from {sources['auth']}), with which nobody is; allowed: one of the two"
+        )
+    if settings.policy_file is not None and not settings.auth_methods:
+        raise SettingsError(
+            f"policy_file: is set (from {sources['policy_file']}), but auth is none (from "
+            f"{sources['auth']}), and nobody has a role; allowed: --auth, or no policy_file"
+        )
+    _check_keys(settings, sources)
+    if sources["keystone_password"] == "command line":
+        raise SettingsError(
+            "keystone_password: is not allowed on the command line, which all users of the machine can read; "
+            "allowed: the environment, a TOML file, or keystone_password_file"
+        )
+    if (settings.tls_cert is None) != (settings.tls_key is None):
+        given, missing = ("tls_key", "tls_cert") if settings.tls_cert is None else ("tls_cert", "tls_key")
+        raise SettingsError(
+            f"{given}: {getattr(settings, given)} is not allowed (from {sources[given]}) without {missing}; "
+            "allowed: both or none"
         )
     if settings.redis_url is not None and sources["fsync"] != "default":
         raise SettingsError(
@@ -145,6 +166,20 @@ def _check_together(settings: Settings, sources: Sources) -> None:
         raise SettingsError(
             f"min_replicas: {settings.min_replicas} is not allowed (from {sources['min_replicas']}) without "
             "redis_url: the embedded store has no replicas; allowed: 0"
+        )
+
+
+def _check_keys(settings: Settings, sources: Sources) -> None:
+    given = [name for name in ("jwt_key_file", "jwt_keys_url") if getattr(settings, name) is not None]
+    if "jwt" not in settings.auth_methods and given:
+        raise SettingsError(
+            f"{given[0]}: is set (from {sources[given[0]]}), but auth is {settings.auth} (from "
+            f"{sources['auth']}), and no token would be looked at; allowed: --auth jwt, or no {given[0]}"
+        )
+    if "jwt" in settings.auth_methods and len(given) != 1:
+        raise SettingsError(
+            f"auth: jwt (from {sources['auth']}) needs keys from one place, not {len(given)}; allowed: "
+            "jwt_key_file or jwt_keys_url"
         )
 
 
@@ -162,7 +197,7 @@ def _default_data_dir(environ: Mapping[str, str]) -> Path:
 
 def _toml_value(value: Any) -> str:
     """A value as TOML: JSON's numbers, strings and lists are. Tables are only ever shown in an error."""
-    if isinstance(value, str | int | float | bool | list | dict):
+    if isinstance(value, str | int | float | bool | list | tuple | dict):
         # TOML wants DEL escaped, JSON does not.
         return json.dumps(value, ensure_ascii=False, default=str).replace("\x7f", "\\u007f")
     return str(value)

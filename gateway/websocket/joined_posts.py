@@ -9,6 +9,7 @@ from __future__ import annotations
 from protocol import envelope
 from protocol.envelope import Incoming
 from protocol.errors import RequestError
+from protocol.signed_urls import is_signed
 
 MAX_JOINED = 64
 """Posts that are stored together, at the most."""
@@ -17,6 +18,8 @@ MAX_JOINED = 64
 def is_post(incoming: Incoming) -> bool:
     """Whether it is a post in order, so that others may be stored together with it."""
     if incoming.failure is not None or incoming.action is None or incoming.action.name != "message_post":
+        return False
+    if incoming.headers is None or is_signed(incoming.headers):  # its signature is for itself alone
         return False
     try:
         envelope.check(incoming)

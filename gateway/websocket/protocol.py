@@ -15,13 +15,13 @@ from zope.interface import implementer
 
 from gateway import __version__
 from gateway.actions.call import Node
-from gateway.garbage import Burst
-from gateway.http.hosts import origin_allowed
+from gateway.auth.handshake import handshake_token
 from gateway.logs import get_logger
 from gateway.websocket.at_rest import AT_REST, let_go
 from gateway.websocket.compression import accept, make_compressed, takes_compressed
 from gateway.websocket.frames import make_frame, opcode
 from gateway.websocket.outbox import Outbox
+from gateway.websocket.outlet import Outlet
 from gateway.websocket.session import Session
 from gateway.websocket.short_path import ShortPath
 from gateway.websocket.silence import left_of_silence
@@ -41,14 +41,25 @@ class SocketProtocol(WebSocketServerProtocol):
     session: Session | None = None
     make_frame: Callable[[int, bytes], bytes] = staticmethod(make_frame)
     _perMessageCompress: Any  # None where nothing was agreed on
+    address: str | None = None
+    """The client's, as long as the socket counts as one of its sockets."""
+    outlet = Outlet(None)
+    """Never free: Autobahn sends, and only it knows what is before a notification."""
 
     def onConnect(self, request: ConnectionRequest) -> str | None:
         """Accept or refuse the handshake; the subprotocol that is agreed on.
 
-        Refuses pages of other sites (RFC 6455 section 10.2).
+        Refuses pages of other sites (RFC 6455 section 10.2), and sockets beyond the limits.
         """
-        if not origin_allowed(request.headers, self.factory.node.allowed_hosts):
+        access = self.factory.node.access
+        if not access.origin_allowed(request.headers):
             raise ConnectionDeny(403, "Pages of this origin may not connect here.")
+        address = access.client_address(self.transport.getPeer().host, request.headers)
+        refused = self.factory.node.open_sockets.enter(address)
+        if refused is not None:
+            self.factory.node.metrics.refused(refused.limit)
+            raise ConnectionDeny(refused.status, refused.reason)
+        self.address = address
         return SUBPROTOCOL if SUBPROTOCOL in request.protocols else None
 
     def onOpen(self) -> None:
@@ -61,9 +72,11 @@ class SocketProtocol(WebSocketServerProtocol):
         self.factory.node.metrics.connections.inc()
         self.registerProducer(self, True)
         self.transport.setTcpKeepAlive(True)  # a peer that is gone without a word is noticed in the end
-        log.info("connection_opened", connection=self.session.id, peer=self.peer)
+        log.info("connection_opened", connection=self.session.id, peer=self.peer, client=self.address)
+        token = handshake_token(self.http_headers, self.websocket_protocols)
         let_go(self)
-        self.factory.burst.count()
+        if token is not None:
+            self.session.begin_with(token)
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         assert self.session is not None
@@ -72,13 +85,17 @@ class SocketProtocol(WebSocketServerProtocol):
         self.session.receive(payload, Form.MSGPACK if isBinary else Form.JSON)
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
+        if self.address is not None:
+            self.factory.node.open_sockets.leave(self.address)
+            self.address = None
         session, self.session = self.session, None  # each knows the other: a cycle
         if session is None:  # the handshake was never completed
             return
         self.factory.sockets.discard(self)
         self.factory.node.metrics.connections.dec()
         session.close()
-        self.factory.burst.count()
+        if self.wasMaxFramePayloadSizeExceeded or self.wasMaxMessagePayloadSizeExceeded:
+            self.factory.node.metrics.refused("max_frame_bytes")
         log.info("connection_closed", connection=session.id, code=code, clean=wasClean)
 
     def onAutoPingTimeout(self) -> None:
@@ -110,14 +127,27 @@ class SocketProtocol(WebSocketServerProtocol):
             self.trafficStats.outgoingWebSocketFrames += 1
             self.sendData(frame)
 
+    send_at_once = send_raw
+
     def pause_reading(self) -> None:
         self.transport.pauseProducing()
 
     def resume_reading(self) -> None:
         self.transport.resumeProducing()
 
+    def limit_frames(self, limit: int | None) -> None:
+        for name in ("largest_frame", "maxFramePayloadSize", "maxMessagePayloadSize"):
+            if limit is None:
+                vars(self).pop(name, None)  # the class has the node's
+            else:
+                setattr(self, name, limit)
+
+    def close(self, code: int, reason: str) -> None:
+        # Not sendClose: it refuses the codes that came after RFC 6455.
+        self.sendCloseFrame(code, reason.encode())
+
     def fail(self) -> None:
-        self.sendCloseFrame(INTERNAL_ERROR, b"The gateway failed on this connection.")
+        self.close(INTERNAL_ERROR, "The gateway failed on this connection.")
 
     # For the factory
 
@@ -125,8 +155,7 @@ class SocketProtocol(WebSocketServerProtocol):
         """Close with 1012 when no request is at work. Ends with the connection at the latest."""
         if self.session is not None:
             await self.session.finish()
-        # Not sendClose: it refuses the codes that came after RFC 6455.
-        self.sendCloseFrame(SERVICE_RESTART, b"The gateway is restarting.")
+        self.close(SERVICE_RESTART, "The gateway is restarting.")
 
     # IPushProducer, for the transport
 
@@ -153,9 +182,9 @@ class SocketFactory(WebSocketServerFactory):
         super().__init__(server=f"zaqar-gateway/{__version__}", reactor=reactor)
         self.node = node
         self.sockets: set[SocketProtocol] = set()
-        self.burst = Burst()
         self.setProtocolOptions(
             webStatus=False,
+            allowNullOrigin=True,  # onConnect decides of it as of others
             openHandshakeTimeout=node.settings.handshake_timeout,
             closeHandshakeTimeout=2,
             autoPingInterval=node.settings.ping_interval,

@@ -17,20 +17,28 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from gateway.actions import ACTIONS
-from gateway.actions.call import Answer, Call, Node, authorise
+from gateway.actions.call import Answer, Call, Node
 from gateway.actions.messages import message_posts
+from gateway.auth.identity import Identity
+from gateway.limits.rates import Rates
 from gateway.logs import get_logger
 from gateway.push.frames import kind_of, notice
+from gateway.websocket.authentication import SocketAuthentication
 from gateway.websocket.joined_posts import MAX_JOINED, goes_with, is_post
 from gateway.websocket.wire import Wire
 from protocol import envelope
 from protocol.codec import Form
 from protocol.envelope import Incoming
 from protocol.errors import RequestError
-from schemas.events import DrainingEvent
+from protocol.registry import ACTIONS as REGISTERED
+from schemas.events import DrainingEvent, TokenExpiringEvent
+from storage.records import Queue
 
 MAX_WAITING_BYTES = 1_048_576
 """Bytes of notifications that may wait for a reply; beyond, subscriptions read from the queue later."""
+
+AUTHENTICATE = REGISTERED["authenticate"]
+"""The one action that nobody has to have authenticated for."""
 
 RECONNECT_SPREAD = 5_000
 """Milliseconds over which the clients of a node that stops are asked to come back."""
@@ -49,6 +57,7 @@ class Session:
     __slots__ = (
         "_action",
         "_ahead",
+        "_bucket",
         "_count",
         "_finished",
         "_finishing",
@@ -65,10 +74,13 @@ class Session:
         "_waiting_bytes",
         "_wire",
         "_working",
+        "authentication",
         "closed",
         "compressed",
         "extended",
         "id",
+        "identity",
+        "outlet",
         "writable",
     )
 
@@ -78,6 +90,7 @@ class Session:
         self.extended = extended
         self._node = node
         self._wire = wire
+        self.outlet = wire.outlet
         self._requests: list[tuple[bytes, Form]] = []
         self._notifications: list[bytes] = []
         self._waiting_bytes = 0
@@ -96,18 +109,24 @@ class Session:
         self._ahead: Incoming | None = None  # has been read to see whether it is one of those
         self._since = 0.0
         self._form = Form.JSON
+        self.identity: Identity | None = None
+        self.authentication: SocketAuthentication | None = None
+        if node.authenticator is not None:
+            self.authentication = SocketAuthentication(node, node.authenticator, self, wire)
+        self._bucket = None if node.rates is None else node.rates.new_bucket()
 
     # What the socket tells
 
     def receive(self, frame: bytes, form: Form) -> None:
         """A frame came in."""
-        if self._finished:
+        if self._finished or self.closed:
             return
         self._requests.append((frame, form))
         self._request_bytes += len(frame)
         self._work()
         if not self._paused and self._has_enough():
             self._paused = True
+            self._node.metrics.reading_paused()
             self._wire.pause_reading()
 
     def _has_enough(self) -> bool:
@@ -120,26 +139,36 @@ class Session:
     def set_writable(self, writable: bool) -> None:
         """The socket's unsent bytes passed the transport's limit, or fell below it."""
         self.writable = writable
+        self.outlet.free = None
         if writable:
             self._work()
 
     def close(self) -> None:
         """The socket is closed: what waits is dropped, its subscriptions end."""
         self.closed = True
+        self.outlet.close()
         self._requests.clear()
         self._ahead = None
         self._notifications.clear()
+        if self.authentication is not None:
+            self.authentication.close()
+            self.authentication = None
         self._node.hub.closed(self)
         self._node.consumers.closed(self)
         self._tell_idle()
 
+    def end(self, code: int, reason: str) -> None:
+        """Close the socket: nothing of it is done or sent any more."""
+        self.close()
+        self._wire.close(code, reason)
+        if self._paused:
+            self._wire.resume_reading()  # or the client's own close would never be read
+
     async def finish(self) -> None:
         """Answer the requests that have come, and take no more."""
         self._finishing = True
-        if self.extended:
-            # Spread at random, or all would come back at once.
-            draining = DrainingEvent(reconnect_after_ms=random.randrange(RECONNECT_SPREAD))
-            self.tell(notice(draining, kind_of(self._form, extended=True, compressed=False)))
+        # Spread at random, or all would come back at once.
+        self.notify(DrainingEvent(reconnect_after_ms=random.randrange(RECONNECT_SPREAD)))
         self._wire.pause_reading()
         if self._working:
             self._idle = Deferred()
@@ -149,7 +178,7 @@ class Session:
 
     # Notifications
 
-    def push(self, frame: bytes) -> bool:
+    def push(self, frame: bytes, at_once: bool = False) -> bool:
         """Send what `make_frame` made, once for all sockets that get it, in its turn.
 
         False: the socket takes no more now; this was not taken.
@@ -160,6 +189,8 @@ class Session:
         if self._working:
             self._notifications.append(frame)
             self._waiting_bytes += len(frame)
+        elif at_once:
+            self._wire.send_at_once(frame)
         else:
             self._wire.send_raw(frame)
         return True
@@ -174,6 +205,15 @@ class Session:
         else:
             self._wire.send_raw(frame)
 
+    def notify(self, event: DrainingEvent | TokenExpiringEvent) -> None:
+        """Tell an event that concerns the whole socket, if it has agreed on protocol.extension."""
+        if self.extended:
+            self.tell(notice(event, kind_of(self._form, extended=True, compressed=False)))
+
+    def may(self, action: str, queue: Queue) -> bool:
+        """Whether who speaks is permitted an action on a queue."""
+        return self._node.authorisation.permits(self.identity, action, queue.project, queue.name)
+
     def _send_notifications(self) -> None:
         if self._notifications:
             notifications, self._notifications = self._notifications, []
@@ -187,11 +227,26 @@ class Session:
 
     # Requests
 
+    def begin_with(self, token: str) -> None:
+        """Authenticate with the token of the handshake; requests wait for the outcome."""
+        if self.authentication is not None:
+            self._working = True
+            asking = Deferred.fromCoroutine(self.authentication.authenticate_handshake(token))
+            asking.addBoth(self._begin_requests)
+
+    def _begin_requests(self, outcome: object) -> None:
+        if isinstance(outcome, Failure):
+            self._break(outcome)
+            return
+        self._working = False
+        self._work()
+
     def _work(self) -> None:
         """Take up the requests that wait, if none is at work."""
         if self._working:
             return
         self._working = True
+        self.outlet.free = None
         try:
             self._send_notifications()
             self._take_up()
@@ -230,7 +285,19 @@ class Session:
             frame, self._form = self._requests.pop(0)
             self._request_bytes -= len(frame)
             incoming = envelope.read(frame, self._form, extended=self.extended)
+            if self._node.rates is not None:
+                self._heed_rates(self._node.rates, incoming)
         return incoming
+
+    def _heed_rates(self, rates: Rates, incoming: Incoming) -> None:
+        """Refuse a request that comes too fast. It counts for the project that it would be done in."""
+        if self.identity is not None:
+            project = self.identity.project
+        elif self.authentication is None and incoming.headers is not None:
+            project = incoming.headers.project_id
+        else:  # nobody's: it costs no project anything
+            project = None
+        incoming.failure = rates.refusal(self._bucket, project, self._since) or incoming.failure
 
     def _join(self, first: Incoming) -> None:
         """Take up the posts right behind a post that can be stored together with it."""
@@ -270,13 +337,18 @@ class Session:
         if incoming.failure is not None:
             raise incoming.failure
         assert incoming.action is not None
-        authorise(self._node, incoming.action)
+        if incoming.action is not AUTHENTICATE:
+            until = self._node.authorisation.check(self.identity, incoming)
+            if until is not None and self.authentication is not None:
+                self.authentication.signed(until)
         if len(self._incoming) > 1:
             return message_posts([Call(self._node, self, post) for post in self._incoming])
         envelope.check(incoming)
         return ACTIONS[incoming.action.name](Call(self._node, self, incoming))
 
     def _refusal(self, error: RequestError) -> Answer:
+        if error.limit:
+            self._node.metrics.refused(error.limit)
         if error.status >= 500:
             self._node.metrics.store_failed(error.code)
             log.warning(
@@ -312,10 +384,10 @@ class Session:
             self._wire.resume_reading()
         self._send_notifications()
 
-    def _break(self) -> None:
+    def _break(self, failure: Failure | None = None) -> None:
         self._incoming, self._action = [], None
         self._working = False
-        log.error("session_failed", connection=self.id, failure=Failure().getTraceback())
+        log.error("session_failed", connection=self.id, failure=(failure or Failure()).getTraceback())
         self._tell_idle()
         self._wire.fail()
 

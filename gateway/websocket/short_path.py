@@ -18,8 +18,8 @@ from twisted.python.failure import Failure
 
 from gateway.websocket.frames import BINARY, FIN, MASKED, TEXT, make_frame, opcode, unmask
 from gateway.websocket.outbox import Outbox
+from gateway.websocket.outlet import Outlet
 from protocol.codec import Form
-from storage.sending import Send, plain_send, transmit
 
 MAX_GATHERED = 65_536
 """Bytes that are gathered for one socket; more are sent at once, so that the transport counts them."""
@@ -37,6 +37,7 @@ class ShortPath(WebSocketServerProtocol):
     """
 
     outbox: Outbox
+    outlet: Outlet
     largest_frame: int
     transport: Any
     # Autobahn does not say that these may be None, nor that there is the third.
@@ -49,15 +50,15 @@ class ShortPath(WebSocketServerProtocol):
 
     _gathered: bytes | list[bytes] | None = None
     _gathered_bytes = 0
-    _send_now: Send | None = None
 
     def connectionMade(self) -> None:
-        self._send_now = plain_send(self.transport)
+        self.outlet = Outlet(self.transport)
         super().connectionMade()
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]  # Twisted always gives one
         super().connectionLost(reason)
-        self._gathered = self._send_now = None
+        self._gathered = None
+        self.outlet.close()
 
     # In
 
@@ -130,14 +131,27 @@ class ShortPath(WebSocketServerProtocol):
             self.trafficStats.outgoingWebSocketFrames += 1
             if self._gathered is None:
                 self._gathered = frames
+                self.outlet.free = None
                 self.outbox.add(self)
                 if len(frames) > MAX_GATHERED:
                     self._send_early()
             else:
                 self._gather(frames)
 
+    def send_at_once(self, frames: bytes) -> None:
+        """The same where nothing will be added in this turn: if nothing is gathered, they leave now."""
+        if self._gathered is not None:
+            self.send_raw(frames)
+        elif self.state == self.STATE_OPEN:
+            traffic = self.trafficStats
+            traffic.outgoingWebSocketFrames += 1
+            traffic.outgoingOctetsWireLevel += len(frames)
+            self.outlet.transmit(frames)
+            self.outlet.look()
+
     def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
         """Autobahn's way out: its control frames go behind what is gathered, its handshake at once."""
+        self.outlet.close()
         if sync or chopsize or self.send_queue:
             self.flush()
             super().sendData(data, sync, chopsize)
@@ -146,7 +160,7 @@ class ShortPath(WebSocketServerProtocol):
         else:
             if self.state == self.STATE_CONNECTING:
                 self.trafficStats.preopenOutgoingOctetsWireLevel += len(data)
-            self._transmit(data)
+            self.outlet.transmit(data)
 
     def _gather(self, data: bytes) -> None:
         gathered = self._gathered
@@ -172,17 +186,14 @@ class ShortPath(WebSocketServerProtocol):
         if gathered:
             data = gathered if isinstance(gathered, bytes) else b"".join(gathered)
             self.trafficStats.outgoingOctetsWireLevel += len(data)
-            self._transmit(data)
-
-    def _transmit(self, data: bytes) -> None:
-        """Into the socket, or behind what waits in the transport: that knows what to do with the rest."""
-        transmit(self.transport, self._send_now, data)
+            self.outlet.transmit(data)
 
     def abort(self) -> None:
         """End the connection at once."""
         self.transport.abortConnection()
 
     def _closeConnection(self, abort: bool = False) -> None:
+        self.outlet.close()
         self.flush()  # the close frame, most often
         super()._closeConnection(abort)
 

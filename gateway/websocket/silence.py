@@ -8,6 +8,8 @@ import struct
 import termios
 from typing import Any
 
+from twisted.protocols.tls import TLSMemoryBIOProtocol
+
 _TCP_INFO = struct.Struct("=24xI24xII")
 """tcpi_unacked, tcpi_last_data_recv and tcpi_last_ack_recv of struct tcp_info (linux/tcp.h)."""
 
@@ -21,6 +23,8 @@ def left_of_silence(transport: Any, patience: float) -> float:
 
     :param patience: seconds of silence that are too many.
     """
+    while isinstance(transport, TLSMemoryBIOProtocol):  # its own handle is OpenSSL's
+        transport = transport.transport
     get_handle = getattr(transport, "getHandle", None)
     if get_handle is None:
         return 0.0

@@ -14,7 +14,14 @@ from twisted.python.failure import Failure
 
 from gateway import logs
 from gateway.embedded.storage import open_storage
-from gateway.service import START_FAILURES, StartError, listening_fields, numeric_address, shown_host
+from gateway.service import (
+    START_FAILURES,
+    StartError,
+    listening_fields,
+    listening_url,
+    load_certificate,
+    numeric_address,
+)
 from gateway.settings import Settings
 from gateway.stopping import PART, REST, Stopping
 from gateway.workers.node_metrics import NodeMetrics
@@ -47,12 +54,18 @@ class Supervisor:
         except (*START_FAILURES, WorkerDied) as error:
             raise StartError(str(error)) from error
 
+    def reload(self) -> None:
+        """Have all workers use the certificate that is in the files now."""
+        for worker in self._workers:
+            Deferred.fromCoroutine(worker.reload())
+
     def stop(self) -> Deferred[None]:
         """End the workers, each after it has closed its sockets with 1012, then the rest."""
         return self._stopping.run()
 
     async def _start(self) -> None:
         settings = self._settings
+        load_certificate(settings)  # what keeps each worker from starting shall be said once
         store_url, catalog_url = await open_storage(self._reactor, settings, self._stopping)
         if settings.catalog_url is None:
             await self._migrate(catalog_url)
@@ -76,7 +89,7 @@ class Supervisor:
         await _all([worker.start() for worker in self._workers[1:]])
         log.info(
             "listening",
-            url=f"ws://{shown_host(settings.host)}:{port}/",
+            url=listening_url(settings, port),
             workers=settings.workers,
             **listening_fields(settings, store_url),
         )

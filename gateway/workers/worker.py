@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
-from dataclasses import asdict
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
+
+import msgspec
 
 from gateway.logs import get_logger
 from gateway.metrics import Metrics
@@ -24,6 +24,9 @@ ANSWER_TIMEOUT = 5.0
 LISTENING = "listening"
 """Asked by a worker that listens now; the answer is empty."""
 
+RELOAD = "reload"
+"""Asked by the supervisor: load the certificate anew. The answer is empty."""
+
 METRICS = "metrics"
 """Asked by the supervisor: what the worker has counted. Asked by a worker: what the whole node has."""
 
@@ -32,20 +35,20 @@ log = get_logger(__name__)
 
 def pack_settings(settings: Settings) -> bytes:
     """The settings as a worker reads them from its standard input, where nobody else can."""
-    return json.dumps(asdict(settings), default=str).encode()
+    return msgspec.json.encode(settings, enc_hook=str)
 
 
 def read_settings(data: bytes) -> Settings:
     """What `pack_settings` has packed."""
-    values = json.loads(data)
-    return Settings(**{**values, "data_dir": Path(values["data_dir"])})
+    return msgspec.json.decode(data, type=Settings, dec_hook=lambda kind, text: kind(text))
 
 
 class Worker:
     """This process as one of several. It ends, as by SIGTERM, when the supervisor does."""
 
-    def __init__(self, reactor: Any, metrics: Metrics) -> None:
+    def __init__(self, reactor: Any, metrics: Metrics, reload: Callable[[], None]) -> None:
         self._metrics = metrics
+        self._reload = reload
         self._channel = Channel(reactor, self._answer, self._supervisor_gone)
         connect(reactor, socket.socket(fileno=CHANNEL_DESCRIPTOR), self._channel)
         self._stopping = False
@@ -63,7 +66,11 @@ class Worker:
         self._stopping = True
 
     async def _answer(self, question: str) -> bytes:
-        return self._metrics.text() if question == METRICS else b""
+        if question == METRICS:
+            return self._metrics.text()
+        if question == RELOAD:
+            self._reload()
+        return b""
 
     def _supervisor_gone(self) -> None:
         if not self._stopping:

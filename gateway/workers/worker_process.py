@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import sys
@@ -18,9 +19,9 @@ from twisted.python.failure import Failure
 
 import gateway
 from gateway.logs import get_logger
-from gateway.settings import Settings
+from gateway.settings import PREFIX, Settings
 from gateway.workers.channel import Channel, ChannelClosed, connect
-from gateway.workers.worker import CHANNEL_DESCRIPTOR, LISTENING, METRICS, pack_settings
+from gateway.workers.worker import CHANNEL_DESCRIPTOR, LISTENING, METRICS, RELOAD, pack_settings
 
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
@@ -87,6 +88,12 @@ class WorkerProcess:
         except (TimeoutError, ChannelClosed):
             return None
 
+    async def reload(self) -> None:
+        """Have it load the certificate anew. One that does not answer has ended: its successor begins so."""
+        if self._run is not None:
+            with suppress(TimeoutError, ChannelClosed):
+                await self._run.channel.ask(RELOAD, REPORT_TIMEOUT)
+
     def _launch(self) -> _Run:
         run = _Run(self._reactor, self._node_metrics)
         ours, theirs = socket.socketpair()
@@ -140,7 +147,9 @@ class _Run(ProcessProtocol):
         safe = [] if sys.path[0] in ("", here) else ["-P"]
         arguments = [sys.executable, *safe, "-m", "gateway.workers", str(number)]
         descriptors: dict[int, Any] = {0: "w", 1: 1, 2: 2, CHANNEL_DESCRIPTOR: channel.fileno()}
-        reactor.spawnProcess(self, sys.executable, arguments, env=None, childFDs=descriptors)
+        # It is told its settings, so it needs none of those that may hold a password from here.
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(PREFIX)}
+        reactor.spawnProcess(self, sys.executable, arguments, env=environment, childFDs=descriptors)
         assert self.transport is not None  # spawnProcess has set it
         self.transport.write(settings)
         self.transport.closeStdin()

@@ -7,14 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 from oslo_db.exception import DBDuplicateEntry, DBReferenceError
-from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, delete, func, insert, select, update
 
 from protocol.identifiers import new_incarnation
 from protocol.metadata import settings
 from storage.catalog.placement import choose_pool, require_flavor
 from storage.catalog.tables import dump, load, now, queues
 from storage.catalog.transactions import Transactions
-from storage.errors import CatalogUnavailable
+from storage.errors import CatalogUnavailable, TooManyQueues
 from storage.records import Queue
 
 _CREATE_ATTEMPTS = 5
@@ -22,9 +22,9 @@ _CREATE_ATTEMPTS = 5
 
 
 def create(
-    transactions: Transactions, project: str, name: str, metadata: Mapping[str, Any]
+    transactions: Transactions, project: str, name: str, metadata: Mapping[str, Any], most: int
 ) -> tuple[Queue, bool]:
-    """The queue, and whether this created it."""
+    """The queue, and whether this created it. TooManyQueues if the project has `most` others; 0: no limit."""
     text = dump(metadata)
     drawn = set()
     for _ in range(_CREATE_ATTEMPTS):
@@ -35,7 +35,7 @@ def create(
         queue = Queue(project, name, new_incarnation(), load(text))
         drawn.add(queue.incarnation)
         try:
-            return _insert(transactions, queue, text), True
+            return _insert(transactions, queue, text, most), True
         # Somebody was faster, or removed the pool that was chosen just now.
         except (DBDuplicateEntry, DBReferenceError):
             continue
@@ -90,10 +90,12 @@ def versions(transactions: Transactions, incarnations: Collection[int]) -> dict[
     )
 
 
-def _insert(transactions: Transactions, queue: Queue, text: str) -> Queue:
+def _insert(transactions: Transactions, queue: Queue, text: str, most: int) -> Queue:
     """Put a new queue into a pool; the queue with that."""
 
     def work(connection: Connection) -> Queue:
+        if most:
+            _require_room(connection, queue, most)
         placed = replace(queue, pool=choose_pool(connection, queue.settings.flavor))
         values = {"incarnation": placed.incarnation, "project": placed.project, "name": placed.name}
         values |= {"metadata": text, "serial": placed.serial, "created": now(), "pool": placed.pool}
@@ -101,6 +103,20 @@ def _insert(transactions: Transactions, queue: Queue, text: str) -> Queue:
         return placed
 
     return transactions.write(work, repeatable=True)
+
+
+def _require_room(connection: Connection, queue: Queue, most: int) -> None:
+    """Raise TooManyQueues if the project has `most` queues besides this one.
+
+    Only index entries are read, and no more than `most`. On a server, transactions at the same instant do not
+    see each other's rows: each may add one too many.
+    """
+    others = select(queues.c.name).where(queues.c.project == queue.project, queues.c.name != queue.name)
+    count = select(func.count()).select_from(others.limit(most).subquery())
+    if connection.execute(count).scalar_one() >= most:
+        raise TooManyQueues(
+            f"The project has {most} queues, as many as it may have. Delete one of them first."
+        )
 
 
 def _queue(row: Row[Any]) -> Queue:

@@ -103,9 +103,16 @@ class SQLCatalog:
         except CatalogUnavailable:
             log.warning("the catalog's database did not answer while it was disconnected")
 
-    async def create_queue(self, project: str, name: str, metadata: Mapping[str, Any]) -> tuple[Queue, bool]:
-        """The queue, and whether it is new; an existing one is left as it is. UnknownFlavor, NoPool."""
-        return await self._run(lambda transactions: queues.create(transactions, project, name, metadata))
+    async def create_queue(
+        self, project: str, name: str, metadata: Mapping[str, Any], most: int = 0
+    ) -> tuple[Queue, bool]:
+        """The queue, and whether it is new; an existing one is left as it is.
+
+        UnknownFlavor; NoPool; TooManyQueues if it would be new and the project has `most` (0: no limit).
+        """
+        return await self._run(
+            lambda transactions: queues.create(transactions, project, name, metadata, most)
+        )
 
     async def get_queue(self, project: str, name: str) -> Queue | None:
         """One queue."""

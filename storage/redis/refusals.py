@@ -9,6 +9,7 @@ import hiredis
 from storage.errors import (
     MoveLapsed,
     MoveOvertaken,
+    QueueFull,
     StaleQueue,
     StoreBusy,
     StoreFailed,
@@ -64,10 +65,20 @@ def _moved(text: str) -> Exception:
     return Moved(int(slot), _node(node))
 
 
+def _full(text: str, unit: str, limit: str) -> Exception:
+    most = int(text.split(" ")[1])
+    return QueueFull(
+        f"The queue may hold {most} {unit}, and with these it would hold more. Take or delete some first.",
+        limit,
+    )
+
+
 _REFUSALS: dict[str, Callable[[str], Exception]] = {
     "STALE": StaleQueue,
     "LAPSED": MoveLapsed,
     "OVERTAKEN": MoveOvertaken,
+    "FULL_MESSAGES": lambda text: _full(text, "messages", "max_queue_messages"),
+    "FULL_BYTES": lambda text: _full(text, "bytes", "max_queue_bytes"),
     "NOSCRIPT": ScriptUnknown,
     "OOM": lambda _: StoreFull(
         "The message store's memory is full: it takes nothing new until messages are deleted."

@@ -27,7 +27,7 @@ _READS = (
 
 _BETWEEN = {
     **dict.fromkeys(("claim", "pop", "claim_adopt", "claim_update", "lease"), "leasing"),
-    **{"post_once": "once", "subscribe": "lost", "resume": "lost"},
+    **{"subscribe": "lost", "resume": "lost", "post": "room", "post_once": "room once"},
 }
 """What stands before a script, behind what all begin with."""
 
@@ -54,8 +54,7 @@ def _load(name: str, file: str = "") -> Script:
     first_line = "#!lua\n" if name in _REFUSED_WHEN_FULL else "#!lua flags=allow-oom\n"
     folder, _, _ = name.rpartition("/")
     parts = [] if name in _ALONE else ["common", f"{folder}/common" if folder else "opening"]
-    if name in _BETWEEN:
-        parts.append(_BETWEEN[name])
+    parts += _BETWEEN.get(name, "").split()
     source = first_line + "".join((lua / f"{part}.lua").read_text() for part in (*parts, file or name))
     sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
     return Script(name, source, sha, writes=name not in _READS, opens="opening" in parts)

@@ -28,6 +28,7 @@ from storage.records import (
     Origin,
     Page,
     Queue,
+    Room,
     Start,
     Stats,
     Subscribed,
@@ -60,9 +61,18 @@ class RedisStore:
     """Messages, claims and subscriptions on one Redis or Valkey server, a Sentinel service or a Cluster.
 
     An answer takes `timeout` seconds at the most; writes are answered when `min_replicas` replicas have them.
+    `room`: how much each queue may hold.
     """
 
-    def __init__(self, reactor: Any, url: str, timeout: float, min_replicas: int = 0) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        url: str,
+        timeout: float,
+        min_replicas: int = 0,
+        room: Room = Room(),  # noqa: B008  # it is immutable
+    ) -> None:
+        self.room = room
         self._reactor = reactor
         self._timeout = timeout
         self.client = store_client(reactor, url, timeout)
@@ -131,7 +141,7 @@ class RedisStore:
     ) -> list[int]:
         if any(message.dedup_id for message in messages):
             return await self._post_once(queue, messages, client, dedup_window)
-        arguments: list[bytes | int] = []
+        arguments: list[bytes | int] = [*self.room]
         for message in messages:
             arguments += (message.ttl, message.delay, records.pack_message(message, client))
         first = await self.scripts.run(scripts.POST, queue, *arguments, repeatable=False)
@@ -140,7 +150,7 @@ class RedisStore:
     async def _post_once(
         self, queue: Queue, messages: Sequence[NewMessage], client: bytes, dedup_window: int
     ) -> list[int]:
-        arguments: list[bytes | int] = [dedup_window * _SECOND]
+        arguments: list[bytes | int] = [*self.room, dedup_window * _SECOND]
         for message in messages:
             record = records.pack_message(message, client)
             arguments += (message.ttl, message.delay, record, message.dedup_id)

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.gateway import Gateway
+from tests.support.gateway import Gateway, start_gateway
+from tests.support.tokens import Issuer
 
 HERE = Path(__file__).parent
 
@@ -41,7 +42,19 @@ def zaqarclient_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.timeout(INSTALL_TIMEOUT + 60)
 def test_stock_client_works_unchanged(gateway: Gateway, zaqarclient_python: Path) -> None:
-    command: list[str | Path] = [zaqarclient_python, HERE / "zaqarclient_conversation.py", gateway.url]
+    converse(zaqarclient_python, gateway.url, "token", "stock-client")
+
+
+@pytest.mark.timeout(INSTALL_TIMEOUT + 60)
+def test_stock_client_authenticates(zaqarclient_python: Path, tmp_path: Path) -> None:
+    issuer = Issuer.new()
+    with start_gateway(tmp_path / "data", *issuer.arguments(tmp_path)) as gateway:
+        converse(zaqarclient_python, gateway.url, issuer.token(project="stock"), "stock")
+
+
+def converse(python: Path, url: str, token: str, project: str) -> None:
+    """Have the client do what it does, and look at what it got."""
+    command: list[str | Path] = [python, HERE / "zaqarclient_conversation.py", url, token, project]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     got: list[Any] = json.loads(done.stdout)

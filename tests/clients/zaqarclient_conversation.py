@@ -12,12 +12,12 @@ from typing import Any
 from zaqarclient.transport import errors, get_transport_for, request
 
 
-def main(endpoint: str) -> None:
+def main(endpoint: str, token: str, project: str) -> None:
     """Authenticate, create a queue, post, claim, delete: each through the client's low-level transport."""
     options = {
         "auth_opts": {
             "backend": "keystone",
-            "options": {"os_auth_token": "token", "os_project_id": "stock-client"},
+            "options": {"os_auth_token": token, "os_project_id": project},
         }
     }
     got: list[list[Any]] = []
@@ -45,4 +45,4 @@ def main(endpoint: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

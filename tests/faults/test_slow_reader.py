@@ -15,6 +15,7 @@ from tests.faults.ready import get
 from tests.support.client import Client
 from tests.support.expect import done, post
 from tests.support.gateway import Gateway, start_gateway
+from tests.support.memory import Peak
 from tests.support.raw_client import RawClient
 from tests.support.reactor import wait_until
 
@@ -36,24 +37,6 @@ def gateway(tmp_path: Path) -> Iterator[Gateway]:
     """A gateway of the test's own, that nothing else has made grow before."""
     with start_gateway(tmp_path / "data", "--fsync", "everysec") as gateway:
         yield gateway
-
-
-class Peak:
-    """How much memory a process takes beyond what it takes now, at its highest."""
-
-    def __init__(self, pid: int) -> None:
-        self._status = Path(f"/proc/{pid}/status")
-        Path(f"/proc/{pid}/clear_refs").write_text("5")  # the peak begins anew (proc(5))
-        self._before = self._read("VmRSS")
-
-    def growth(self) -> int:
-        """Bytes."""
-        return self._read("VmHWM") - self._before
-
-    def _read(self, name: str) -> int:
-        match = re.search(rf"^{name}:\s+(\d+) kB$", self._status.read_text(), re.MULTILINE)
-        assert match
-        return int(match[1]) * 1024
 
 
 class Listener(threading.Thread):

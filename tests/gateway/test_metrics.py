@@ -6,32 +6,13 @@ import json
 import string
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from protocol.registry import ACTIONS
 from tests.support.client import Client
 from tests.support.expect import done, post
 from tests.support.gateway import Gateway
-from tests.support.raw import http
+from tests.support.metrics import samples, value
 from tests.support.reactor import wait_until
-
-Labels = frozenset[tuple[str, str]]
-
-
-def samples(gateway: Gateway) -> dict[tuple[str, Labels], float]:
-    """Every sample by name and labels."""
-    status, headers, body = http(gateway.http_url, "/metrics")
-    assert status == 200
-    assert headers["content-type"].startswith("text/plain; version=0.0.4")
-    return {
-        (sample.name, frozenset(sample.labels.items())): sample.value
-        for family in text_string_to_metric_families(body.decode())
-        for sample in family.samples
-    }
-
-
-def value(gateway: Gateway, name: str, **labels: str) -> float:
-    return samples(gateway).get((f"zaqar_gateway_{name}", frozenset(labels.items())), 0.0)
 
 
 @pytest.mark.parametrize(

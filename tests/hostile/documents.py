@@ -21,6 +21,10 @@ VALID_BODIES: dict[str, dict[str, Any]] = {
     "queue_delete": {"queue_name": "q"},
     "queue_get_stats": {"queue_name": "q"},
     "queue_purge": {"queue_name": "q", "resource_types": ["messages"]},
+    "queue_share": {
+        **{"queue_name": "q", "paths": ["messages"], "methods": ["GET"]},
+        "expires": "2035-01-01T00:00:00",
+    },
     "queue_update": {"queue_name": "q", "patch": [{"op": "add", "path": "/metadata/a", "value": 1}]},
     "message_post": {"queue_name": "q", "messages": [{"ttl": 60, "delay": 0, "body": 1}]},
     "message_list": {

@@ -23,6 +23,7 @@ from storage.records import (
     NewMessage,
     Origin,
     Page,
+    Room,
     Start,
     Stats,
 )
@@ -45,6 +46,12 @@ class Kept:
     claim: bytes | None = None
     claim_count: int = 0
     origin: Origin | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of its record (storage/redis/records.py)."""
+        origin = 0 if self.origin is None else 1 + len(self.origin.queue_name) + 16
+        return 21 + origin + len(self.body.data)
 
 
 @dataclass
@@ -127,8 +134,14 @@ class QueueModel:
 
     # Messages
 
-    def post(self, messages: list[NewMessage], client: bytes) -> list[int]:
+    def post(self, messages: list[NewMessage], client: bytes, room: Room) -> list[int] | str:
+        """The sequences; or the limit that keeps them out."""
         self._begin()
+        if room.messages and len(self.messages) + len(self.outbox) + len(messages) > room.messages:
+            return "max_queue_messages"
+        more = sum(21 + len(message.body.data) for message in messages)
+        if room.bytes and self._size() + more > room.bytes:
+            return "max_queue_bytes"
         drawn = []
         for message in messages:
             number = self._draw()
@@ -196,6 +209,14 @@ class QueueModel:
         delayed = sum(message.visible_at is not None for message in self.messages.values())
         ends = (everything[0], everything[-1]) if everything else (None, None)
         return Stats(free, len(everything) - free - delayed, delayed, *ends)
+
+    def sweep(self) -> tuple[int, int]:
+        """Dead letters that wait, and bytes of the messages."""
+        self._begin()
+        return len(self.outbox), self._size()
+
+    def _size(self) -> int:
+        return sum(message.size for message in self.messages.values())
 
     def purge(self) -> None:
         self._begin()

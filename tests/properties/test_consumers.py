@@ -18,7 +18,6 @@ from hypothesis.stateful import run_state_machine_as_test
 from gateway.push.feed import Feed
 from storage.catalog.engine import sqlite_url
 from storage.catalog.sql import SQLCatalog
-from storage.events import Announced
 from storage.redis.store import RedisStore
 from tests.properties import consumers
 from tests.properties.consumers import WorkersMachine
@@ -85,12 +84,12 @@ def found(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_machine_finds_a_feed_that_takes_each_announcement_for_the_next(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    announced = Feed._announced
+    take = Feed._take
 
-    def announced_next(feed: Feed, event: Announced) -> None:
-        announced(feed, event._replace(before=min(event.before, feed._position or 0)))
+    def take_as_the_next(feed: Feed, before: int, *told: Any, **how: Any) -> None:
+        take(feed, min(before, feed._position or 0), *told, **how)
 
-    monkeypatch.setattr(Feed, "_announced", announced_next)
+    monkeypatch.setattr(Feed, "_take", take_as_the_next)
     found(world, monkeypatch)
 
 

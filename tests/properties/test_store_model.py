@@ -89,6 +89,12 @@ MUTANTS = {
         "keep_held_alive(claim, before, ttl, grace)\n    begin(claim, ttl, grace, consumer)",
         "if holds == 0 then begin(claim, ttl, grace, consumer) end",
     ),
+    "bytes that are not given back": (
+        "bytes = math.max(bytes - size, 0)",
+        "",
+    ),
+    "bytes that a dead letter does not take": ("bytes = bytes + #record", ""),
+    "a queue that holds one message more": ("+ count > most_messages", "+ count - 1 > most_messages"),
     "a lost delayed message": (
         'call("ZADD", FREE, unpack(places))\n    call("ZREM", DELAYED',
         'call("ZADD", FREE, places[1], places[2])\n    call("ZREM", DELAYED',
@@ -102,7 +108,8 @@ def test_the_machine_finds_what_is_planted(
     mutant: str, connections: Connections, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plant(monkeypatch, *MUTANTS[mutant])
-    with pytest.raises(AssertionError):
+    # A message that is half gone may be met first by who cannot read it.
+    with pytest.raises((AssertionError, TypeError)):
         # Without shrinking: that it is found is all that counts. Always the same examples.
         play(
             connections,

@@ -87,7 +87,7 @@ def test_a_reply_may_be_a_string() -> None:
         (b"NaN", "ValueError: NaN is not a JSON value"),
         (b'{"body": -Infinity}', "ValueError: -Infinity is not a JSON value"),
         (b'{"a": "\xff"}', "UnicodeDecodeError: "),
-        (b"[" * 100_000, "RecursionError: "),
+        (b"[" * 20_000, "RecursionError: "),
     ],
 )
 def test_text_frames_that_are_not_json(frame: bytes, text: str) -> None:
@@ -145,7 +145,7 @@ def test_a_missing_action() -> None:
 
 
 @pytest.mark.parametrize("form", Form)
-@pytest.mark.parametrize("depth", [390, 410, 900, 100_000])
+@pytest.mark.parametrize("depth", [390, 410, 900, 20_000, 100_000])
 def test_deviation_10_any_depth_is_answered(form: Form, depth: int) -> None:
     deep = b"[" * depth + b"]" * depth if form is Form.JSON else b"\x91" * depth + b"\xc0"
     mark = as_json("deep") if form is Form.JSON else as_msgpack("deep")
@@ -154,7 +154,7 @@ def test_deviation_10_any_depth_is_answered(form: Form, depth: int) -> None:
         if depth < 400:
             assert type(incoming.failure) in (UnknownAction, SchemaViolation)
         else:
-            assert type(incoming.failure) is MalformedFrame
+            assert isinstance(incoming.failure, MalformedFrame)
         assert incoming.failure is not None
         reply(incoming, 400, incoming.failure.body())
 

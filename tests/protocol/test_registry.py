@@ -24,7 +24,14 @@ def test_every_shape_is_an_action() -> None:
         ("secrets", {"pool_create", "pool_update"}),
         (
             "new_name",
-            {"queue_create", "queue_update", "message_post", "subscription_create", "claim_subscribe"}
+            {
+                "queue_create",
+                "queue_update",
+                "queue_share",
+                "message_post",
+                "subscription_create",
+                "claim_subscribe",
+            }
             | {"pool_create", "flavor_create"},
         ),
     ],

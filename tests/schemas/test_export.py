@@ -17,7 +17,7 @@ DOCUMENTS = dict(export.documents())
 
 def test_files_on_disk_are_what_is_generated() -> None:
     on_disk = {path.name: path.read_text(encoding="utf-8") for path in export.FOLDER.glob("*.json")}
-    assert on_disk == {name: export.render(document) for name, document in DOCUMENTS.items()}
+    assert on_disk == export.texts()
 
 
 def test_every_action_has_a_request_and_a_reply() -> None:
@@ -43,7 +43,7 @@ def test_main_writes_the_files_and_removes_old_ones(tmp_path: Path, monkeypatch:
     export.main()
     (folder / "gone.request.json").write_text("{}")
     export.main()
-    assert {path.name for path in folder.iterdir()} == set(DOCUMENTS)
+    assert {path.name for path in folder.iterdir()} == set(export.texts())
     assert json.loads((folder / "error.json").read_text()) == DOCUMENTS["error.json"]
 
 
@@ -63,6 +63,9 @@ def test_main_writes_the_files_and_removes_old_ones(tmp_path: Path, monkeypatch:
         ("queue_create", {"queue_name": "q", "metadata": []}, False),
         ("queue_purge", {"queue_name": "q", "resource_types": ["messages"]}, True),
         ("queue_purge", {"queue_name": "q", "resource_types": ["claims"]}, False),
+        ("queue_share", {"queue_name": "q", "paths": ["claims"], "methods": [], "expires": "2035"}, True),
+        ("queue_share", {"queue_name": "q", "paths": ["queues"]}, False),
+        ("queue_share", {"queue_name": "q", "unknown": 1}, False),
         ("queue_update", {"queue_name": "q", "patch": [{"op": "remove", "path": "/metadata/a"}]}, True),
         ("queue_update", {"queue_name": "q", "patch": [{"op": "move", "path": "/metadata/a"}]}, False),
         ("claim_update", {"queue_name": "q", "claim_id": "c", "grace": -5}, True),

@@ -87,7 +87,7 @@ def found(catalog: SQLCatalog, live: LiveQueue) -> Queue:
 def check_moved(stores: Stores, catalog: SQLCatalog, live: LiveQueue, before: object) -> None:
     """The queue is in the other pool with all that it had, and nothing of the move is left."""
     assert contents(stores[1], live.queue) == before
-    assert set(value_of(stores[1], live.queue, "head")) == {b"last", b"visible", b"wake"}
+    assert set(value_of(stores[1], live.queue, "head")) == {b"last", b"visible", b"wake", b"bytes"}
     assert set(value_of(stores[0], live.queue, "head")) == {b"moved", b"by"}
     assert contents(stores[0], live.queue).keys() == {"head"}
     assert found(catalog, live) == replace(live.queue, pool="there")
@@ -452,7 +452,9 @@ def test_a_move_can_be_given_up(stores: Stores, catalog: SQLCatalog, jobs: LiveQ
     run(abandon, catalog, here, there, jobs.queue, move)
     assert run(catalog.list_moves, -1, 10) == []
     assert contents(stores[1], jobs.queue) == {}
-    assert set(value_of(stores[0], jobs.queue, "head")) == {b"last", b"visible", b"wake"}
+    assert set(value_of(stores[0], jobs.queue, "head")) == {
+        *(b"last", b"visible", b"wake", b"bytes", b"timelines"),
+    }
     jobs.post("goes on")
 
 

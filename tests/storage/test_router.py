@@ -39,8 +39,10 @@ class WatchedCatalog(SQLCatalog):
             await self.after_get(queue)
         return queue
 
-    async def create_queue(self, project: str, name: str, metadata: Mapping[str, Any]) -> tuple[Queue, bool]:
-        answer = await super().create_queue(project, name, metadata)
+    async def create_queue(
+        self, project: str, name: str, metadata: Mapping[str, Any], most: int = 0
+    ) -> tuple[Queue, bool]:
+        answer = await super().create_queue(project, name, metadata, most)
         if self.after_create is not None:
             await self.after_create(answer[0])
         return answer

@@ -10,8 +10,10 @@
 from __future__ import annotations
 
 import json
+import ssl
 import time
 import uuid
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import TracebackType
@@ -42,8 +44,10 @@ class Client:
     :param form: `"json"` sends text frames, `"msgpack"` binary ones. Both are read.
     :param project: the `X-Project-ID` of every request; a random one if not given.
     :param client_id: the `Client-ID` of every request; a random UUID if not given.
-    :param subprotocol: offered in the handshake, if given.
+    :param subprotocol: offered in the handshake, one or several, if given.
+    :param headers: further ones of the handshake.
     :param timeout: seconds that opening and each reply may take.
+    :param tls: what a `wss:` URL is connected to with.
     """
 
     def __init__(
@@ -53,8 +57,10 @@ class Client:
         form: Form = "json",
         project: str | None = None,
         client_id: str | None = None,
-        subprotocol: str | None = None,
+        subprotocol: str | Sequence[str] | None = None,
+        headers: Mapping[str, str] | None = None,
         timeout: float = 15.0,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.form = form
         self.project = f"project-{uuid.uuid4().hex[:12]}" if project is None else project
@@ -65,11 +71,13 @@ class Client:
         self.socket: ClientConnection = self._closing.enter_context(
             connect(
                 url,
-                subprotocols=None if subprotocol is None else [Subprotocol(subprotocol)],
+                subprotocols=_offered(subprotocol),
+                additional_headers=headers,
                 max_size=None,
                 open_timeout=timeout,
                 close_timeout=timeout,
                 proxy=None,
+                ssl=tls,
             )
         )
 
@@ -141,6 +149,13 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _offered(subprotocol: str | Sequence[str] | None) -> list[Subprotocol] | None:
+    if subprotocol is None:
+        return None
+    names = [subprotocol] if isinstance(subprotocol, str) else subprotocol
+    return [Subprotocol(name) for name in names]
 
 
 def is_reply(document: Any) -> bool:

@@ -11,6 +11,7 @@ import msgpack
 from gateway.push.consumers import Consumers
 from gateway.push.hub import Hub
 from gateway.push.subscriber import Sink
+from gateway.websocket.outlet import Outlet
 from protocol.body import Form
 from protocol.identifiers import parse_id, parse_uuid
 from storage.catalog.sql import SQLCatalog
@@ -37,14 +38,19 @@ class Socket:
     compressed: bool = False
     subscriber: str = "http://here/consumer"
     willing: bool = True
+    permitted: bool = True
     events: list[dict[str, Any]] = field(default_factory=list)
+    outlet: Outlet = field(default_factory=lambda: Outlet(None))
 
-    def push(self, frames: bytes) -> bool:
+    def push(self, frames: bytes, at_once: bool = False) -> bool:
         if self.willing and not self.closed:
             size = frames[1]
             start = {126: 4, 127: 10}.get(size, 2)
             self.events.append(msgpack.unpackb(frames[start:]))
         return self.willing and not self.closed
+
+    def may(self, action: str, queue: Queue) -> bool:
+        return self.permitted
 
     def tell(self, frame: bytes) -> None:
         raise AssertionError("consumers are told by events that are pushed")

@@ -72,7 +72,11 @@ class Gateway:
     @property
     def http_url(self) -> str:
         """Where the same port answers plain HTTP: `http://host:port`, without a slash at the end."""
-        return self.url.replace("ws://", "http://", 1).rstrip("/")
+        return self.url.replace("ws", "http", 1).rstrip("/")
+
+    def send_signal(self, number: int) -> None:
+        """Send the program a signal and return at once."""
+        self._process.send_signal(number)
 
     @property
     def events(self) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gateway.push.hub import Hub
+from gateway.websocket.outlet import Outlet
 from protocol.body import Form
 from storage.catalog.engine import sqlite_url
 from storage.catalog.sql import SQLCatalog
@@ -31,6 +32,8 @@ class Socket:
     extended: bool = False
     compressed: bool = False
     willing: bool = True
+    permitted: bool = True
+    """Whether who speaks on it is permitted everything, or nothing."""
     numbers: list[int] = field(default_factory=list)
     """The numbers that were posted as bodies."""
     markers: list[int] = field(default_factory=list)
@@ -39,16 +42,21 @@ class Socket:
     """What it was told beside."""
     came: list[str] = field(default_factory=list)
     """The names of the events, and `message`, in the order in which they came."""
+    outlet: Outlet = field(default_factory=lambda: Outlet(None))
+    """Never free, so all comes by `push`."""
     subscriber: str = field(default_factory=lambda: f"http://here/{uuid.uuid4()}")
     """How its subscriptions show."""
 
-    def push(self, frames: bytes) -> bool:
+    def push(self, frames: bytes, at_once: bool = False) -> bool:
         if self.willing:
             found = list(map(int, re.findall(rb'"body":([0-9]+),', frames)))
             self.numbers += found
             self.markers += map(int, re.findall(rb'"marker":"([0-9]+)"', frames))
             self.came += ["message"] * len(found)
         return self.willing
+
+    def may(self, action: str, queue: Queue) -> bool:
+        return self.permitted
 
     def tell(self, frame: bytes) -> None:
         assert self.extended

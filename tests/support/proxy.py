@@ -16,9 +16,11 @@ import socket
 import threading
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self
 
 _CHUNK = 65_536
+
+Direction = Literal["to store", "from store"]
 
 Pair = tuple[socket.socket, socket.socket]
 """A connection: its end at the gateway, and its end at the store."""
@@ -38,6 +40,8 @@ class Proxy:
         self._lock = threading.Lock()
         self._stalled: set[str] = set()
         self._only: Pair | None = None
+        self.recorded: dict[Direction, bytearray] | None = None
+        """What has gone each way since this was set to a dictionary."""
         self._pairs: list[Pair] = []
         self._selector = selectors.DefaultSelector()
         self._wake, self._woken = socket.socketpair()
@@ -157,6 +161,9 @@ class Proxy:
         try:
             data = source.recv(_CHUNK)
             if data:
+                direction: Direction = "to store" if source is pair[0] else "from store"
+                if self.recorded is not None:
+                    self.recorded.setdefault(direction, bytearray()).extend(data)
                 (pair[1] if source is pair[0] else pair[0]).sendall(data)
                 return
         except OSError:

@@ -14,7 +14,9 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import ssl
 import struct
+from collections.abc import Mapping
 from types import TracebackType
 from typing import NamedTuple, Self
 from urllib.parse import urlsplit
@@ -70,15 +72,25 @@ class RawSocket:
     :param url: `ws://host:port/` or `http://host:port`.
     :param handshake: do the WebSocket handshake at once.
     :param timeout: seconds that any wait may take; then `TimeoutError`.
+    :param tls: speak TLS with this, to a `wss:` or `https:` URL.
     """
 
-    def __init__(self, url: str, *, handshake: bool = True, timeout: float = 20.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        handshake: bool = True,
+        timeout: float = 20.0,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         parts = urlsplit(url)
         assert parts.hostname
         assert parts.port
         self.host = f"{parts.hostname}:{parts.port}"
         self.timeout = timeout
         self.socket = socket.create_connection((parts.hostname, parts.port), timeout=timeout)
+        if tls is not None:
+            self.socket = tls.wrap_socket(self.socket, server_hostname=parts.hostname)
         self._unread = b""
         if handshake:
             self.handshake()
@@ -189,11 +201,25 @@ class RawSocket:
 
 
 def http(
-    url: str, path: str, *, method: str = "GET", host: str | None = None
+    url: str,
+    path: str,
+    *,
+    method: str = "GET",
+    host: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    tls: ssl.SSLContext | None = None,
 ) -> tuple[int, dict[str, str], bytes]:
     """One HTTP request on a connection of its own: status, headers with names in lower case, and body."""
-    with RawSocket(url, handshake=False) as raw:
-        lines = (f"{method} {path} HTTP/1.1", f"Host: {host or raw.host}", "Connection: close", "", "")
+    with RawSocket(url, handshake=False, tls=tls) as raw:
+        further = [f"{name}: {value}" for name, value in (headers or {}).items()]
+        lines = (
+            f"{method} {path} HTTP/1.1",
+            f"Host: {host or raw.host}",
+            "Connection: close",
+            *further,
+            "",
+            "",
+        )
         raw.send("\r\n".join(lines).encode())
         return split_response(raw.receive_rest())
 

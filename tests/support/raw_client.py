@@ -6,6 +6,7 @@ It reads only when asked, answers neither pings nor closes, and never closes its
 from __future__ import annotations
 
 import json
+import ssl
 import uuid
 from typing import Any
 
@@ -18,8 +19,8 @@ class RawClient(RawSocket):
     :param project: the `X-Project-ID` of every request; a random one if not given.
     """
 
-    def __init__(self, url: str, *, project: str | None = None) -> None:
-        super().__init__(url)
+    def __init__(self, url: str, *, project: str | None = None, tls: ssl.SSLContext | None = None) -> None:
+        super().__init__(url, tls=tls)
         self.headers = {
             "Client-ID": str(uuid.uuid4()),
             "X-Project-ID": f"project-{uuid.uuid4().hex[:12]}" if project is None else project,

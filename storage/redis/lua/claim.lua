@@ -10,7 +10,7 @@
 
 local claim, ttl, grace, limit, popping = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6] == "pop"
 local reply = { now, 0 }
-local furthest = 0
+local furthest, size = 0, 0
 
 if not popping and call("ZSCORE", CLAIMS, claim) then
   tell_held(reply, claim)
@@ -19,14 +19,14 @@ if not popping and call("ZSCORE", CLAIMS, claim) then
 end
 
 local function pop(sequence, position, count, shown, record)
-  furthest = tonumber(position)
+  furthest, size = tonumber(position), size + weight(sequence, #record)
   tell(reply, sequence, position, pack_state(count + 1, shown, claim), record)
 end
 
 local hand_out = popping and pop or lease_to(claim, ttl, grace, reply)
 local taken, dead = take(limit, ARGV[7], ARGV[8], ARGV[9], hand_out)
 if popping then
-  remove(taken, "deleted", furthest)
+  remove(taken, "deleted", furthest, size)
 elseif #taken > 0 then
   note("m", taken)
   begin(claim, ttl, grace, "")

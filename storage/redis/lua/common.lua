@@ -10,7 +10,8 @@
 --
 -- head (hash)          last: the newest number drawn; visible: the newest position; wake: nothing comes due before;
 --                      timelines: the last few that the queue was on, see opening.lua;
---                      removed, or moved: the pool where the queue is now; more while it moves (moving/common.lua)
+--                      bytes: size of the records, of messages with a sequence above counted (where that is missing: of
+--                      all); removed, or moved: the pool where the queue is now; more while it moves (moving/common.lua)
 -- messages (hash)      sequence -> record; free, claimed (zset) sequence by position
 -- delayed, due (zset)  sequence by itself, and by the time its delay ends
 -- expiry (zset)        sequence by the time it expires
@@ -67,7 +68,9 @@ local NEVER = 9007199254740991
 
 local last, visible, wake, now
 local timelines = "" -- as in the head
+local bytes, counted -- nil for a queue on its way here: it has those of the one that it was
 local changed = false -- whether the head has to be written
+local resized = false -- whether that of it has to be written that says how large the queue is
 local noting = false -- whether the queue moves, and what changes has to be noted
 local freed = false -- whether claimed messages became free
 local opened = {} -- claims that were full, and are not any more
@@ -92,9 +95,11 @@ end
 -- Write the head, and tell the nodes where there is work, or room for it, again.
 local function close_head()
   if changed then
-    call("HSET", HEAD, "last", last, "visible", visible, "wake", wake)
-    changed = false
+    call("HSET", HEAD, "last", last, "visible", visible, "wake", wake, "bytes", bytes)
+  elseif resized then
+    call("HSET", HEAD, "bytes", bytes)
   end
+  changed, resized = false, false
   freed = freed and call("EXISTS", FREE) == 1
   if freed or #opened > 0 then
     call("SPUBLISH", CHANNEL, cmsgpack.pack({ "free", freed, opened }))
@@ -168,13 +173,35 @@ local function pack_state(count, ttl, claim)
   return struct.pack(">I4I4", count, ttl) .. claim
 end
 
--- Remove messages, whatever state they are in. At most 1,000 at a time.
+-- What a message with a record of this size takes of `bytes`.
+local function weight(sequence, size)
+  return (counted == 0 or unpack_number(sequence) > counted) and size or 0
+end
+
+-- Messages of so much weight have left; nil: it is that of these, which are about to.
+local function count_off(sequences, size)
+  if not bytes then
+    return
+  end
+  if not size then
+    size = 0
+    for _, sequence in ipairs(sequences) do
+      size = size + weight(sequence, call("HSTRLEN", MESSAGES, sequence))
+    end
+  end
+  bytes = math.max(bytes - size, 0) -- below only if a gateway that does not count has posted some of them
+  resized = true
+end
+
+-- Remove messages, whatever state they are in, each named once. At most 1,000 at a time.
 -- `reason` as in `lost`; nil: they are not lost. `position`: that of the last one, of those that claim.lua took out.
-local function remove(sequences, reason, position)
+-- `size`: their weight, where that is known.
+local function remove(sequences, reason, position, size)
   if #sequences == 0 then
     return
   end
   note("m", sequences)
+  count_off(sequences, size)
   local held, claimed, others = {}, {}, {}
   for i, state in ipairs(call("HMGET", STATES, unpack(sequences))) do
     local _, _, claim = read_state(state)

@@ -12,6 +12,6 @@ if pool then
   return pool
 end
 if redis.call("EXISTS", KEYS[1]) == 0 then
-  redis.call("HSET", KEYS[1], "last", 0, "visible", 0, "wake", 9007199254740991)
+  redis.call("HSET", KEYS[1], "last", 0, "visible", 0, "wake", 9007199254740991, "bytes", 0)
 end
 return 1

@@ -7,7 +7,8 @@
 
 local sequence, claim = ARGV[2], ARGV[3]
 close_head()
-if call("HEXISTS", MESSAGES, sequence) == 0 then
+local size = call("HSTRLEN", MESSAGES, sequence)
+if size == 0 then
   return "DONE"
 end
 local _, _, holder = read_state(call("HGET", STATES, sequence))
@@ -22,6 +23,6 @@ elseif holder == "" then
 elseif holder ~= claim then
   return "OTHER_CLAIM"
 end
-remove({ sequence }, "deleted")
+remove({ sequence }, "deleted", nil, weight(sequence, size))
 close_head()
 return "DONE"

@@ -6,12 +6,15 @@
 -- Complexity  O(k log n) for k messages
 
 local named = tonumber(ARGV[2])
-local claims, sequences = {}, {}
+local claims, sequences, seen, size = {}, {}, {}, 0
 for i = 3, 2 + named do
   claims[ARGV[i]] = true
 end
 for i = 3 + math.max(named, 0), #ARGV do
-  if call("HEXISTS", MESSAGES, ARGV[i]) == 1 then
+  local bytes_of_it = seen[ARGV[i]] and 0 or call("HSTRLEN", MESSAGES, ARGV[i])
+  if bytes_of_it > 0 then
+    seen[ARGV[i]] = true
+    size = size + weight(ARGV[i], bytes_of_it)
     sequences[#sequences + 1] = ARGV[i]
     local _, _, holder = read_state(call("HGET", STATES, ARGV[i]))
     if named >= 0 and not claims[holder] then
@@ -20,6 +23,6 @@ for i = 3 + math.max(named, 0), #ARGV do
     end
   end
 end
-remove(sequences, "deleted")
+remove(sequences, "deleted", nil, size)
 close_head()
 return 1

@@ -27,6 +27,7 @@ if expires > now then
     record = string.sub(record, 1, 1) .. struct.pack(">I4", math.ceil((expires - number) / 1000000)) .. string.sub(record, 6)
   end
   visible = number
+  bytes = bytes + #record -- whatever the queue may hold: it is nowhere else
   note("m", { sequence })
   call("HSET", MESSAGES, sequence, record)
   call("ZADD", FREE, number, sequence)

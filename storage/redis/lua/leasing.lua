@@ -57,7 +57,7 @@ local function take(limit, max_count, target, target_ttl, hand_out)
       if max_count and count >= tonumber(max_count) then
         local expires = call("ZSCORE", EXPIRY, sequence)
         call("RPUSH", OUTBOX, cmsgpack.pack({ target, tonumber(target_ttl), sequence, expires, record }))
-        remove({ sequence }, "deleted")
+        remove({ sequence }, "deleted", nil, weight(sequence, #record))
         dead = dead + 1
       else
         taken[#taken + 1] = sequence

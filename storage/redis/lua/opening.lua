@@ -39,7 +39,7 @@ end
 -- False where the queue's incarnation is not here.
 local function open_head()
   local server = table.remove(ARGV)
-  local head = call("HMGET", HEAD, "last", "visible", "wake", "move", "timelines")
+  local head = call("HMGET", HEAD, "last", "visible", "wake", "move", "timelines", "bytes", "counted")
   if not head[1] then
     return false
   end
@@ -51,6 +51,11 @@ local function open_head()
   now = math.max(time + tonumber(ARGV[1]), last)
   if head[4] then
     heed_move(head[4], time)
+  end
+  bytes, counted = tonumber(head[6]), tonumber(head[7] or 0)
+  if not bytes then -- made before there was such a count: what is here is not in it
+    bytes, counted = 0, last
+    call("HSET", HEAD, "bytes", bytes, "counted", counted)
   end
   return true
 end

@@ -1,14 +1,27 @@
 -- Store messages, all or none.
 --
--- ARGV[2..]          per message: ttl in seconds, delay in seconds, record
--- Returns            the sequence of the first; the others follow it without a gap. Behind once.lua what that says
+-- ARGV[2, 3]         as in room.lua
+-- ARGV[4..]          per message: ttl in seconds, delay in seconds, record
+-- Returns            the sequence of the first; the others follow it without a gap. Behind once.lua what that says.
+--                    FULL_MESSAGES or FULL_BYTES, and the limit, if they do not fit
 -- Complexity         O(k log n) for k messages
+
+local size = 0
+for i = 6, #ARGV, 3 do
+  size = size + #ARGV[i]
+end
+local refusal = lacks_room((#ARGV - 3) / 3, size)
+if refusal then
+  close_head()
+  return refusal
+end
+bytes = bytes + size
 
 local first
 local before = visible
 local stored, expiries, places, delayed, due = {}, {}, {}, {}, {}
 local positions, numbers, records, names = {}, {}, {}, {}
-for i = 2, #ARGV, 3 do
+for i = 4, #ARGV, 3 do
   local number = draw()
   first = first or number
   local sequence, delay, expires = pack_number(number), tonumber(ARGV[i + 1]), number + ARGV[i] * 1000000

@@ -14,6 +14,7 @@ if ARGV[2] == "1" then
     end
   end
   opened = call("SMEMBERS", FULL)
+  bytes, resized = 0, true
   call("UNLINK", message_keys())
 end
 if ARGV[3] == "1" then

@@ -123,9 +123,13 @@ def test_boolean_texts(text: str) -> None:
         ("redis_url", "redis+cluster://u:pw@a:6379,b:6379", "redis+cluster://u:pw@a:6379,b:6379"),
         ("catalog_url", "mysql+pymysql://u:p@host/zaqar", "mysql+pymysql://u:p@host/zaqar"),
         ("catalog_url", "sqlite:////var/catalog.db", "sqlite:////var/catalog.db"),
+        ("keystone_auth_url", "https://host:5000/v3/", "https://host:5000"),
+        ("keystone_auth_url", "http://[::1]/identity", "http://[::1]/identity"),
         ("port", "0", 0),
         ("notification_host", "push.example", "push.example"),
         ("notification_host", "", None),
+        ("trusted_proxies", "10.0.0.0/8, ::1", ("10.0.0.0/8", "::1/128")),
+        ("trusted_proxies", "", ()),
     ],
 )
 def test_good_values(name: str, value: str, parsed: object) -> None:
@@ -147,6 +151,8 @@ def test_good_values(name: str, value: str, parsed: object) -> None:
         ("port", "", "an integer"),
         ("data_dir", "", "a folder"),
         ("data_dir", "a\0b", "a folder"),
+        ("trusted_proxies", "10.0.0.0/8,", "an IP address or network"),
+        ("trusted_proxies", "10.0.0.1/8", "an IP address or network"),
         ("fsync", "no", "always or everysec"),
         ("log_level", "INFO", "debug, info, warning or error"),
         ("log_format", "xml", "auto, human or json"),
@@ -165,6 +171,15 @@ def test_good_values(name: str, value: str, parsed: object) -> None:
         ("redis_url", "redis://a,b", "redis://"),
         ("redis_url", "redis+sentinel://a,b", "redis://"),
         ("redis_url", "redis+cluster://a/1", "redis://"),
+        ("keystone_auth_url", "host:5000", "http:// or https://"),
+        ("keystone_auth_url", "ftp://host", "http:// or https://"),
+        ("keystone_auth_url", "http://u:p@host", "http:// or https://"),
+        ("keystone_auth_url", "http://host/?a=b", "http:// or https://"),
+        ("keystone_auth_url", "http://ho st", "http:// or https://"),
+        ("keystone_auth_url", "http://host:port", "http:// or https://"),
+        ("keystone_username", "", "up to 256"),
+        ("keystone_password", "a\nb", "up to 256"),
+        ("keystone_cache", "0.5", "seconds from 1 to 3600"),
         ("catalog_url", "oracle://host", "a SQLAlchemy URL of sqlite, mysql"),
         ("catalog_url", "zaqar.db", "a SQLAlchemy URL"),
     ],
@@ -202,6 +217,18 @@ def test_types_of_toml_are_strict(tmp_path: Path, text: str, shown: str) -> None
     assert str(raised.value).startswith(shown)
     assert "gateway.toml); allowed: " in str(raised.value)
     assert "hunter2" not in str(raised.value)
+
+
+def test_lists_of_toml(tmp_path: Path) -> None:
+    settings = from_toml(tmp_path, "trusted_proxies = ['10.0.0.0/8', '::1']")
+    assert settings.trusted_proxies == ("10.0.0.0/8", "::1/128")
+    assert tomllib.loads(as_toml(settings, dict.fromkeys(SETTINGS, "x")))["trusted_proxies"] == [
+        "10.0.0.0/8",
+        "::1/128",
+    ]
+    for text in ("'::1'", "[1]", "['']"):
+        with pytest.raises(SettingsError, match="trusted_proxies: "):
+            from_toml(tmp_path, f"trusted_proxies = {text}")
 
 
 def test_toml_numbers(tmp_path: Path) -> None:
@@ -271,6 +298,50 @@ def test_listening_beyond_loopback_needs_consent() -> None:
     assert not is_loopback("127.0.0.1.example")
 
 
+def test_who_authenticates_may_come_from_anywhere(tmp_path: Path) -> None:
+    given = {"auth": "jwt", "jwt_key_file": str(tmp_path / "key")}
+    settings = load({"host": "0.0.0.0", **given}, {})[0]
+    assert settings.auth_methods == ("jwt",)
+    assert load({}, {})[0].auth_methods == ()
+    message = refused({**given, "host": "0.0.0.0", "allow_anonymous": True}, {})
+    assert message.startswith("allow_anonymous: true is not allowed (from command line) beside auth jwt")
+
+
+@pytest.mark.parametrize("auth", ["", "jwt,jwt", "none,jwt", "jwt,", "JWT", "oauth"])
+def test_ways_to_authenticate_that_are_none(auth: str) -> None:
+    assert "allowed: none, or " in refused({"auth": auth, "jwt_key_file": "key"}, {})
+
+
+def test_tokens_need_keys_from_one_place() -> None:
+    file, url = {"jwt_key_file": "key"}, {"jwt_keys_url": "https://issuer.example/keys"}
+    for given in ({}, file | url):
+        assert refused({"auth": "jwt", **given}, {}).startswith("auth: jwt (from command line) needs keys")
+    for given in (file, url):
+        load({"auth": "jwt", **given}, {})
+        # A key without --auth would be taken for protection that is not there.
+        assert "no token would be looked at" in refused(given, {})
+    assert "nobody has a role" in refused({"policy_file": "policy.yaml"}, {})
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://issuer.example/keys",
+        "ftp://issuer.example/keys",
+        "https:///keys",
+        "https://user:hunter2@issuer.example/keys",
+        "https://issuer.example:port/keys",
+        "https://issuer.example/a b",
+        "issuer.example",
+    ],
+)
+def test_keys_come_from_a_place_that_proves_who_it_is(url: str) -> None:
+    message = refused({"auth": "jwt", "jwt_keys_url": url}, {})
+    assert "allowed: an https URL" in message
+    assert "hunter2" not in message
+    load({"auth": "jwt", "jwt_keys_url": "http://localhost:8080/keys"}, {})
+
+
 def test_fsync_is_for_the_embedded_store() -> None:
     message = refused({"fsync": "always"}, {"ZAQAR_GATEWAY_REDIS_URL": "redis://:hunter2@host"})
     assert message.startswith("fsync: always is not allowed (from command line) beside redis_url")
@@ -315,6 +386,15 @@ def test_a_refused_store_says_why() -> None:
     assert "hunter2" not in message
 
 
+def test_password_is_not_taken_from_the_command_line() -> None:
+    message = refused({"keystone_password": "open-secret"}, {})
+    assert message.startswith("keystone_password: is not allowed on the command line")
+    assert "open-secret" not in message
+    settings, sources = load({}, {"ZAQAR_GATEWAY_KEYSTONE_PASSWORD": "redis://looks-like-a-url"})
+    assert settings.keystone_password == "redis://looks-like-a-url"
+    assert "looks-like" not in as_toml(settings, sources)
+
+
 def test_refused_secrets_are_masked() -> None:
     message = refused({"redis_url": "redis://:hunter2@host:99999"}, {})
     assert message.startswith(
@@ -337,13 +417,9 @@ def test_as_toml_is_what_was_read(tmp_path: Path) -> None:
     settings, sources = load(given, environ)
     text = as_toml(settings, sources)
     document = tomllib.loads(text)
-    assert document == {
-        item.name: str(getattr(settings, item.name))
-        if item.name == "data_dir"
-        else getattr(settings, item.name)
-        for item in fields(Settings)
-        if item.name not in ("redis_url", "notification_host")
-    } | {"catalog_url": "mysql+pymysql://zaqar:***@host/zaqar"}
+    read = {name: SETTINGS[name].parse(value, toml=True) for name, value in document.items()}
+    set_values = {name: value for name in SETTINGS if (value := getattr(settings, name)) is not None}
+    assert read == set_values | {"catalog_url": "mysql+pymysql://zaqar:***@host/zaqar"}
     lines = {line.split(" ")[0]: line for line in text.splitlines()}
     assert lines["catalog_url"].endswith("# environment ZAQAR_GATEWAY_CATALOG_URL")
     assert lines["enable_checksum"].endswith("# command line")

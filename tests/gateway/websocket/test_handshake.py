@@ -57,6 +57,37 @@ def test_other_host_names_are_misdirected(gateway: Gateway, host: str) -> None:
     assert answer(gateway, plain.encode()) == 421
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"X-A: b\x85Host: localhost",
+        b"X-A: b\nX-Forwarded-For: 9.9.9.9",
+        b"X-A: b\rX-Forwarded-For: 9.9.9.9",
+        b"X-A: b\x0bOrigin: http://localhost",
+        b"X-A: b\x1ec: d",
+        b"X-A: b\x00",
+        b"X-A: b\r\n folded",
+        b"Host: localhost",
+        b"host:evil.example",
+    ],
+)
+def test_no_header_is_hidden_in_another(gateway: Gateway, line: bytes) -> None:
+    request = upgrade(gateway).replace(b"\r\nUpgrade", b"\r\n" + line + b"\r\nUpgrade", 1)
+    assert answer(gateway, request) == 400
+
+
+def test_refusals_say_why(gateway: Gateway) -> None:
+    for request, word in (
+        (upgrade(gateway, Host="evil.example"), b"host name"),
+        (upgrade(gateway, Origin="http://evil.example"), b"origin"),
+        (upgrade(gateway, X_A="\x01"), b"control characters"),
+        (upgrade(gateway, X_A="x" * 20_000), b"16384 bytes"),
+    ):
+        with RawSocket(gateway.url, handshake=False) as raw:
+            raw.send(request)
+            assert word in raw.receive_rest()
+
+
 def test_no_host_at_all_is_misdirected(gateway: Gateway) -> None:
     assert answer(gateway, b"GET /metrics HTTP/1.1\r\nConnection: close\r\n\r\n") == 421
 
@@ -87,7 +118,7 @@ def test_what_is_no_proper_origin_may_not(gateway: Gateway, origin: str) -> None
         ({"Sec_WebSocket_Version": "7"}, 400),
         ({"Sec_WebSocket_Version": "x"}, 400),
         ({"Connection": "keep-alive"}, 400),
-        ({"Host": "localhost:port"}, 400),
+        ({"Host": "localhost:port"}, 421),
         ({"Sec_WebSocket_Extensions": "permessage-deflate; nonsense"}, 400),
     ],
 )

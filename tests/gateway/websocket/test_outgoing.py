@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from twisted.internet.error import ConnectionDone
 from twisted.internet.tcp import Server as TCPServer
+from twisted.python.failure import Failure
 
 from gateway.websocket.frames import BINARY, TEXT, make_frame, unmask
+from gateway.websocket.outlet import Outlet
 from gateway.websocket.short_path import MAX_GATHERED
+from protocol.codec import Form
 from tests.support import raw
 from tests.support.in_memory import InMemory, ShortPathServer
 
@@ -89,7 +93,7 @@ class Wired:
         self.transport.registerProducer(self.producer, True)
         self.server = self.memory.server
         self.server.transport = self.transport
-        self.server._send_now = self.kernel.send
+        self.server.outlet = Outlet(self.transport)
 
     def end_turn(self) -> None:
         self.memory.clock.end_turn()
@@ -155,7 +159,7 @@ def test_the_producer_hears_when_it_is_too_much(wired: Wired) -> None:
     while not wired.producer.heard:  # within the turn: who pushes must not go on until it ends
         wired.server.send_raw(frame)
         count += 1
-    assert wired.producer.heard == ["pause"]
+    assert set(wired.producer.heard) == {"pause"}
     assert MAX_GATHERED < count * len(frame) < 2 * MAX_GATHERED
     wired.end_turn()
     wired.drain()
@@ -215,3 +219,98 @@ def test_frames_are_those_of_autobahn(size: int) -> None:
 def test_unmasking(size: int, mask: bytes) -> None:
     payload = (bytes(range(256)) * (size // 256 + 1))[:size]
     assert unmask(mask, payload) == bytes(byte ^ mask[i % 4] for i, byte in enumerate(payload))
+
+
+# What goes to many sockets at once
+
+
+def send_to_many(wired: Wired, frame: bytes) -> bool:
+    """As the feed and the session do it; whether the shortest way was taken."""
+    free: bool = wired.server.outlet.put(frame)
+    if not free:
+        wired.server.send_at_once(frame)
+    return free
+
+
+def test_what_goes_to_many_leaves_before_the_turn_ends(wired: Wired) -> None:
+    frames = [make_frame(TEXT, b"%d" % number) for number in range(3)]
+    # The first finds out that nothing is in the way.
+    assert [send_to_many(wired, frame) for frame in frames] == [False, True, True]
+    assert wired.kernel.sent == frames
+
+
+IN_THE_WAY: list[Callable[[Wired], object]] = [
+    lambda wired: wired.server.send_raw(make_frame(TEXT, b"a reply")),
+    lambda wired: wired.server.send_frame(b"a reply", Form.MSGPACK),
+    lambda wired: wired.server.send_raw(make_frame(TEXT, bytes(MAX_GATHERED + 1))),
+    lambda wired: wired.server.sendPing(b"ping"),
+    lambda wired: wired.server.sendPong(b"pong"),
+]
+
+
+@pytest.mark.parametrize("send", IN_THE_WAY)
+def test_what_goes_to_many_passes_nothing(wired: Wired, send: Callable[[Wired], object]) -> None:
+    first, second = (make_frame(TEXT, b"%d" % number) for number in range(2))
+    send_to_many(wired, first)
+    send(wired)
+    assert not send_to_many(wired, second)
+    wired.end_turn()
+    sent = b"".join(wired.kernel.sent)
+    assert sent.startswith(first)
+    assert sent.endswith(second)
+    assert len(sent) > len(first + second)
+    assert not send_to_many(wired, first)
+    assert send_to_many(wired, second)
+    assert b"".join(wired.kernel.sent) == sent + first + second
+
+
+@pytest.mark.parametrize("room", [0, 1, 2])
+def test_what_goes_to_many_waits_behind_the_rest_of_what_went_before(wired: Wired, room: int) -> None:
+    frames = [make_frame(BINARY, b"%d" % number) for number in range(6)]
+    send_to_many(wired, frames[0])
+    wired.kernel.room = room
+    assert send_to_many(wired, frames[1])
+    assert not send_to_many(wired, frames[2])
+    wired.kernel.room = 1 << 30  # but the transport has not written yet
+    assert not send_to_many(wired, frames[3])
+    wired.drain()
+    assert not send_to_many(wired, frames[4])
+    assert send_to_many(wired, frames[5])
+    assert b"".join(wired.kernel.sent) == b"".join(frames)
+
+
+def test_a_socket_that_does_not_read_is_heard_of(wired: Wired) -> None:
+    frame = make_frame(BINARY, bytes(MAX_GATHERED))
+    send_to_many(wired, b"")
+    wired.kernel.room = 0
+    assert send_to_many(wired, frame)
+    send_to_many(wired, frame)
+    assert set(wired.producer.heard) == {"pause"}
+
+
+ENDINGS: list[Callable[[Wired], object]] = [
+    lambda wired: wired.server.sendClose(1000, "enough"),
+    lambda wired: wired.server.sendCloseFrame(1012, b"enough"),
+    lambda wired: wired.server.dropConnection(abort=False),
+    lambda wired: wired.server.connectionLost(Failure(ConnectionDone())),
+    lambda wired: wired.memory.receive(raw.make_frame(raw.CLOSE, b"")),
+]
+
+
+@pytest.mark.parametrize("end", ENDINGS)
+def test_nothing_goes_to_many_behind_the_end(wired: Wired, end: Callable[[Wired], object]) -> None:
+    frame = make_frame(TEXT, b"a notification")
+    send_to_many(wired, frame)
+    end(wired)
+    assert not send_to_many(wired, frame)
+    assert not send_to_many(wired, frame)
+    wired.end_turn()
+    assert b"".join(wired.kernel.sent).count(frame) == 1
+
+
+def test_a_socket_that_is_broken_costs_itself_alone(wired: Wired) -> None:
+    frame = make_frame(TEXT, b"a notification")
+    send_to_many(wired, frame)
+    wired.kernel.room, wired.kernel.error = 0, errno.ECONNRESET
+    assert send_to_many(wired, frame)
+    assert wired.transport in wired.reactor.writers

@@ -7,6 +7,7 @@ import socket
 import weakref
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from twisted.internet import tcp
@@ -19,8 +20,14 @@ from tests.support.expect import done
 from tests.support.raw import CLOSE, RawSocket
 from tests.support.reactor import reactor, run, wait_until
 from tests.support.servers import Server
+from tests.support.tokens import Issuer
 
-SENT = {"_gathered", "_send_now"}
+ISSUER = Issuer("HS256", "the secret of these tests, which has 32 bytes and more")
+
+LIMITS = {"largest_frame", "maxFramePayloadSize", "maxMessagePayloadSize"}
+"""What a socket has of its own as long as it takes small frames only."""
+
+SENT = {"_gathered", "outlet"}
 """What the short path notes of a socket that has sent something."""
 
 
@@ -29,6 +36,18 @@ def inside(request: pytest.FixtureRequest, tmp_path: Path, valkey: Server) -> It
     """A gateway in this process, with a store of its own kind. The parameter: with the short path or not."""
     fast_path = getattr(request, "param", True)
     settings = Settings(data_dir=tmp_path / "data", port=0, redis_url=valkey.url, fast_path=fast_path)
+    yield from started(settings)
+
+
+@pytest.fixture
+def guarded(tmp_path: Path, valkey: Server) -> Iterator[Gateway]:
+    """One whose sockets have to authenticate with ISSUER's tokens."""
+    (tmp_path / "key").write_bytes(ISSUER.public)
+    keys: dict[str, Any] = {"auth": "jwt", "jwt_key_file": str(tmp_path / "key")}
+    yield from started(Settings(data_dir=tmp_path / "data", port=0, redis_url=valkey.url, **keys))
+
+
+def started(settings: Settings) -> Iterator[Gateway]:
     gateway = Gateway(reactor, settings)
     try:
         run(gateway.start)
@@ -99,6 +118,23 @@ def test_a_quiet_socket_keeps_little(inside: Gateway) -> None:
         "transport",
         *SENT,
     }
+
+
+def test_a_socket_that_has_authenticated_keeps_no_more_and_is_freed(guarded: Gateway) -> None:
+    gc.disable()
+    try:
+        with Client(guarded.url, project="p", headers={"X-Auth-Token": ISSUER.token()}) as client:
+            done(client.request("ping_node"), 204)
+            assert not vars(accepted()[0].protocol).keys() & LIMITS
+            gone = weakref.ref(accepted()[0].protocol)
+        wait_until(lambda: gone() is None)
+        with Client(guarded.url) as client:
+            assert client.request("ping_node").status == 403
+            assert vars(accepted()[0].protocol).keys() >= LIMITS
+            gone = weakref.ref(accepted()[0].protocol)
+        wait_until(lambda: gone() is None)
+    finally:
+        gc.enable()
 
 
 def test_at_the_end_sockets_are_closed_with_1012(inside: Gateway) -> None:

@@ -45,7 +45,13 @@ def metric(gateway: Gateway, line: str) -> float:
 
 
 def test_settings_reach_the_worker_as_they_are(tmp_path: Path) -> None:
-    settings = Settings(data_dir=tmp_path, redis_url="redis://:p@host", workers=3, shutdown_timeout=1.5)
+    settings = Settings(
+        data_dir=tmp_path,
+        redis_url="redis://:p@host",
+        workers=3,
+        shutdown_timeout=1.5,
+        trusted_proxies=("::1",),
+    )
     assert read_settings(pack_settings(settings)) == settings
 
 

@@ -1,0 +1,1 @@
+"""Commands that work with queues over the network, on the Python client."""
