@@ -71,8 +71,12 @@ class Chromium:
 
     def open(self, url: str) -> None:
         """Load a page, and wait until it is loaded."""
+        self.evaluate("window.isOld = true")
         assert "errorText" not in self._call("Page.navigate", url=url)
-        self.evaluate("document.readyState === 'complete' || await new Promise(done => onload = done)")
+        deadline = time.monotonic() + CALL_TIMEOUT
+        while not self._is_loaded():
+            assert time.monotonic() < deadline, f"{url} was not loaded"
+            time.sleep(0.02)
 
     def evaluate(self, expression: str, timeout: float = CALL_TIMEOUT) -> Any:
         """The value of an expression, which may use `await`. Raises `AssertionError` if it throws."""
@@ -146,6 +150,13 @@ class Chromium:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._end()
+
+    def _is_loaded(self) -> bool:
+        """Whether there is a page that is not the one before. What is asked while they change may be lost."""
+        try:
+            return self.evaluate("!window.isOld && document.readyState === 'complete'") is True
+        except AssertionError:
+            return False
 
     def _attach(self, profile: Path) -> ClientConnection:
         """A socket to the page, whose address the browser tells over HTTP."""
