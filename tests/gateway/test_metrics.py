@@ -85,5 +85,6 @@ def test_nothing_that_clients_choose_becomes_a_label(gateway: Gateway) -> None:
                 "request_seconds_created",
             ),
             *("leases_total", "leases_created", "store_errors_total", "store_errors_created"),
+            *("reading_paused_total", "reading_paused_created"),
         )
     }
