@@ -33,7 +33,6 @@ class Metrics:
             ["limit"],
             registry=self.registry,
         )
-
         self._authentications = Counter(
             "zaqar_gateway_authentications",
             "Tokens that were looked at: accepted, refused, or nobody could say.",
