@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
-from msgspec import Raw
+from msgspec import Raw, Struct
 
 from protocol.codec import Form
 
@@ -20,7 +20,7 @@ BINARY_KEY: Final = "$binary"
 _BINARY_MARKS: Final = (b"\xc4", b"\xc5", b"\xc6")
 
 
-class Body(NamedTuple):
+class Body(Struct, frozen=True, gc=False):
     """A value in one form. It has passed `Codec.check` of that form."""
 
     form: Form

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
 from msgspec import UNSET, Raw, Struct
 
@@ -16,7 +16,7 @@ from schemas import limits
 from schemas.messages import NewMessage
 
 
-class PostedMessage(NamedTuple):
+class PostedMessage(Struct, frozen=True, gc=False):
     """A message to be stored. `ttl` and `delay` in seconds; None: the queue's default."""
 
     ttl: int | None

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final, NamedTuple
 
+from msgspec import Struct
+
 from protocol.body import Body
 from protocol.metadata import QueueSettings, settings
 from storage.pools import DEFAULT_POOL
@@ -43,7 +45,7 @@ class Queue:
         return settings(self.metadata)
 
 
-class NewMessage(NamedTuple):
+class NewMessage(Struct, frozen=True, gc=False):
     """A message to be posted."""
 
     body: Body
