@@ -10,7 +10,8 @@ from protocol.checks import check, client_id
 from protocol.codec import CODECS, Form
 from protocol.diagnosis import diagnose
 from protocol.errors import SchemaViolation
-from protocol.incoming import Incoming, check_request_id, without_fields, without_secrets
+from protocol.headers import read_headers
+from protocol.incoming import Incoming, check_request_id, without_fields
 from protocol.registry import ACTIONS, PLAIN_ACTIONS
 from schemas.envelope import Echo, Reply, ReplyHeaders
 from schemas.events import ExtendedNotification, Notification
@@ -53,21 +54,19 @@ def read(frame: bytes, form: Form, *, extended: bool = False) -> Incoming:
         codec.prove(frame)
         parts = codec.decode(frame, _ExtendedFrame if extended else _Frame)
         action = (ACTIONS if extended else PLAIN_ACTIONS)[parts.action]
-        headers = codec.decode(parts.headers, action.headers)
+        headers, shown = read_headers(parts.headers, codec, action.headers)
         if parts.body:
             body = codec.decode(parts.body, action.request)
         elif action.body_required:
             raise SchemaViolation("body: missing")
         else:
             body = action.request()
-        incoming = Incoming(form, action, headers, body, None, parts.body or None, action.name)
+        incoming = Incoming(form, action, headers, body, None, parts.body or None, action.name, shown)
         if isinstance(parts, _ExtendedFrame):
             check_request_id(parts.id)
             incoming.id, incoming.echo = parts.id, parts.echo
     except (SchemaViolation, KeyError, ValueError):
         return diagnose(frame, form, extended=extended)
-    if incoming.echo:
-        incoming.echo_headers = without_secrets(parts.headers, codec)
     return incoming
 
 
