@@ -46,6 +46,6 @@ def unmask(mask: bytes, payload: bytes) -> bytes:
     size = len(payload)
     if size > MASKED_AS_NUMBER:
         return xormasker.create_xor_masker(mask, size).process(payload)  # type: ignore[attr-defined,no-any-return]  # found at run time
-    repeated = mask * (size >> 2) + mask[: size & 3]
+    repeated = (mask * ((size >> 2) + 1))[:size]
     number = int.from_bytes(payload, "little") ^ int.from_bytes(repeated, "little")
     return number.to_bytes(size, "little")
