@@ -33,7 +33,11 @@ class Metrics:
             ["limit"],
             registry=self.registry,
         )
-
+        self._paused = Counter(
+            "zaqar_gateway_reading_paused",
+            "Sockets that were not read on because too much of theirs waited.",
+            registry=self.registry,
+        )
         self._authentications = Counter(
             "zaqar_gateway_authentications",
             "Tokens that were looked at: accepted, refused, or nobody could say.",
@@ -44,12 +48,6 @@ class Metrics:
     def authenticated(self, outcome: str) -> None:
         """A token was `accepted` or `refused`, or who decides was `unavailable`."""
         self._authentications.labels(outcome).inc()
-
-        self._paused = Counter(
-            "zaqar_gateway_reading_paused",
-            "Sockets that were not read on because too much of theirs waited.",
-            registry=self.registry,
-        )
 
     def pushed(self, count: int) -> None:
         """Notifications were sent."""
