@@ -50,8 +50,8 @@ class Session:
     """A client's requests, notifications and subscriptions.
 
     An `extended` one has agreed on protocol.extension, a `compressed` one takes compressed messages.
-    `writable` is False while the socket's unsent bytes are over the transport's limit: then no request is
-    taken up and no notification is accepted, so that a client that does not read costs bounded memory.
+    `writable` is False while the socket's unsent bytes are over the transport's limit: then nothing is read, no
+    request is taken up and no notification is accepted, so that a client that does not read costs bounded memory.
     """
 
     __slots__ = (
@@ -142,6 +142,14 @@ class Session:
         self.outlet.free = None
         if writable:
             self._work()
+            self._read_on()
+        else:
+            self._wire.pause_reading()  # pings too are answered: who sends them and reads nothing fills memory
+
+    def _read_on(self) -> None:
+        """Have the socket read, unless something stands against it."""
+        if self.writable and not self._paused and (self._finished or not self._finishing):
+            self._wire.resume_reading()
 
     def close(self) -> None:
         """The socket is closed: what waits is dropped, its subscriptions end."""
@@ -161,8 +169,7 @@ class Session:
         """Close the socket: nothing of it is done or sent any more."""
         self.close()
         self._wire.close(code, reason)
-        if self._paused:
-            self._wire.resume_reading()  # or the client's own close would never be read
+        self._wire.resume_reading()  # or the client's own close would never be read
 
     async def finish(self) -> None:
         """Answer the requests that have come, and take no more."""
@@ -381,7 +388,7 @@ class Session:
             return
         if self._paused and not self._finishing and not self._has_enough():
             self._paused = False
-            self._wire.resume_reading()
+            self._read_on()
         self._send_notifications()
 
     def _break(self, failure: Failure | None = None) -> None:
