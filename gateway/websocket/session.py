@@ -302,7 +302,7 @@ class Session:
             project = self.identity.project
         elif self.authentication is None and incoming.headers is not None:
             project = incoming.headers.project_id
-        else:  # nobody's: it costs no project anything
+        else:  # nobody's: it costs no project anything, unless it turns out to be signed
             project = None
         incoming.failure = rates.refusal(self._bucket, project, self._since) or incoming.failure
 
@@ -346,12 +346,22 @@ class Session:
         assert incoming.action is not None
         if incoming.action is not AUTHENTICATE:
             until = self._node.authorisation.check(self.identity, incoming)
-            if until is not None and self.authentication is not None:
-                self.authentication.signed(until)
+            if until is not None:
+                self._heed_signature(incoming, until)
         if len(self._incoming) > 1:
             return message_posts([Call(self._node, self, post) for post in self._incoming])
         envelope.check(incoming)
         return ACTIONS[incoming.action.name](Call(self._node, self, incoming))
+
+    def _heed_signature(self, incoming: Incoming, until: float) -> None:
+        """A signature permits the request: it counts for the project that has signed. Raises what refuses it."""
+        assert incoming.headers is not None
+        project, rates = incoming.headers.project_id, self._node.rates
+        if self.authentication is not None:
+            self.authentication.signed(project, until)
+        refusal = None if rates is None else rates.refusal(None, project, self._since)
+        if refusal is not None:
+            raise refusal
 
     def _refusal(self, error: RequestError) -> Answer:
         if error.limit:
