@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -28,6 +29,8 @@ from gateway.websocket.silence import left_of_silence
 from protocol.close_codes import INTERNAL_ERROR, SERVICE_RESTART
 from protocol.codec import Form
 from protocol.extension import SUBPROTOCOL
+
+_QUOTED = re.compile(r""" ?(["']).*\1""", re.DOTALL)
 
 log = get_logger(__name__)
 
@@ -62,6 +65,12 @@ class SocketProtocol(WebSocketServerProtocol):
             raise ConnectionDeny(refused.status, refused.reason)
         self.address = address
         return SUBPROTOCOL if SUBPROTOCOL in request.protocols else None
+
+    def failHandshake(
+        self, reason: str, code: int = 400, responseHeaders: list[tuple[str, str]] | None = None
+    ) -> None:
+        """Refuse it without what Autobahn quotes of it, such as a subprotocol that is a token."""
+        super().failHandshake(_QUOTED.sub("", reason), code, responseHeaders)
 
     def onOpen(self) -> None:
         extended = self.websocket_protocol_in_use == SUBPROTOCOL
@@ -105,7 +114,7 @@ class SocketProtocol(WebSocketServerProtocol):
 
     def onAutoPingTimeout(self) -> None:
         """Autobahn saw no pong and no message in time. Whoever sends anything else is alive as well."""
-        patience = self.factory.node.settings.ping_timeout
+        patience: float = self.factory.node.settings.ping_timeout
         if self.reading_paused and self.data and self.session is not None and self.session.writable:
             silence = patience  # the pong may wait here, behind requests that wait for the store
         else:
