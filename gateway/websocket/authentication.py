@@ -119,7 +119,7 @@ class SocketAuthentication:
             await self._node.consumers.end_forbidden(socket)
 
     def signed(self, project: str, until: float) -> None:
-        """A request in a project was permitted by its own signature, good until then (seconds since the epoch).
+        """A request in a project was permitted by its own signature, good until then (seconds of the epoch).
 
         That permits no other request. But who has a signature is no stranger: the socket is not closed before
         the last one expires, takes frames as large as others do, and counts as one of the project's sockets.

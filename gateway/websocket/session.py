@@ -50,8 +50,9 @@ class Session:
     """A client's requests, notifications and subscriptions.
 
     An `extended` one has agreed on protocol.extension, a `compressed` one takes compressed messages.
-    `writable` is False while the socket's unsent bytes are over the transport's limit: then nothing is read, no
-    request is taken up and no notification is accepted, so that a client that does not read costs bounded memory.
+    `writable` is False while the socket's unsent bytes are over the transport's limit: then nothing is read,
+    no request is taken up and no notification is accepted, so that a client that does not read costs bounded
+    memory.
     """
 
     __slots__ = (
@@ -144,7 +145,7 @@ class Session:
             self._work()
             self._read_on()
         else:
-            self._wire.pause_reading()  # pings too are answered: who sends them and reads nothing fills memory
+            self._wire.pause_reading()  # pings are answered too, and fill memory if nobody reads that
 
     def _read_on(self) -> None:
         """Have the socket read, unless something stands against it."""
@@ -354,7 +355,7 @@ class Session:
         return ACTIONS[incoming.action.name](Call(self._node, self, incoming))
 
     def _heed_signature(self, incoming: Incoming, until: float) -> None:
-        """A signature permits the request: it counts for the project that has signed. Raises what refuses it."""
+        """A signature permits the request, which counts for the project that has signed. RequestError."""
         assert incoming.headers is not None
         project, rates = incoming.headers.project_id, self._node.rates
         if self.authentication is not None:

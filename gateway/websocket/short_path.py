@@ -33,7 +33,8 @@ _TWO_BYTES = MASKED | 126
 class ShortPath(WebSocketServerProtocol):
     """For a server whose clients mask, and whose text is UTF-8. What is compressed is not plain.
 
-    A subclass sets `reading_paused`, `outbox` and `largest_frame`: the smaller of Autobahn's two limits, bytes; 0 is none.
+    A subclass sets `reading_paused`, `outbox`, and `largest_frame`: the smaller of Autobahn's two limits,
+    bytes; 0 is none.
     """
 
     outbox: Outbox

@@ -124,7 +124,9 @@ def test_who_has_a_signature_counts_for_the_project_that_gave_it(
     owner, device, another = [stack.enter_context(Client(gateway.url, project="a")) for _ in range(3)]
     done(authenticate(owner, "a"), 200)
     signed = done(owner.request("queue_share", {"queue_name": "q"}), 200)
-    headers = {f"URL-{name.capitalize()}": signed[name] for name in ("paths", "methods", "expires", "signature")}
+    headers = {
+        f"URL-{name.capitalize()}": signed[name] for name in ("paths", "methods", "expires", "signature")
+    }
 
     def read(client: Client) -> Any:
         return client.request("message_get_many", {"queue_name": "q", "message_ids": ["x"]}, headers)
