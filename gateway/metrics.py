@@ -33,15 +33,15 @@ class Metrics:
             ["limit"],
             registry=self.registry,
         )
-        self._paused = Counter(
-            "zaqar_gateway_reading_paused",
-            "Sockets that were not read on because too much of theirs waited.",
-            registry=self.registry,
-        )
         self._authentications = Counter(
             "zaqar_gateway_authentications",
             "Tokens that were looked at: accepted, refused, or nobody could say.",
             ["outcome"],
+            registry=self.registry,
+        )
+        self._paused = Counter(
+            "zaqar_gateway_reading_paused",
+            "Sockets that were not read on because too much of theirs waited.",
             registry=self.registry,
         )
 

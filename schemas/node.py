@@ -66,7 +66,7 @@ class Describe(Struct, frozen=True, kw_only=True):
 
 
 class LimitsView(Struct, frozen=True, kw_only=True):
-    """The limits in force. Sizes in bytes, durations in seconds. 0: the operator may set it, and has not."""
+    """The limits in force. Sizes in bytes, durations in seconds. 0: the operator has set none."""
 
     max_frame_bytes: int
     max_frame_parts: int
