@@ -18,15 +18,17 @@ from urllib.parse import urlsplit
 import jwt
 import msgspec
 
+from gateway.auth.authorisation import ByIdentity
 from gateway.auth.handshake import handshake_token
 from gateway.auth.jwt import JWTAuthenticator, KeyFile
 from gateway.auth.keys import read_keys
 from gateway.http.hosts import LOOPBACK, host_allowed, host_name, origin_allowed
 from gateway.http.peers import client_address, is_local, parse_networks
 from gateway.settings import Settings
-from protocol.errors import AuthenticationFailed
-from protocol.signed_urls import permitted_until
-from schemas.envelope import RequestHeaders
+from protocol import envelope
+from protocol.codec import Form
+from protocol.errors import AuthenticationFailed, NotAuthenticated
+from protocol.signed_urls import ACTION_METHODS
 from tests.support.tokens import Algorithm, Issuer
 
 Fuzzed = tuple[list[bytes], Callable[[bytes], object]]
@@ -90,20 +92,16 @@ def handshakes() -> Fuzzed:
 
 
 def signatures() -> Fuzzed:
-    """Headers of signed requests: only what was signed is permitted, on its queue, by its methods."""
+    """Signed requests of nobody: only what was signed is permitted, on its queue, by its methods."""
     key, project, expires = b"the key that signs in this file", "p", "2099-01-01T00:00:00"
+    authorisation = ByIdentity(signing_keys=[b"another key that signs", key])
     corpus, signed = [], set()
-    asked = {
-        "message_list": "GET",
-        "message_post": "POST",
-        "message_delete": "DELETE",
-        "claim_create": "POST",
-    }
-    for paths, methods in (
-        (["/v2/queues/q/messages"], ["GET"]),
-        (["/v2/queues/q/claims", "/v2/queues/q/messages"], ["GET", "POST"]),
-        (["/v2/queues/other/messages"], ["DELETE"]),
+    for queues, methods, action, body in (
+        (["q"], ["GET"], "message_list", {}),
+        (["claims", "q"], ["GET", "POST"], "message_post", {"messages": [{"body": 1}]}),
+        (["other"], ["DELETE"], "message_delete_many", {"pop": 1}),
     ):
+        paths = [f"/v2/queues/{queue}/messages" for queue in queues]
         text = r"\n".join((",".join(paths), ",".join(methods), project, expires))
         headers: dict[str, Any] = {
             "Client-ID": "c",
@@ -113,28 +111,25 @@ def signatures() -> Fuzzed:
             "URL-Expires": expires,
             "URL-Signature": hmac.new(key, text.encode(), hashlib.sha256).hexdigest(),
         }
-        corpus.append(msgspec.json.encode(headers))
+        frame = {"action": action, "headers": headers, "body": {"queue_name": queues[-1], **body}}
+        corpus.append(msgspec.json.encode(frame))
         signed.add(text)
 
     def feed(data: bytes) -> None:
-        try:
-            headers = msgspec.json.decode(data, type=RequestHeaders)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        incoming = envelope.read(data, Form.JSON)
+        action, headers = incoming.action, incoming.headers
+        if incoming.failure is not None or action is None or headers is None or action.name == "authenticate":
             return
-        for action, method in asked.items():
-            if permitted_until([b"another key that signs", key], headers, action, "q", time.time()) is None:
-                continue
-            paths, methods = headers.url_paths, headers.url_methods
-            given = (
-                ",".join(sorted(paths)),
-                ",".join(sorted(methods)),
-                headers.project_id,
-                headers.url_expires,
-            )
-            assert r"\n".join(given) in signed, "nobody has signed that"
-            assert method in methods
-            assert "/v2/queues/q/messages" in paths
-            assert action != "claim_create"
+        try:
+            authorisation.check(None, incoming)
+        except NotAuthenticated:
+            return
+        paths, methods = headers.url_paths, headers.url_methods
+        lists = ",".join(sorted(paths)), ",".join(sorted(methods))
+        given = (*lists, headers.project_id, headers.url_expires)
+        assert r"\n".join(given) in signed, "nobody has signed that"
+        assert f"/v2/queues/{incoming.body.queue_name}/messages" in paths
+        assert ACTION_METHODS[action.name] in methods
 
     return corpus, feed
 
