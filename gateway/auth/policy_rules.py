@@ -60,7 +60,6 @@ RULES: Final[Mapping[str, str]] = MappingProxyType(
 
 ELSEWHERE: Final = frozenset(
     {
-        "queues:share",
         "subscription:confirm",
         *(f"topics:{what}" for what in ("get_all", "create", "get", "delete", "update", "stats", "purge")),
     }
