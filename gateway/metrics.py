@@ -33,23 +33,21 @@ class Metrics:
             ["limit"],
             registry=self.registry,
         )
-
         self._authentications = Counter(
             "zaqar_gateway_authentications",
             "Tokens that were looked at: accepted, refused, or nobody could say.",
             ["outcome"],
             registry=self.registry,
         )
-
-    def authenticated(self, outcome: str) -> None:
-        """A token was `accepted` or `refused`, or who decides was `unavailable`."""
-        self._authentications.labels(outcome).inc()
-
         self._paused = Counter(
             "zaqar_gateway_reading_paused",
             "Sockets that were not read on because too much of theirs waited.",
             registry=self.registry,
         )
+
+    def authenticated(self, outcome: str) -> None:
+        """A token was `accepted` or `refused`, or who decides was `unavailable`."""
+        self._authentications.labels(outcome).inc()
 
     def pushed(self, count: int) -> None:
         """Notifications were sent."""

@@ -127,6 +127,10 @@ class TLSTransport(TLSMemoryBIOProtocol):
         if self._closing is None and self.connected:
             self._closing = self.factory.reactor.callLater(CLOSE_PATIENCE, self._close)
 
+    def abortConnection(self) -> None:
+        if self.connected:  # as on TCP, where nothing happens to what is lost
+            super().abortConnection()
+
     def _close(self) -> None:
         """End it without the peer's word, once what was sent has left."""
         self._closing = None

@@ -18,7 +18,7 @@ from storage.records import (
     DeadLetter,
     Deleted,
     Durability,
-    Gap,
+    Found,
     Leased,
     Message,
     NewMessage,
@@ -146,8 +146,12 @@ class MessageStore(Protocol):
         It has got all messages up to `start` already; None: all that there are.
         """
 
-    async def find_gap(self, queue: Queue, position: int) -> Gap | None:
-        """What those miss who have got all messages up to a position that they were told."""
+    async def find_gap(self, queue: Queue, position: int, timeline: bytes = b"") -> Found:
+        """What those miss who have got all messages up to a position that they were told.
+
+        :param timeline: the one that it was told on. Without it, who stands at a place that another message
+            has by now is taken for one who has got that.
+        """
 
     async def list_subscriptions(self, queue: Queue, after: int, limit: int) -> list[Subscription]:
         """Up to `limit` subscriptions with a sequence above `after`."""

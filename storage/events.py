@@ -16,6 +16,8 @@ class Announced(NamedTuple):
     """The position of the last of these."""
     messages: list[Message] | None
     """None where they were too large to be told: read them from the queue."""
+    timeline: bytes = b""
+    """What the positions belong to."""
 
 
 class Ended(NamedTuple):

@@ -4,6 +4,10 @@ Times are microseconds since the epoch on the store's own clock, unless a name s
 and delay are seconds. A *sequence* is drawn when a message is posted and names it for good; a *position*
 is drawn when it becomes visible and is its place in the queue. Both come from one counter per queue that
 only grows, so a message without delay has one number for both.
+
+A *timeline* (8 bytes) names the line of writes that a position belongs to. A failover, or a crash, that loses
+writes begins another one, where what was lost has no place and others may get its positions. Empty: the store
+does not tell.
 """
 
 from __future__ import annotations
@@ -111,6 +115,14 @@ class Gap(NamedTuple):
     """`expired`, `deleted` or `purged`: the last of them was. `failover`: the store lost writes."""
 
 
+class Found(NamedTuple):
+    """What came of looking for a gap."""
+
+    gap: Gap | None
+    timeline: bytes
+    """The queue's now."""
+
+
 class Subscribed(NamedTuple):
     """A subscription that was made."""
 
@@ -119,6 +131,8 @@ class Subscribed(NamedTuple):
     """It goes on behind this place: that of the newest message, unless it resumes."""
     gap: Gap | None
     """What it misses, if it resumes."""
+    timeline: bytes = b""
+    """What `position` belongs to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +142,8 @@ class Page:
     messages: list[Message]
     position: int
     """The place of the last message looked at: the next page begins behind it."""
+    timeline: bytes = field(default=b"", compare=False)
+    """What the positions belong to."""
 
 
 class DeadLetter(NamedTuple):
@@ -258,6 +274,8 @@ class Swept:
     """Dead letters in the outbox."""
     visible: int
     """The position of the last message that became visible."""
+    timeline: bytes
+    """What it belongs to."""
     bytes: int
     """Bytes of its messages' records."""
 

@@ -21,7 +21,7 @@ class Refused(NamedTuple):
 
 
 class OpenSockets:
-    """Counts sockets from their handshake to their end.
+    """Counts the sockets of addresses and projects, where those are limited.
 
     :param share: among how many processes each limit is divided, rounded up.
     """
@@ -30,13 +30,17 @@ class OpenSockets:
         self._most = -(-settings.max_sockets // share)
         self._most_per_address = -(-settings.max_sockets_per_address // share)
         self._most_per_project = -(-settings.max_sockets_per_project // share)
-        self._count = 0
         self._by_address: Counter[str] = Counter()
         self._by_project: Counter[str] = Counter()
 
-    def enter(self, address: str) -> Refused | None:
-        """Count a new socket of this IP address, which then has to `leave`; or say why it may not be."""
-        if self._most and self._count >= self._most:
+    @property
+    def by_address(self) -> bool:
+        """Whether the sockets of an address are counted, so that each has to `leave` in the end."""
+        return self._most_per_address > 0
+
+    def enter(self, address: str, sockets: int) -> Refused | None:
+        """Count a new socket of this IP address beside so many that are open; or say why it may not be."""
+        if self._most and sockets >= self._most:
             return Refused(503, "The gateway has as many sockets as it may. Try again later.", "max_sockets")
         if self._most_per_address:
             client = client_of(address)
@@ -45,12 +49,10 @@ class OpenSockets:
                     429, "Your address has as many sockets as it may. Close some.", "max_sockets_per_address"
                 )
             self._by_address[client] += 1
-        self._count += 1
         return None
 
     def leave(self, address: str) -> None:
-        """A counted socket of this address has ended."""
-        self._count -= 1
+        """A socket of this address that was let in has ended."""
         if self._most_per_address:
             _take_one(self._by_address, client_of(address))
 

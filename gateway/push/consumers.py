@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred, DeferredList, TimeoutError
+from twisted.internet.defer import Deferred, DeferredList, TimeoutError, succeed
 
-from gateway.logs import get_logger
 from gateway.push.dispatcher import Dispatcher
+from gateway.push.lapses import Lapses
 from gateway.push.subscriber import Sink
 from gateway.push.worker import Worker
 from protocol.body import Form
-from protocol.errors import RequestError, TooManyConsumers
+from protocol.errors import TooManyConsumers
 from schemas import limits
 from schemas.events import ClaimEndReason
 from storage.base import MessageStore
-from storage.errors import NoQueue, StoreUnavailable
+from storage.errors import StoreUnavailable
 from storage.events import Event
 from storage.records import Consumer, Queue
 from storage.router import Router
@@ -24,8 +24,6 @@ from storage.stores import Stores
 
 READY = 5.0
 """Seconds until a queue's announcements have to be heard."""
-
-log = get_logger(__name__)
 
 _Key = tuple[int, bytes]
 """A consumer: the incarnation of its queue, and its claim."""
@@ -50,7 +48,7 @@ class Consumers:
         self._sinks: dict[Sink, dict[_Key, Worker]] = {}
         self._untold: dict[Sink, list[tuple[Queue, Worker, ClaimEndReason]]] = {}
         """What ended while its socket took nothing."""
-        self._ending: set[Deferred[None]] = set()
+        self._lapses = Lapses(reactor, router)
 
     def told(self, incarnation: int, event: Event) -> None:
         """The store announced something about a queue."""
@@ -88,6 +86,7 @@ class Consumers:
                 self._router,
                 on_pushed=self._on_pushed,
                 on_ended=self._ended,
+                on_left=self._lapses.begin,
             )
         else:
             dispatcher.move(queue, opened)  # if the route has changed, and it has not heard of it yet
@@ -169,33 +168,10 @@ class Consumers:
         await DeferredList(ending)
 
     def _let_go(self, dispatcher: Dispatcher, worker: Worker, seconds: float) -> Deferred[None]:
-        """Lease nothing more to a consumer. Fires when the store knows in how many seconds its claim ends."""
+        """Lease nothing more to a consumer. Fires when the store knows how soon its claim ends, if it can."""
         worker.left = seconds
         self._remove(dispatcher, worker)
-        ending: Deferred[None] = Deferred()
-        if worker.may_hold:
-            ending = Deferred.fromCoroutine(self._lapse(dispatcher.queue, worker, seconds))
-            self._ending.add(ending)
-            ending.addBoth(self._lapsed, ending)
-        else:
-            ending.callback(None)
-        return ending
-
-    def _lapsed(self, _: object, ending: Deferred[None]) -> None:
-        self._ending.discard(ending)
-
-    async def _lapse(self, queue: Queue, worker: Worker, seconds: float) -> None:
-        async def lapse(store: MessageStore, found: Queue) -> None:
-            # By both tokens that the store may know it by.
-            for token in {worker.before, worker.terms.token}:
-                await store.lapse_claim(found, worker.terms._replace(token=token), seconds)
-
-        try:
-            await self._router.run_on(queue.project, queue.name, queue.incarnation, lapse)
-        except NoQueue:
-            pass  # the queue went first, and its claims with it
-        except RequestError as error:
-            log.warning("leases_left_behind", queue=queue.name, reason=str(error))
+        return self._lapses.begin(dispatcher.queue, worker) if worker.may_hold else succeed(None)
 
     def _ended(self, dispatcher: Dispatcher, worker: Worker, reason: ClaimEndReason) -> None:
         queue, sink = dispatcher.queue, worker.sink
@@ -223,7 +199,7 @@ class Consumers:
 
     async def stop(self) -> None:
         """End all that is under way. The sockets are closed by now."""
-        await DeferredList(list(self._ending))
+        await self._lapses.stop()
         for dispatcher in list(self._dispatchers.values()):
             dispatcher.close()
         self._dispatchers.clear()

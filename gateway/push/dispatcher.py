@@ -33,6 +33,7 @@ class Dispatcher:
 
     :param on_pushed: is told how many messages were pushed.
     :param on_ended: is told which consumer gets no more, and why.
+    :param on_left: is told which consumer may have been leased messages after it has gone.
     :param router: is asked where the queue is when it is not where it was.
     """
 
@@ -45,6 +46,7 @@ class Dispatcher:
         *,
         on_pushed: Callable[[int], None],
         on_ended: Callable[[Dispatcher, Worker, ClaimEndReason], None],
+        on_left: Callable[[Queue, Worker], object],
     ) -> None:
         self._reactor = reactor
         self.queue = queue
@@ -52,6 +54,7 @@ class Dispatcher:
         self._router = router
         self._on_pushed = on_pushed
         self._on_ended = on_ended
+        self._on_left = on_left
         self.workers: dict[bytes, Worker] = {}
         self.joining = 0
         """How many are about to come."""
@@ -198,6 +201,9 @@ class Dispatcher:
             queue, store = self.queue, self._opened.store
             leased = await store.lease(queue, terms, BATCH, 1 + len(self._turns), rule(queue))
         except (OutcomeUnknown, TooFewReplicas):
+            if worker.left is not None:
+                self._on_left(self.queue, worker)
+                return True
             worker.behind = True
             self.resume(worker)
             return True
@@ -210,7 +216,7 @@ class Dispatcher:
             return True
         if worker.left is not None:  # it has gone meanwhile; whoever saw to that may have come before this
             if leased.messages:
-                await store.lapse_claim(queue, terms, worker.left)
+                self._on_left(queue, worker)
             return True
         self._on_pushed(worker.push(queue, leased.messages))
         if not worker.behind and worker.remembers_much:

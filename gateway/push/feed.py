@@ -2,7 +2,8 @@
 
 What the store announces is a hint, the queue is the truth: an announcement that does not follow on the last
 known position makes the feed read what it missed. All subscribers share one position, but for those who are
-behind (gateway.push.replays).
+behind (gateway.push.replays). A position belongs to a timeline (storage.records): what comes of another one
+makes the feed ask first whether the store still has what it has pushed.
 """
 
 from __future__ import annotations
@@ -57,8 +58,11 @@ class Feed:
         self._ended: dict[int, str] = {}
         self._ended_until = Ended(None)
         self._position: int | None = None
+        self.timeline = b""
+        """What the position belongs to."""
         self._announced: list[Announced] = []
         self.era = 0
+        self._announced_early = False
         self._target = 0
         self._reading = False
         self._read_again = False
@@ -121,10 +125,11 @@ class Feed:
     async def _find_position(self) -> None:
         swept = await self.store.sweep(self.queue)
         if self._position is None:
-            self._position = swept.visible
+            self._position, self.timeline = swept.visible, swept.timeline
             self._tell_ready(None)
-        # What was announced while the answer was on its way counts too.
-        self._read_to(max(swept.visible, self._target))
+            if self._announced_early:  # while the answer was on its way
+                self._tasks.begin("read", self._read)
+        self._read_to(swept.visible)
         self._wake_in(swept.due_in)
 
     async def _check_subscribers(self) -> None:
@@ -173,9 +178,14 @@ class Feed:
             self._read_to(announced[-1].last)  # who has got some of it already does not get that again
             raise
 
-    def _take(self, before: int, last: int, messages: list[Message] | None, *, at_once: bool) -> None:
+    def _take(
+        self, before: int, last: int, messages: list[Message] | None, timeline: bytes, *, at_once: bool
+    ) -> None:
         if self._position is None:
-            self._target = max(self._target, last)
+            self._announced_early = True
+            return
+        if not self.is_on(timeline):
+            self.doubt()
             return
         if last <= self._position and not self._unsure:
             return
@@ -200,6 +210,15 @@ class Feed:
         if self._position is not None and (self._unsure or self._target > self._position):
             self._tasks.begin("read", self._read)
 
+    def is_on(self, timeline: bytes) -> bool:
+        """Whether positions of a timeline can be compared with the feed's, as far as is known."""
+        return not timeline or timeline == self.timeline
+
+    def doubt(self) -> None:
+        """Ask, before anything else is pushed, whether the store still has what was pushed last."""
+        self._unsure = True
+        self._tasks.begin("read", self._read)
+
     async def _read(self) -> None:
         self._read_again = True
         if self._reading:
@@ -214,6 +233,8 @@ class Feed:
                 page = await self.store.list_messages(
                     self.queue, Start(self.position), PAGE, include_claimed=True
                 )
+                if not self.is_on(page.timeline):
+                    self._unsure = True
                 if self._unsure:  # meanwhile: what was read may be lost
                     self._read_again = True
                 elif page.messages:
@@ -229,12 +250,16 @@ class Feed:
         """Find out whether the store still has what was pushed last, or has lost it in a failover."""
         self._unsure = False
         try:
-            gap = await self.store.find_gap(self.queue, self.position)
+            gap, timeline = await self.store.find_gap(self.queue, self.position, self.timeline)
         except BaseException:
             self._unsure = True
             raise
+        if timeline != self.timeline:
+            self.timeline = timeline
+            self._target = self.position  # what else was announced may be lost too
         if gap is not None and gap.reason == "failover":
             self._go_back(gap)
+        self._replays.resume_all()
 
     def _go_back(self, gap: Gap) -> None:
         """What stood behind `gap.start` is lost. What is posted now may get the same positions."""
@@ -243,9 +268,10 @@ class Feed:
         self._position = self._target = gap.start
         event = GapEvent(queue_name=self.queue.name, after=str(gap.start), to=str(gap.end))
         for subscriber in self.subscribers.values():
-            # Nothing stands between that it could get twice.
-            subscriber.position = min(subscriber.position, gap.start)
-            subscriber.tell(event)
+            if not subscriber.timeline or subscriber.timeline != self.timeline:  # else it came after the loss
+                # Nothing stands between that it could get twice.
+                subscriber.position = min(subscriber.position, gap.start)
+                subscriber.tell(event)
 
     # Subscribers
 
@@ -275,6 +301,8 @@ class Feed:
         self.subscribers[sequence] = subscriber
         if self.position > subscriber.position:
             self._replays.add(subscriber)
+        if not self.is_on(subscriber.timeline):
+            self.doubt()
         return True
 
     def remove(self, sequence: int) -> None:
@@ -348,9 +376,10 @@ def joined(announced: list[Announced]) -> list[Announced]:
     result = announced[:1]
     for event in announced[1:]:
         before = result[-1]
-        if before.messages is None or event.messages is None or event.before > before.last:
+        follows = event.before <= before.last and event.timeline == before.timeline
+        if not follows or before.messages is None or event.messages is None:
             result.append(event)
         elif event.last > before.last:  # else it was told twice
             fresh = [message for message in event.messages if message.position > before.last]
-            result[-1] = Announced(before.before, event.last, before.messages + fresh)
+            result[-1] = before._replace(last=event.last, messages=before.messages + fresh)
     return result

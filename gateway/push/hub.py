@@ -18,6 +18,7 @@ from storage.base import MessageStore
 from storage.errors import NoQueue, OutcomeUnknown, StoreUnavailable, TooFewReplicas
 from storage.events import Ended, Event
 from storage.records import Queue, Start, Subscribed
+from storage.redis.nodes import SubscriptionTerms
 from storage.router import Router
 from storage.sending import at_turn_end
 from storage.stores import OpenStore, Stores
@@ -105,7 +106,7 @@ class Hub:
                 made = await self._make(opened.store, queue, subscriber, ttl, options, start)
                 if made is not None:
                     position = None if start is None else made.position
-                    await self._add(feed, Subscriber(sink, made.sequence, form, ttl, options, position))
+                    await self._add(feed, Subscriber(sink, made.sequence, form, position, made.timeline))
         finally:
             self._drop_if_unused(feed)
         if sink.closed:  # meanwhile
@@ -203,13 +204,16 @@ class Hub:
             asking.addBoth(lambda _: self._drop_if_unused(feed))
         self._drop_if_unused(feed)
 
-    async def _renew(self, feed: Feed, was: Subscriber) -> None:
-        """Subscribe a socket again whose subscription was ended by mistake: it goes on where it stands."""
+    async def _renew(self, feed: Feed, was: Subscriber, terms: SubscriptionTerms) -> None:
+        """Subscribe a socket again whose subscription was ended by mistake: it goes on where it stands.
+
+        The ttl begins anew.
+        """
         store = (await self._stores.open(feed.queue.pool)).store
-        made = await self._make(store, feed.queue, was.sink.subscriber, was.ttl, was.options, None)
+        made = await self._make(store, feed.queue, *terms, None)
         if made is None:  # the client was faster
             return
-        renewed = Subscriber(was.sink, made.sequence, was.form, was.ttl, was.options, was.position)
+        renewed = Subscriber(was.sink, made.sequence, was.form, was.position)
         await self._add(feed, renewed)
         log.info("subscription_renewed", queue=feed.queue.name)
         if was.sink.closed:  # meanwhile

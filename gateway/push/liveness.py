@@ -17,7 +17,7 @@ from protocol.errors import RequestError
 from storage.base import MessageStore
 from storage.errors import NoQueue
 from storage.records import Queue
-from storage.redis.nodes import NodeRegistry, SocketSubscription
+from storage.redis.nodes import NodeRegistry, SocketSubscription, SubscriptionTerms
 from storage.router import Router
 from storage.stores import Stores
 
@@ -138,8 +138,10 @@ class Liveness:
         sequence = subscription.sequence
 
         async def end(store: MessageStore, queue: Queue) -> None:
-            if await store.get_subscription(queue, sequence) is not None:  # else its owner has ended it
-                await registry.sweeps(node, subscription)
+            found = await store.get_subscription(queue, sequence)
+            if found is not None:  # else its owner has ended it
+                terms = SubscriptionTerms(found.subscriber, found.ttl, found.options)
+                await registry.sweeps(node, subscription, terms)
                 await store.unsubscribe(queue, sequence)
 
         try:

@@ -19,7 +19,7 @@ from gateway.push.tasks import RETRY
 from protocol.errors import RequestError
 from storage.errors import StaleQueue
 from storage.records import Queue
-from storage.redis.nodes import NodeRegistry, SocketSubscription
+from storage.redis.nodes import NodeRegistry, SocketSubscription, SubscriptionTerms
 from storage.stores import Stores
 
 log = get_logger(__name__)
@@ -55,7 +55,7 @@ class Remembered:
                     nodes.remember(SocketSubscription.of(queue, sequence))
 
     def ended(
-        self, feed: Feed, subscriber: Subscriber, renew: Callable[[], Awaitable[None]]
+        self, feed: Feed, subscriber: Subscriber, renew: Callable[[SubscriptionTerms], Awaitable[None]]
     ) -> Deferred[None]:
         """A subscription has ended, and not by its socket. If that was a mistake, `renew` makes it anew.
 
@@ -76,7 +76,9 @@ class Remembered:
         opened = self._stores.opened(queue.pool)
         return None if opened is None else opened.nodes
 
-    async def _ask(self, feed: Feed, subscriber: Subscriber, renew: Callable[[], Awaitable[None]]) -> None:
+    async def _ask(
+        self, feed: Feed, subscriber: Subscriber, renew: Callable[[SubscriptionTerms], Awaitable[None]]
+    ) -> None:
         queue, nodes = feed.queue, self._nodes(feed.queue)
         if nodes is None:
             return
@@ -85,8 +87,9 @@ class Remembered:
             with feed.subscribing():
                 while not subscriber.sink.closed:
                     try:
-                        if await nodes.was_swept(subscription):
-                            await renew()
+                        terms = await nodes.was_swept(subscription)
+                        if terms is not None:
+                            await renew(terms)
                         nodes.forget(subscription)
                         return
                     except RequestError as error:

@@ -39,6 +39,12 @@ class Live(Protocol):
     def era(self) -> int:
         """Grows when the position goes back: what was read for an earlier one may be gone."""
 
+    def is_on(self, timeline: bytes) -> bool:
+        """Whether positions of a timeline can be compared with its own."""
+
+    def doubt(self) -> None:
+        """Have it find out whether the store has lost something. Those who are behind go on then."""
+
 
 class Replays:
     """The subscribers of a feed that are behind. `on_pushed` is told how many notifications were sent."""
@@ -89,6 +95,9 @@ class Replays:
                 )
                 if era != live.era:
                     continue
+                if not live.is_on(page.timeline):
+                    live.doubt()
+                    return
                 for part in pieces(page.messages):
                     if subscriber.sequence not in self._behind or not subscriber.sink.push(
                         notifications(live.queue, part, subscriber.kind)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -42,33 +41,23 @@ class Sink(Protocol):
 
 
 class Subscriber:
-    """Where one subscription stands: `position` is that of the last message that its socket took.
-
-    `ttl` and `options` are those that it was made with.
-    """
+    """Where one subscription stands: `position` is that of the last message that its socket took."""
 
     __slots__ = (
         "behind",
         "form",
         "kind",
-        "options",
         "outlet",
         "position",
         "reading",
         "sequence",
         "sink",
+        "timeline",
         "told_behind",
-        "ttl",
     )
 
     def __init__(
-        self,
-        sink: Sink,
-        sequence: int,
-        form: Form,
-        ttl: int,
-        options: Mapping[str, Any],
-        position: int | None = None,
+        self, sink: Sink, sequence: int, form: Form, position: int | None = None, timeline: bytes = b""
     ) -> None:
         """`position`: what it has got already; None: all that was there when it was made."""
         self.sink = sink
@@ -76,10 +65,10 @@ class Subscriber:
         self.sequence = sequence
         self.form = form
         self.kind = kind_of(form, extended=sink.extended, compressed=sink.compressed)
-        self.ttl = ttl
-        self.options = options
         # The sequence comes from the queue's own counter, so it stands between the messages before and after.
         self.position = sequence if position is None else position
+        self.timeline = timeline
+        """That of the queue when it was made, if its position is of that one."""
         self.behind = False
         """Whether the feed has pushed what it has not got: gateway.push.replays reads that for it."""
         self.reading = False

@@ -42,7 +42,7 @@ class SocketProtocol(WebSocketServerProtocol):
     make_frame: Callable[[int, bytes], bytes] = staticmethod(make_frame)
     _perMessageCompress: Any  # None where nothing was agreed on
     address: str | None = None
-    """The client's, as long as the socket counts as one of its sockets."""
+    """The client's: until the socket is open, and then as long as it is counted as one of its sockets."""
     outlet = Outlet(None)
     """Never free: Autobahn sends, and only it knows what is before a notification."""
 
@@ -55,7 +55,8 @@ class SocketProtocol(WebSocketServerProtocol):
         if not access.origin_allowed(request.headers):
             raise ConnectionDeny(403, "Pages of this origin may not connect here.")
         address = access.client_address(self.transport.getPeer().host, request.headers)
-        refused = self.factory.node.open_sockets.enter(address)
+        counts = self.factory.node.open_sockets
+        refused = counts.enter(address, len(self.factory.sockets))
         if refused is not None:
             self.factory.node.metrics.refused(refused.limit)
             raise ConnectionDeny(refused.status, refused.reason)
@@ -73,6 +74,8 @@ class SocketProtocol(WebSocketServerProtocol):
         self.registerProducer(self, True)
         self.transport.setTcpKeepAlive(True)  # a peer that is gone without a word is noticed in the end
         log.info("connection_opened", connection=self.session.id, peer=self.peer, client=self.address)
+        if not self.factory.node.open_sockets.by_address:
+            self.address = None  # what a quiet socket keeps is kept many times
         token = handshake_token(self.http_headers, self.websocket_protocols)
         let_go(self)
         if token is not None:

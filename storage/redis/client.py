@@ -32,8 +32,12 @@ class StoreClient(ABC):
         """Wait until a command for `key` can be sent, or any; StoreUnavailable after `timeout` seconds."""
 
     @abstractmethod
-    async def send(self, key: bytes, *command: Argument) -> tuple[Reply, StoreConnection]:
+    async def send(
+        self, key: bytes, *command: Argument, with_timeline: bool = False
+    ) -> tuple[Reply, StoreConnection]:
         """Send a command to where its key is; its answer, and the connection that it came on.
+
+        :param with_timeline: behind it goes the timeline of the server that it is sent to.
 
         Raises StoreUnavailable if there is no connection, OutcomeUnknown if it breaks before the answer, and
         what stands for the server's refusal.
@@ -91,11 +95,13 @@ class ServerClient(StoreClient):
         await self.link.connected(timeout)
 
     async def send(
-        self, key: bytes, *command: Argument, asking: bool = False
+        self, key: bytes, *command: Argument, with_timeline: bool = False, asking: bool = False
     ) -> tuple[Reply, StoreConnection]:
         connection = self.link.connection or self.link.now()
         if asking:  # counts for the command that follows; if it fails, that does too
             connection.send("ASKING").addBoth(lambda _: None)
+        if with_timeline:
+            command = (*command, connection.timeline)
         reply = await connection.send(*command)
         if isinstance(reply, hiredis.ReplyError):
             error = refusal(reply)

@@ -70,7 +70,9 @@ class ClusterClient(StoreClient):
     def primaries(self) -> Sequence[ServerClient]:
         return [self._servers[node] for node in self._map.primaries if node in self._servers]
 
-    async def send(self, key: bytes, *command: Argument) -> tuple[Reply, StoreConnection]:
+    async def send(
+        self, key: bytes, *command: Argument, with_timeline: bool = False
+    ) -> tuple[Reply, StoreConnection]:
         slot = key_slot(key)
         deadline = self._reactor.seconds() + self._timeout
         node, asking = self._map.owner(slot), False
@@ -79,7 +81,7 @@ class ClusterClient(StoreClient):
         while True:
             try:
                 server = await self._server(node)
-                return await server.send(key, *command, asking=asking)
+                return await server.send(key, *command, with_timeline=with_timeline, asking=asking)
             except Moved as error:
                 node, asking, refused = self._full(error.node, node), False, error
                 self._map.moved(slot, node)

@@ -46,6 +46,8 @@ class StoreConnection(Protocol):
         self._watch: IDelayedCall | None = None
         self._open = False
         self.on_closed: Callable[[], None] = _nothing
+        self.timeline = b""
+        """The server's (storage.redis.timeline); empty: not known."""
 
     def connectionMade(self) -> None:
         self._open = True

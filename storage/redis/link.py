@@ -18,6 +18,7 @@ from storage.errors import StoreUnavailable
 from storage.redis.address import Address, Node
 from storage.redis.connection import EventConnection, StoreConnection
 from storage.redis.refusals import refusal
+from storage.redis.timeline import timeline
 
 CONNECT_TIMEOUT = 5
 """Seconds to wait for a connection to be made."""
@@ -111,6 +112,10 @@ class Target:
             await self._ask(connection, *command)
         if self._address.database:
             await self._ask(connection, "SELECT", self._address.database)
+        if isinstance(connection, StoreConnection):
+            said = await connection.send("INFO", "server", "replication")
+            # Who may not ask goes on without: what a failover loses is then told less exactly.
+            connection.timeline = b"" if isinstance(said, hiredis.ReplyError) else timeline(said)
 
     @staticmethod
     async def _ask(connection: AnyConnection, *command: bytes | str | int) -> Any:

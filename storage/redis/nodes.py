@@ -5,7 +5,7 @@ Keys (plain commands; each process's own two are in one slot)::
     zg:nodes                        sorted set: process by its last sign of life, on the store's clock
     zg:node:<id>                    there as long as the process shows signs of life
     zg:{node:<id>}:subscriptions    hash: the subscriptions of its sockets, to be ended when it cannot
-    zg:{node:<id>}:swept            set, for a day: those that others have ended, taking it for dead
+    zg:{node:<id>}:swept            hash, for a day: those that others ended, taking it for dead, as they were
 
 So a process that was only stalled can tell what was ended by mistake from what its owner has ended.
 """
@@ -13,7 +13,7 @@ So a process that was only stalled can tell what was ended by mistake from what 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import msgpack
@@ -54,6 +54,15 @@ class SocketSubscription(NamedTuple):
         return b"%016x:%d" % (self.incarnation, self.sequence)
 
 
+class SubscriptionTerms(NamedTuple):
+    """What it takes to make a subscription anew."""
+
+    subscriber: str
+    ttl: int
+    """Seconds."""
+    options: Mapping[str, Any]
+
+
 class NodeRegistry:
     """This process, `node`, among those that use a store. It counts as dead after `lifetime` seconds."""
 
@@ -87,10 +96,11 @@ class NodeRegistry:
         """It has ended."""
         self._change(subscription, False)
 
-    async def was_swept(self, subscription: SocketSubscription) -> bool:
-        """Whether another process has ended it, or is about to, in place of this one."""
+    async def was_swept(self, subscription: SocketSubscription) -> SubscriptionTerms | None:
+        """What it was like when another process ended it, or was about to; None: none did."""
         key = _swept_key(self.node)
-        return bool(await self._client.execute("SISMEMBER", key, subscription.field, key=key))
+        found = await self._client.execute("HGET", key, subscription.field, key=key)
+        return None if found is None else SubscriptionTerms(*msgpack.unpackb(found, strict_map_key=False))
 
     async def write(self) -> None:
         """Write what is to be remembered or forgotten, as far as it is not. Raises what the store raises."""
@@ -162,10 +172,10 @@ class NodeRegistry:
             if found or cursor == b"0":
                 return list(_read(found))
 
-    async def sweeps(self, node: str, subscription: SocketSubscription) -> None:
-        """A subscription of a process is about to be ended: it may want to know, should it be alive."""
+    async def sweeps(self, node: str, subscription: SocketSubscription, terms: SubscriptionTerms) -> None:
+        """A subscription of a process is about to be ended: it may want it back, should it be alive."""
         key = _swept_key(node)
-        await self._client.execute("SADD", key, subscription.field, key=key)
+        await self._client.execute("HSET", key, subscription.field, msgpack.packb(terms), key=key)
         await self._client.execute("EXPIRE", key, SWEPT_FOR, key=key)
 
     async def swept(self, node: str, subscription: SocketSubscription) -> None:

@@ -132,14 +132,14 @@ def unpack_event(payload: bytes) -> Event:
         return Moved(event[1].decode())
     if event[0] == b"due":
         return Due(max(0, event[2] - event[1]) / _SECOND)
-    _, now, before, last, positions, sequences, records = event
+    _, now, before, last, positions, sequences, records, *timeline = event  # an older version tells none
     if not records:
-        return Announced(before, last, None)
+        return Announced(before, last, None, *timeline)
     messages = [
         unpack_message(now, sequence, position, b"", record)
         for position, sequence, record in zip(positions, sequences, records, strict=True)
     ]
-    return Announced(before, last, messages)
+    return Announced(before, last, messages, *timeline)
 
 
 def unpack_waiting(entry: bytes) -> Waiting:

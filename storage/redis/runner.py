@@ -113,6 +113,6 @@ class ScriptRunner:
         head, absent = _keys(queue.incarnation)
         rest = (2, head, absent, self.clock_offset, *arguments)
         try:
-            return await client.send(head, "EVALSHA", script.sha, *rest)
+            return await client.send(head, "EVALSHA", script.sha, *rest, with_timeline=script.opens)
         except ScriptUnknown:
-            return await client.send(head, "EVAL", script.source, *rest)
+            return await client.send(head, "EVAL", script.source, *rest, with_timeline=script.opens)

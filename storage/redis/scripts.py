@@ -45,6 +45,8 @@ class Script:
     sha: str
     writes: bool
     """Whether its answer tells that something was written."""
+    opens: bool = False
+    """Whether it begins with opening.lua, which takes the server's timeline from behind all arguments."""
 
 
 def _load(name: str, file: str = "") -> Script:
@@ -56,7 +58,7 @@ def _load(name: str, file: str = "") -> Script:
     parts += _BETWEEN.get(name, "").split()
     source = first_line + "".join((lua / f"{part}.lua").read_text() for part in (*parts, file or name))
     sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
-    return Script(name, source, sha, writes=name not in _READS)
+    return Script(name, source, sha, writes=name not in _READS, opens="opening" in parts)
 
 
 ARRIVED = _load("arrived")

@@ -20,6 +20,7 @@ from storage.records import (
     DeadLetter,
     Deleted,
     Durability,
+    Found,
     Gap,
     Leased,
     Message,
@@ -125,8 +126,8 @@ class RedisStore:
         await self.scripts.run(scripts.PURGE, queue, int(messages), int(subscriptions), repeatable=True)
 
     async def sweep(self, queue: Queue) -> Swept:
-        now, due, waiting, visible, size = await self.scripts.run(scripts.SWEEP, queue, repeatable=True)
-        return Swept(None if due >= _NEVER else max(0, due - now) / _SECOND, waiting, visible, size)
+        now, due, waiting, *stands = await self.scripts.run(scripts.SWEEP, queue, repeatable=True)
+        return Swept(None if due >= _NEVER else max(0, due - now) / _SECOND, waiting, *stands)
 
     async def stats(self, queue: Queue) -> Stats:
         now, free, claimed, delayed, *ends = await self.scripts.run(scripts.STATS, queue, repeatable=True)
@@ -170,11 +171,11 @@ class RedisStore:
         include_delayed: bool = False,
     ) -> Page:
         messages: list[Message] = []
-        place, is_sequence, more = start.number, start.is_sequence, 1
+        place, is_sequence, more, timeline = start.number, start.is_sequence, 1, b""
         # A page that takes too long to fill, because the client's own messages are left out, ends early.
         deadline = self._reactor.seconds() + self._timeout
         while more and len(messages) < limit and self._reactor.seconds() < deadline:
-            now, more, reached, *told = await self.scripts.run(
+            now, more, reached, timeline, *told = await self.scripts.run(
                 scripts.LIST,
                 queue,
                 place,
@@ -188,7 +189,7 @@ class RedisStore:
             )
             messages += records.unpack_messages(now, told)
             place, is_sequence = int(reached), False
-        return Page(messages, place)
+        return Page(messages, place, timeline)
 
     async def get_messages(self, queue: Queue, sequences: Sequence[int]) -> list[Message | None]:
         packed = map(records.pack_sequence, sequences)
@@ -311,12 +312,12 @@ class RedisStore:
         )
         if reply is None:
             return None
-        sequence, position, *lost = reply
-        return Subscribed(sequence, position, _gap(position, *lost) if lost else None)
+        sequence, timeline, position, *lost = reply
+        return Subscribed(sequence, position, _gap(position, *lost) if lost else None, timeline)
 
-    async def find_gap(self, queue: Queue, position: int) -> Gap | None:
-        lost = await self.scripts.run(scripts.RESUME, queue, position, repeatable=True)
-        return _gap(*lost) if lost else None
+    async def find_gap(self, queue: Queue, position: int, timeline: bytes = b"") -> Found:
+        here, *lost = await self.scripts.run(scripts.RESUME, queue, position, timeline, repeatable=True)
+        return Found(_gap(*lost) if lost else None, here)
 
     async def list_subscriptions(self, queue: Queue, after: int, limit: int) -> list[Subscription]:
         now, *told = await self.scripts.run(scripts.SUBSCRIPTION_LIST, queue, after, limit, repeatable=True)

@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.gateway import Gateway, start_gateway
 from tests.support.javascript import INSTALL_TIMEOUT, SDK, chaos_proxy, install, judge, node, run, talking
+from tests.support.tokens import Issuer
 
 pytestmark = pytest.mark.timeout(INSTALL_TIMEOUT + 180)
 
@@ -111,3 +112,15 @@ def test_a_gateway_that_is_restarted_is_found_again(tmp_path: Path) -> None:
             first.stop()
             with start_gateway(tmp_path / "data", *address):
                 assert told() == {"received": list(range(200)), "draining": True, "gaps": []}
+
+
+def test_a_connection_outlives_its_tokens(tmp_path: Path) -> None:
+    issuer = Issuer.new("HS256")
+    with start_gateway(tmp_path / "data", *issuer.arguments(tmp_path), "--jwt-leeway", "0") as guarded:
+        options = {"url": guarded.url, "secret": issuer.key, "seconds": 4, "messages": 12}
+        told = node("test/end-to-end/tokens.js", json.dumps(options), timeout=60)
+    assert told["received"] == list(range(12))
+    assert told["opened"] == 1
+    assert told["asked"] >= 4
+    assert told["refused"] in ("NotAllowedError", "ClosedError")
+    assert told["state"] == "closed"

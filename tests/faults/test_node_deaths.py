@@ -128,6 +128,8 @@ def test_a_gateway_that_stalled_makes_its_subscriptions_anew(start: Callable[...
     ):
         made = done(listener.request("subscription_create", {"queue_name": "news", "ttl": 600}), 201)
         gone = done(faithless.request("subscription_create", {"queue_name": "news"}), 201)
+        changed = {"queue_name": "news", "subscription_id": made["subscription_id"], "ttl": 900}
+        done(listener.request("subscription_update", {**changed, "options": {"colour": "red"}}), 204)
         before = {each["subscriber"] for each in subscriptions(poster)}
         post(poster, "news", 1)
         assert listener.wait_notifications(1)[0]["body"] == 1
@@ -145,7 +147,7 @@ def test_a_gateway_that_stalled_makes_its_subscriptions_anew(start: Callable[...
         (renewed,) = subscriptions(poster)
         assert renewed["subscriber"] in before
         assert renewed["id"] != made["subscription_id"]
-        assert renewed["ttl"] == 600
+        assert (renewed["ttl"], renewed["options"]) == (900, {"colour": "red"}), "as it was last"
         post(poster, "news", 4)
         # Nothing is missing, nothing comes twice.
         assert [each["body"] for each in listener.wait_notifications(4)] == [1, 2, 3, 4]

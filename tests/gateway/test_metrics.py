@@ -78,6 +78,7 @@ def test_nothing_that_clients_choose_becomes_a_label(gateway: Gateway) -> None:
         f"zaqar_gateway_{name}"
         for name in (
             *("connections", "requests_total", "requests_created", "pushes_total", "pushes_created"),
+            *("reading_paused_total", "reading_paused_created", "refused_total", "refused_created"),
             *(
                 "request_seconds_bucket",
                 "request_seconds_count",
@@ -85,5 +86,6 @@ def test_nothing_that_clients_choose_becomes_a_label(gateway: Gateway) -> None:
                 "request_seconds_created",
             ),
             *("leases_total", "leases_created", "store_errors_total", "store_errors_created"),
+            *("reading_paused_total", "reading_paused_created"),
         )
     }

@@ -22,9 +22,10 @@ from tests.support.certificates import Authority
 from tests.support.client import Client
 from tests.support.databases import DatabaseServer
 from tests.support.gateway import ROOT, Gateway, launch_gateway, start_gateway
-from tests.support.raw import RawSocket, split_response
+from tests.support.raw import RawSocket, http, split_response
 from tests.support.reactor import wait_until
 from tests.support.servers import Server, start_valkey
+from tests.support.tokens import Issuer
 from tests.support.workers import is_running, pids
 
 STORE, CATALOG, POOL = "store-hunter2", "catalog-hunter2", "pool-hunter2"
@@ -203,6 +204,55 @@ def test_what_a_run_wrote_and_said(run: Run, store: Server, pool: Server, mariad
             assert secret.encode() not in content, f"{secret} is in {place}: {content[-2000:]!r}"
     for place, content in (*written, *shown):
         assert BODY.encode() not in content, place
+
+
+def test_keys_and_tokens(tmp_path: Path) -> None:
+    """With real keys: of the issuer, of signatures, and a password for a Keystone that is away."""
+    issuer, signing = Issuer.new("HS256"), "signing-hunter2-signing"
+    (tmp_path / "signing").write_text(f"{signing}\n")
+    arguments = issuer.arguments(tmp_path)
+    arguments[arguments.index("jwt")] = "jwt,keystone"
+    environment = {
+        "ZAQAR_GATEWAY_KEYSTONE_AUTH_URL": "http://127.0.0.1:9",
+        "ZAQAR_GATEWAY_KEYSTONE_PASSWORD": CATALOG,
+        "ZAQAR_GATEWAY_SIGNING_KEY_FILE": str(tmp_path / "signing"),
+        "ZAQAR_GATEWAY_LOG_LEVEL": "debug",
+    }
+    good, refused, late = issuer.token(), Issuer.new("HS256").token(), issuer.token(seconds=-60)
+    opaque = "gAAAAA-hunter2"
+    said = []
+    with start_gateway(tmp_path / "data", *arguments, environment=environment) as gateway:
+
+        def authenticate(client: Client, token: str) -> int:
+            reply = client.request("authenticate", {}, {"X-Auth-Token": token})
+            said.append(json.dumps(reply.document))
+            return reply.status
+
+        with Client(gateway.url, project="p") as client:
+            assert [authenticate(client, token) for token in (refused, late, opaque)] == [401, 401, 503]
+            assert authenticate(client, good) == 200
+            signed = client.request("queue_share", {"queue_name": "q"}).body
+            said.append(json.dumps(client.request("queue_create", {"queue_name": "q"}).document))
+        signature = signed["signature"]
+        headers = {
+            "URL-Signature": signature,
+            "URL-Expires": signed["expires"],
+            "URL-Methods": signed["methods"],
+            "URL-Paths": signed["paths"],
+        }
+        with Client(gateway.url, project="p") as client:
+            for expected, more in ((200, {}), (403, {"URL-Signature": signature[::-1]})):
+                reply = client.request("message_list", {"queue_name": "q"}, {**headers, **more})
+                said.append(json.dumps(reply.document))
+                assert reply.status == expected
+        said.append(http(gateway.http_url, "/metrics")[2].decode())
+        command_line = Path(f"/proc/{gateway.pid}/cmdline").read_text()
+    log = "\n".join(gateway.log_lines)
+    assert '"authenticated"' in log
+    assert '"authentication_failed"' in log
+    for secret in (issuer.key, signing, CATALOG, good, refused, late, opaque, signature, signature[::-1]):
+        for place, content in (("log", log), ("command line", command_line), ("replies", "\n".join(said))):
+            assert secret not in content, f"{secret} is in the {place}"
 
 
 @pytest.mark.parametrize("variable", ["REDIS_URL", "CATALOG_URL"])

@@ -17,12 +17,19 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from storage.catalog.sql import SQLCatalog
 from storage.records import Message, Start
 from storage.redis.store import RedisStore
+from tests.properties.push_model import PushModel
 from tests.support.consumers import GRACE, Node, Socket, sequence_of
 from tests.support.reactor import eventually, run
 from tests.support.store import STARTED_AT, LiveQueue
 
+PATIENCE = 5.0
+"""Seconds in which all must come to rest."""
+
 MOST = 60
 """Messages in the queue, at the most."""
+
+TTL = 36_000
+"""Seconds that they live: longer than all waits."""
 
 picks = st.integers(0, 5)
 nodes = st.integers(0, 1)
@@ -56,7 +63,7 @@ class WorkersMachine(RuleBasedStateMachine):
             node.store.scripts.clock_offset = watcher.scripts.clock_offset
         self.jobs: list[Job] = []
         self.sockets: list[Socket] = []
-        self.expected: set[int] = set()
+        self.model = PushModel()
         self.late: set[int] = set()
         self.number = 0
 
@@ -79,16 +86,13 @@ class WorkersMachine(RuleBasedStateMachine):
         self.jobs.append(Job(claim, credit, self.nodes[node], socket, credit))
         self.settle()
 
-    @precondition(lambda self: len(self.expected) < MOST)
+    @precondition(lambda self: len(self.model.items) < MOST)
     @rule(count=st.integers(1, 12), delay=st.just(0) | st.integers(1, 20))
     def post(self, count: int, delay: int) -> None:
-        values = range(self.number, self.number + count)
-        self.number += count
-        self.late |= set(values) if delay else set()
-        self.expected |= set(self.live.post(*values, delay=delay, ttl=36_000))
+        self.put(count, delay)
         self.settle()
 
-    @precondition(lambda self: len(self.expected) < MOST)
+    @precondition(lambda self: len(self.model.items) < MOST)
     @rule(node=nodes)
     def post_and_lose_an_answer(self, node: int) -> None:
         self.nodes[node].store.losing = 1
@@ -104,7 +108,7 @@ class WorkersMachine(RuleBasedStateMachine):
                     self.live.delete_many(message.sequence)
                 else:
                     self.live.delete(message.sequence, job.claim)
-                self.expected.discard(message.sequence)
+                self.model.remove(message.sequence, "deleted")
         self.settle()
 
     @rule(which=picks, count=st.integers(1, 4))
@@ -172,18 +176,25 @@ class WorkersMachine(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([1, GRACE, 30, 60, 61]))
     def wait(self, seconds: float) -> None:
         self.live.advance(seconds)
-        run(
-            self.live.store.sweep, self.live.queue
-        )  # what the nodes' timers do, which are of the clock on the wall
+        now = self.live.now
+        # What the nodes' timers do, which are of the clock on the wall.
+        run(self.live.store.sweep, self.live.queue)
+        self.model.show(now, self.live.page(Start(self.model.visible), claimed=True).messages)
         self.settle()
 
     @rule()
     def purge(self) -> None:
         self.live.purge(subscriptions=False)
-        self.expected.clear()
+        self.model.purge()
         self.settle()
 
     # What has to be
+
+    def put(self, count: int, delay: int) -> None:
+        values = range(self.number, self.number + count)
+        self.number += count
+        self.late |= set(values) if delay else set()
+        self.model.post(self.live.post(*values, delay=delay, ttl=TTL), values, TTL, delay)
 
     def new_socket(self) -> Socket:
         self.sockets.append(Socket())
@@ -207,7 +218,7 @@ class WorkersMachine(RuleBasedStateMachine):
 
         async def wait() -> None:
             try:
-                await eventually(at_rest, timeout=5)
+                await eventually(at_rest, timeout=PATIENCE)
             except AssertionError:
                 raise AssertionError(said[0]) from None
 
@@ -219,8 +230,8 @@ class WorkersMachine(RuleBasedStateMachine):
         store, queue = self.live.store, self.live.queue
         page = await store.list_messages(queue, Start(), 1000, include_claimed=True, include_delayed=True)
         there = {message.sequence: message for message in page.messages}
-        if there.keys() != self.expected:
-            return f"there are {sorted(there)}, not {sorted(self.expected)}"
+        if there.keys() != self.model.items.keys():
+            return f"there are {sorted(there)}, not {sorted(self.model.items)}"
         by_claim = Counter(message.claim_id for message in there.values())
         free = (await store.list_messages(queue, Start(), 1000)).messages
         for job in self.jobs:

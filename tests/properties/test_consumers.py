@@ -1,4 +1,7 @@
-"""Streaming claims of several nodes against what they promise (docs/streaming-claims.md)."""
+"""What two nodes push, against what they promise (docs/streaming-claims.md, docs/architecture.md).
+
+Consumers alone, and together with subscribers: those need more steps until the same consumer is met again.
+"""
 
 from __future__ import annotations
 
@@ -8,23 +11,30 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.errors import FlakyFailure
 from hypothesis.stateful import run_state_machine_as_test
 
+from gateway.push.feed import Feed
 from storage.catalog.engine import sqlite_url
 from storage.catalog.sql import SQLCatalog
+from storage.redis.store import RedisStore
+from tests.properties import consumers
 from tests.properties.consumers import WorkersMachine
+from tests.properties.nodes_machine import NodesMachine
+from tests.properties.test_store_model import MUTANTS, plant
 from tests.support.consumers import Node
 from tests.support.reactor import reactor, run
 from tests.support.servers import Server
 from tests.support.store import connected
 
-Machine = partial[WorkersMachine]
+World = tuple[list[Node], RedisStore, SQLCatalog]
+"""What the machines are given."""
 
 
 @pytest.fixture
-def machine(valkey: Server, tmp_path: Path) -> Iterator[Machine]:
-    """Makes machines on two nodes."""
+def world(valkey: Server, tmp_path: Path) -> Iterator[World]:
+    """Two nodes, a store to look at what they do, and their catalog."""
     valkey.client().flushall()
     catalog = SQLCatalog(reactor, sqlite_url(tmp_path / "catalog.sqlite"))
     run(catalog.start, upgrade=True)
@@ -32,23 +42,68 @@ def machine(valkey: Server, tmp_path: Path) -> Iterator[Machine]:
     with connected(valkey) as watcher:
         for node in nodes:
             run(node.start)
-        yield partial(WorkersMachine, nodes, watcher, catalog)
+        yield nodes, watcher, catalog
         for node in nodes:
             run(node.stop)
     run(catalog.stop)
 
 
-def play(machine: Machine, **chosen: Any) -> None:
+def play(machine: type[WorkersMachine], world: World, **chosen: Any) -> None:
+    """Run the machine; AssertionError where something is not as it should be."""
     limits = settings(deadline=None, suppress_health_check=list(HealthCheck), **chosen)
-    run_state_machine_as_test(machine, settings=limits)  # type: ignore[arg-type]  # any factory will do
+    run_state_machine_as_test(partial(machine, *world), settings=limits)  # type: ignore[arg-type]  # any factory will do
 
 
 @pytest.mark.timeout(900)
-def test_consumers_get_what_they_are_promised(machine: Machine) -> None:
-    play(machine, max_examples=60, stateful_step_count=40)
+def test_consumers_get_what_they_are_promised(world: World) -> None:
+    play(WorkersMachine, world, max_examples=60, stateful_step_count=40)
+
+
+@pytest.mark.timeout(900)
+def test_subscribers_and_consumers_get_what_they_are_promised(world: World) -> None:
+    play(NodesMachine, world, max_examples=40, stateful_step_count=40)
+
+
+def found(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine finds what was planted: without shrinking, always the same examples."""
+    monkeypatch.setattr(consumers, "PATIENCE", 1.0)
+    with pytest.raises((AssertionError, FlakyFailure)):  # announcements come when they come
+        play(
+            NodesMachine,
+            world,
+            max_examples=300,
+            stateful_step_count=40,
+            derandomize=True,
+            phases=[Phase.generate],
+            report_multiple_bugs=False,
+            database=None,
+        )
+
+
+@pytest.mark.timeout(300)
+def test_the_machine_finds_a_feed_that_takes_each_announcement_for_the_next(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = Feed._take
+
+    def take_as_the_next(feed: Feed, before: int, *told: Any, **how: Any) -> None:
+        take(feed, min(before, feed._position or 0), *told, **how)
+
+    monkeypatch.setattr(Feed, "_take", take_as_the_next)
+    found(world, monkeypatch)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("mutant", ["a double claim", "more than the credit"])
+def test_the_machine_finds_what_is_planted_in_the_store(
+    mutant: str, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(monkeypatch, *MUTANTS[mutant])
+    found(world, monkeypatch)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(3600)
-def test_consumers_get_what_they_are_promised_at_length(machine: Machine) -> None:
-    play(machine, max_examples=400, stateful_step_count=80)
+@pytest.mark.parametrize("machine", [WorkersMachine, NodesMachine])
+def test_all_get_what_they_are_promised_at_length(machine: type[WorkersMachine], world: World) -> None:
+    play(machine, world, max_examples=400, stateful_step_count=80)

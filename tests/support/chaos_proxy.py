@@ -98,6 +98,8 @@ class ChaosProxy:
         self._tell = tell
         self._accepted = 0
         self._refusing = False
+        self.hang = False
+        """Whether new connections are taken, and nothing flows on them."""
         self._connections: set[_Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
@@ -158,7 +160,8 @@ class ChaosProxy:
             return
         self._accepted += 1
         connection = _Connection(self._accepted, client, target)
-        connection.flows.set()
+        if not self.hang:
+            connection.flows.set()
         self._connections.add(connection)
         try:
             await self._serve(connection, from_client, from_target)

@@ -9,13 +9,15 @@ from typing import Any
 import msgpack
 
 from gateway.push.consumers import Consumers
+from gateway.push.hub import Hub
+from gateway.push.subscriber import Sink
 from gateway.websocket.outlet import Outlet
 from protocol.body import Form
 from protocol.identifiers import parse_id, parse_uuid
 from storage.catalog.sql import SQLCatalog
 from storage.errors import OutcomeUnknown
-from storage.events import Event
-from storage.records import Consumer, Leased, Queue
+from storage.events import Announced, Event
+from storage.records import Consumer, Leased, Queue, Start, Subscribed
 from storage.redis.events import RedisEvents
 from storage.redis.store import RedisStore
 from storage.stores import OpenStore, Stores
@@ -94,7 +96,7 @@ class LosingStore(RedisStore):
 
 
 class Node:
-    """One node's consumers."""
+    """One node's consumers, and its subscribers."""
 
     def __init__(self, url: str, catalog: SQLCatalog) -> None:
         self.store = LosingStore(reactor, url, 5)
@@ -102,13 +104,21 @@ class Node:
         self.stores = Stores(OpenStore(self.store, self.events, nothing), catalog, self._open)
         self.router = new_router(catalog, self.stores)
         self.pushed = 0
+        self.losing = 0
+        """How many of the next announcements of messages its subscribers are not told."""
         self.consumers = Consumers(reactor, self.router, self.stores, GRACE, self._count)
+        self.hub = Hub(reactor, self.router, self.stores, lambda pushed: None)
 
     def _told(self, incarnation: int, event: Event) -> None:
         self.consumers.told(incarnation, event)
+        if self.losing and isinstance(event, Announced):
+            self.losing -= 1
+        else:
+            self.hub.told(incarnation, event)
 
     def _listening(self, incarnation: int) -> None:
         self.consumers.listening(incarnation)
+        self.hub.listening(incarnation)
 
     def _count(self, pushed: int) -> None:
         self.pushed += pushed
@@ -132,6 +142,7 @@ class Node:
 
     async def stop(self) -> None:
         await self.consumers.stop()
+        await self.hub.stop()
         await self.stores.stop()
         await self.events.stop()
         await self.store.stop()
@@ -143,6 +154,10 @@ class Node:
         terms = Consumer(claim or new_claim(), os.urandom(8), ttl, 60, credit)
         await self.consumers.subscribe(socket, queue, terms, Form.MSGPACK, resume=claim is not None)
         return terms.claim
+
+    async def resume(self, socket: Sink, start: Start | None, queue: Queue) -> Subscribed | None:
+        """Subscribe a socket, from `start` or from now on."""
+        return await self.hub.subscribe(socket, queue, socket.subscriber, 3600, {}, Form.JSON, start)
 
     async def unsubscribe(self, socket: Socket, queue: Queue, claim: bytes) -> None:
         token = self.consumers.leave(socket, queue, claim)

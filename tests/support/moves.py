@@ -48,6 +48,7 @@ TIMEOUT = 20.0
 
 OF_A_MOVE = ("noted", "taken")
 OF_A_MOVE_IN_HEAD = (b"move", b"arriving", b"arrived", b"wake")
+OF_A_SERVER_IN_HEAD = (b"timelines",)
 
 
 def contents(store: RedisStore, queue: Queue) -> dict[str, Any]:
@@ -57,7 +58,7 @@ def contents(store: RedisStore, queue: Queue) -> dict[str, Any]:
         value = value_of(store, queue, name)
         if value and name not in OF_A_MOVE:
             found[name] = value
-    for field in OF_A_MOVE_IN_HEAD:
+    for field in (*OF_A_MOVE_IN_HEAD, *OF_A_SERVER_IN_HEAD):
         found.get("head", {}).pop(field, None)
     return found
 

@@ -85,6 +85,17 @@ def connected_to(url: str, timeout: float = PATIENCE) -> Iterator[RedisStore]:
         run(store.stop)
 
 
+def put_on_timeline(store: RedisStore, timeline: bytes) -> None:
+    """As if another server had taken over, with all that there is: 8 bytes, or none if it does not tell."""
+
+    async def put() -> None:
+        for server in {*store.client.primaries(), *store._writer.primaries()}:
+            connection = await server.link.connected(PATIENCE)
+            connection.timeline = timeline
+
+    run(put)
+
+
 def new_claim() -> bytes:
     """16 bytes that no other claim has."""
     return b"claim".ljust(8, b"-") + next(_counter).to_bytes(8, "big")
@@ -168,7 +179,7 @@ class LiveQueue:
 
     def gap(self, position: int) -> tuple[int, int, str] | None:
         """What those miss who have got all up to a position."""
-        return run(self.store.find_gap, self.queue, position)
+        return run(self.store.find_gap, self.queue, position).gap
 
     def post_many(self, count: int, *, ttl: int = 3600, delay: int = 0, client: bytes = ALICE) -> list[int]:
         """Post the numbers from 0 up to `count`, as many in one call as a post may hold."""

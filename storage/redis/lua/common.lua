@@ -2,11 +2,14 @@
 --
 -- KEYS[1]  {incarnation}:head. All other keys of the queue share its hash tag.
 -- ARGV[1]  microseconds to add to the server's clock (0 but in tests)
+--          Behind all arguments of a script that begins with opening.lua: the server's timeline (timeline.py), 8 bytes;
+--          empty if it is not known
 --
 -- Numbers are doubles, exact up to 2^53. Positions, sequences and times in microseconds stay below that;
 -- redis.call writes them out in full, string concatenation would not.
 --
 -- head (hash)          last: the newest number drawn; visible: the newest position; wake: nothing comes due before;
+--                      timelines: the last few that the queue was on, see opening.lua;
 --                      bytes: size of the records, of messages with a sequence above counted (where that is missing: of
 --                      all); removed, or moved: the pool where the queue is now; more while it moves (moving/common.lua)
 -- messages (hash)      sequence -> record; free, claimed (zset) sequence by position
@@ -64,6 +67,7 @@ local FORGET_WITHIN = 60000000 -- microseconds that a dedup_id may be kept too l
 local NEVER = 9007199254740991
 
 local last, visible, wake, now
+local timelines = "" -- as in the head
 local bytes, counted -- nil for a queue on its way here: it has those of the one that it was
 local changed = false -- whether the head has to be written
 local resized = false -- whether that of it has to be written that says how large the queue is
@@ -139,6 +143,11 @@ local function unpack_number(bytes)
   return struct.unpack(">I7", bytes)
 end
 
+-- The queue's timeline: that of its server, but for those who do not know it.
+local function timeline()
+  return string.sub(timelines, -15, -8)
+end
+
 -- Tell the nodes that these became visible, and what they are if that is not too much.
 local function announce(before, positions, sequences, records)
   local size = 0
@@ -148,7 +157,7 @@ local function announce(before, positions, sequences, records)
   if size > ANNOUNCE_BYTES then
     positions, sequences, records = {}, {}, {}
   end
-  call("SPUBLISH", CHANNEL, cmsgpack.pack({ "new", now, before, visible, positions, sequences, records }))
+  call("SPUBLISH", CHANNEL, cmsgpack.pack({ "new", now, before, visible, positions, sequences, records, timeline() }))
 end
 
 -- A message's state: how often it was claimed, its ttl where a claim changed it (else 0), and who holds it.

@@ -5,7 +5,8 @@
 -- ARGV[5]     16 bytes: leave out the messages of this client; empty: of none
 -- ARGV[6, 7]  1 to include claimed messages, 1 to include delayed ones
 -- ARGV[8]     how many messages to look at, at the most
--- Returns     {now, 1 if there may be more to look at, the last place looked at, sequence, place, state, record, ...}
+-- Returns     {now, 1 if there may be more to look at, the last place looked at, timeline, sequence, place,
+--             state, record, ...}
 -- Complexity  O(log n + messages looked at)
 
 local after = tonumber(ARGV[2])
@@ -23,7 +24,7 @@ if ARGV[7] == "1" then
 end
 close_head()
 
-local reply = { now, 0, ARGV[2] }
+local reply = { now, 0, ARGV[2], timeline() }
 local found, seen, bytes, more = 0, 0, 0, true
 while found < limit and seen < bound and bytes < BYTES and more do
   local chunk = math.min(client == "" and limit - found or 20, 20, bound - seen)

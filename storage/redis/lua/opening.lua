@@ -1,5 +1,7 @@
 -- How every operation begins, behind common.lua: it finds the queue and its time, and does what has come due.
 
+local KNOWN = 4 -- timelines that a queue keeps
+
 local fenced = false -- whether the queue is about to leave, and the operation has to wait
 
 -- The queue moves to another pool. Its times are those of the server's own clock.
@@ -18,20 +20,39 @@ local function heed_move(move, time)
   end
 end
 
+-- Heed the server's timeline. One that the queue has not met begins here: its server took over or was started again, and
+-- may have lost writes. One that it has left is of a connection that was there before. Each is kept with what was visible
+-- when it began.
+local function heed_timeline(server)
+  if server == "" or server == timeline() then
+    return
+  end
+  for i = 1, #timelines, 15 do
+    if string.sub(timelines, i, i + 7) == server then
+      return
+    end
+  end
+  timelines = string.sub(timelines .. server .. pack_number(visible), -15 * KNOWN)
+  call("HSET", HEAD, "timelines", timelines)
+end
+
 -- False where the queue's incarnation is not here.
 local function open_head()
-  local head = call("HMGET", HEAD, "last", "visible", "wake", "move", "bytes", "counted")
+  local server = table.remove(ARGV)
+  local head = call("HMGET", HEAD, "last", "visible", "wake", "move", "timelines", "bytes", "counted")
   if not head[1] then
     return false
   end
   last, visible, wake = tonumber(head[1]), tonumber(head[2]), tonumber(head[3])
+  timelines = head[5] or ""
+  heed_timeline(server)
   local time = call("TIME")
   time = time[1] * 1000000 + time[2]
   now = math.max(time + tonumber(ARGV[1]), last)
   if head[4] then
     heed_move(head[4], time)
   end
-  bytes, counted = tonumber(head[5]), tonumber(head[6] or 0)
+  bytes, counted = tonumber(head[6]), tonumber(head[7] or 0)
   if not bytes then -- made before there was such a count: what is here is not in it
     bytes, counted = 0, last
     call("HSET", HEAD, "bytes", bytes, "counted", counted)

@@ -5,14 +5,14 @@
 -- ARGV[4]     record: MessagePack array that begins with the subscriber, and that no other call has
 -- ARGV[5, 6]  what it has got already: all up to a place, and 1 if that is a message's sequence rather than a place;
 --             empty: all that there is
--- Returns     false if the subscriber has another; {its sequence, also when called again, the place that it goes on
---             behind}, and if it misses something: up to where, and why
+-- Returns     false if the subscriber has another; {its sequence, also when called again, the timeline, the place that it
+--             goes on behind}, and if it misses something: up to where, and why
 -- Complexity  O(log s) for s subscriptions
 
 -- It resumes from that place, or where messages are lost from the last one that is known.
 local function answer(number)
   if ARGV[5] == "" then
-    return { number, visible }
+    return { number, timeline(), visible }
   end
   local place = tonumber(ARGV[5])
   if ARGV[6] == "1" then
@@ -20,9 +20,9 @@ local function answer(number)
   end
   local from, to, reason = lost_behind(place)
   if from then
-    return { number, from, to, reason }
+    return { number, timeline(), from, to, reason }
   end
-  return { number, place }
+  return { number, timeline(), place }
 end
 
 local known = call("HGET", SUBSCRIBERS, ARGV[2])

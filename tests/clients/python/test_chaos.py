@@ -78,7 +78,7 @@ async def test_what_is_posted_comes_once_and_in_order(gateway: Program, messages
 
         reading = asyncio.create_task(read())
         posted = await post_all(poster, queue, messages, proxy, cuts)
-        await until(lambda: len(got) >= posted or reading.done(), PATIENCE)
+        await until(lambda: len(got) >= posted or reading.done(), 3 * PATIENCE)
         reading.cancel()
         assert [message.body for message in got] == list(range(posted))
         assert all(item.recovered and item.gap is None for item in resumed)

@@ -112,6 +112,22 @@ async def test_a_silent_server_is_given_up() -> None:
 
 
 @asynchronous
+async def test_a_handshake_that_hangs_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("zaqar_gateway_client.link.HANDSHAKE_TIMEOUT", 0.1)
+    async with (
+        ScriptedServer() as server,
+        ChaosProxy("127.0.0.1", int(server.url.split(":")[2].rstrip("/"))) as proxy,
+    ):
+        proxy.hang = True
+        connecting = asyncio.create_task(connect(f"ws://127.0.0.1:{proxy.port}/", project="p").__aenter__())
+        await until(lambda: proxy.connections)
+        proxy.hang = False
+        gateway = await connecting
+        await gateway.ping()
+        await gateway.close()
+
+
+@asynchronous
 async def test_a_half_open_connection_is_noticed_and_the_call_repeated(gateway: Program) -> None:
     host, port = gateway.url.split("/")[2].split(":")
     async with (

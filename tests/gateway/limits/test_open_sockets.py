@@ -14,25 +14,31 @@ def limited(tmp_path: Path, share: int = 1, **chosen: int) -> OpenSockets:
     return OpenSockets(Settings(data_dir=tmp_path, **{"max_sockets": 0, **chosen}), share)  # type: ignore[arg-type]  # each of its own type
 
 
-def refusals(found: OpenSockets, *addresses: str) -> list[str]:
-    """The limit that each new socket meets, or nothing."""
-    refused = [found.enter(address) for address in addresses]
-    return ["" if each is None else each.limit for each in refused]
+def refusals(found: OpenSockets, *addresses: str, sockets: int = 0) -> list[str]:
+    """The limit that each new socket meets, or nothing, beside so many others."""
+    refused = []
+    for address in addresses:
+        refusal = found.enter(address, sockets)
+        refused.append("" if refusal is None else refusal.limit)
+        sockets += refusal is None
+    return refused
 
 
 def test_without_limits_there_may_be_any_number(tmp_path: Path) -> None:
-    assert not any(refusals(limited(tmp_path), *["10.0.0.1"] * 1000))
+    found = limited(tmp_path)
+    assert not found.by_address
+    assert not any(refusals(found, *["10.0.0.1"] * 1000))
 
 
-def test_what_ends_makes_room(tmp_path: Path) -> None:
+def test_as_many_sockets_as_may_be(tmp_path: Path) -> None:
     found = limited(tmp_path, max_sockets=2)
     assert refusals(found, "10.0.0.1", "10.0.0.2", "10.0.0.3") == ["", "", "max_sockets"]
-    found.leave("10.0.0.1")
-    assert refusals(found, "10.0.0.3", "10.0.0.1") == ["", "max_sockets"]
+    assert refusals(found, "10.0.0.3", "10.0.0.1", sockets=1) == ["", "max_sockets"]
 
 
 def test_an_address_takes_nothing_from_another(tmp_path: Path) -> None:
     found = limited(tmp_path, max_sockets_per_address=2)
+    assert found.by_address
     assert refusals(found, *["10.0.0.1"] * 4) == ["", "", *["max_sockets_per_address"] * 2]
     assert refusals(found, "10.0.0.2") == [""]
     found.leave("10.0.0.1")
@@ -40,20 +46,21 @@ def test_an_address_takes_nothing_from_another(tmp_path: Path) -> None:
 
 
 def test_a_refused_socket_is_not_counted(tmp_path: Path) -> None:
-    found = limited(tmp_path, max_sockets=3, max_sockets_per_address=1)
-    assert refusals(found, *["10.0.0.1"] * 10)[1:] == ["max_sockets_per_address"] * 9
-    assert refusals(found, "10.0.0.2", "10.0.0.3", "10.0.0.4") == ["", "", "max_sockets"]
+    found = limited(tmp_path, max_sockets=1, max_sockets_per_address=1)
+    assert refusals(found, *["10.0.0.1"] * 3, sockets=1) == ["max_sockets"] * 3
+    assert refusals(found, "10.0.0.1") == [""]
+    assert refusals(found, *["10.0.0.1"] * 3) == ["max_sockets_per_address"] * 3
+    found.leave("10.0.0.1")
+    assert refusals(found, "10.0.0.1") == [""]
 
 
 def test_the_whole_node_is_busy_and_one_address_sends_too_much(tmp_path: Path) -> None:
     found = limited(tmp_path, max_sockets=1, max_sockets_per_address=1)
-    found.enter("10.0.0.1")
-    everybody = found.enter("10.0.0.2")
+    everybody = found.enter("10.0.0.1", 1)
     assert everybody is not None
     assert everybody.status == 503
-    found = limited(tmp_path, max_sockets_per_address=1)
-    found.enter("10.0.0.1")
-    one = found.enter("10.0.0.1")
+    assert found.enter("10.0.0.1", 0) is None
+    one = found.enter("10.0.0.1", 0)
     assert one is not None
     assert one.status == 429
 

@@ -16,10 +16,10 @@ from protocol.errors import BadRequest
 from schemas import limits
 from storage.catalog.engine import sqlite_url
 from storage.catalog.sql import SQLCatalog
-from storage.errors import StaleQueue, StoreUnavailable
+from storage.errors import OutcomeUnknown, StaleQueue, StoreUnavailable
 from storage.mover import Mover
 from storage.pools import Pool
-from storage.records import NewMessage, Queue
+from storage.records import Leased, NewMessage, Queue
 from storage.redis.moving import RedisMoves
 from storage.redis.store import RedisStore
 from tests.support.consumers import Node, Socket, sequence_of
@@ -249,6 +249,35 @@ def test_a_socket_that_does_not_come_back_gives_all_back(
     on(nodes, scenario)
 
 
+@pytest.mark.parametrize("answered", [True, False])
+def test_what_is_leased_to_a_socket_that_has_closed_meanwhile_is_given_back(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch, answered: bool
+) -> None:
+    monkeypatch.setattr(nodes.one.consumers, "_grace", 0.2)
+    lease = nodes.one.store.lease
+    first, other = Socket(), Socket()
+
+    async def lease_late(*arguments: Any) -> Leased | None:
+        leased = await lease(*arguments)
+        if leased is None or not leased.messages:
+            return leased
+        nodes.one.close(first)
+        if not answered:
+            raise OutcomeUnknown("The connection broke.")
+        return leased
+
+    async def scenario(nodes: Nodes) -> None:
+        monkeypatch.setattr(nodes.one.store, "lease", lease_late)
+        await nodes.one.subscribe(first, nodes.queue, credit=3)
+        await nodes.post(1, 2)
+        await eventually(lambda: first.closed)
+        await nodes.other.subscribe(other, nodes.queue, credit=9)
+        await eventually(lambda: other.bodies == [1, 2])
+        assert first.bodies == []
+
+    on(nodes, scenario)
+
+
 @pytest.mark.parametrize("where", ["here", "there"])
 def test_a_claim_that_is_taken_over_ends_where_it_was(nodes: Nodes, where: str) -> None:
     async def scenario(nodes: Nodes) -> None:
@@ -413,7 +442,7 @@ def test_a_closed_socket_leaves_nothing(nodes: Nodes) -> None:
         await nodes.one.subscribe(socket, nodes.queue, credit=1)
         await nodes.one.subscribe(late, nodes.queue, credit=1)
         nodes.one.close(socket)
-        await eventually(lambda: not nodes.one.consumers._ending)
+        await eventually(lambda: not nodes.one.consumers._lapses._lapsing)
         assert not nodes.one.consumers._dispatchers
         assert not nodes.one.consumers._sinks
         assert not nodes.one.consumers._untold
@@ -462,6 +491,70 @@ def test_a_store_that_was_away_is_asked_again(tmp_path: Path) -> None:
 
         await eventually(posted)
         await eventually(lambda: socket.bodies == [1, 2, 3])
+
+    with server:
+        nodes = Nodes(server.url, tmp_path)
+        run(nodes.start)
+        on(nodes, scenario)
+        run(nodes.stop)
+
+
+def test_leases_of_a_socket_that_closed_while_the_store_was_away_are_given_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = start_valkey(tmp_path / "store", appendonly="yes", appendfsync="always")
+
+    async def scenario(nodes: Nodes) -> None:
+        monkeypatch.setattr(nodes.one.consumers, "_grace", 0.2)
+        socket, other = Socket(), Socket()
+        await nodes.one.subscribe(socket, nodes.queue, credit=5)
+        await nodes.post(1, 2)
+        await eventually(lambda: socket.bodies == [1, 2])
+        server.kill()
+        nodes.one.close(socket)
+        await eventually(lambda: bool(nodes.one.consumers._lapses._pauses))  # it was refused
+        await deferToThread(server.restart)
+        await eventually(lambda: is_joined(nodes, other))
+        await eventually(lambda: other.bodies == [1, 2])
+        assert not nodes.one.consumers._lapses._lapsing
+
+    with server:
+        nodes = Nodes(server.url, tmp_path)
+        run(nodes.start)
+        on(nodes, scenario)
+        run(nodes.stop)
+
+
+async def is_joined(nodes: Nodes, socket: Socket) -> bool:
+    """Whether the socket has become a consumer of the other node, as soon as the store lets it."""
+    try:
+        await nodes.other.subscribe(socket, nodes.queue, credit=9)
+    except StoreUnavailable:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("ending", ["the node stops", "the ttl is over"])
+def test_a_store_that_stays_away_is_not_told_for_ever(tmp_path: Path, ending: str) -> None:
+    server = start_valkey(tmp_path / "store", appendonly="yes", appendfsync="always")
+
+    async def scenario(nodes: Nodes) -> None:
+        socket = Socket()
+        ttl = 60 if ending == "the node stops" else 1
+        await nodes.one.subscribe(socket, nodes.queue, credit=5, ttl=ttl)
+        await nodes.post(1)
+        await eventually(lambda: socket.bodies == [1])
+        server.kill()
+        nodes.one.close(socket)
+        lapses = nodes.one.consumers._lapses
+        await eventually(lambda: bool(lapses._pauses))
+        if ending == "the node stops":
+            await nodes.one.consumers.stop()
+            assert not lapses._lapsing
+        else:
+            await eventually(lambda: not lapses._lapsing)
+        assert not lapses._pauses
+        await deferToThread(server.restart)
 
     with server:
         nodes = Nodes(server.url, tmp_path)

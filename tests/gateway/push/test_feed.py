@@ -47,6 +47,11 @@ def announced(before: int, *positions: int) -> Announced:
             [announced(0, 1), Announced(1, 2, None), announced(2, 3), announced(3, 4)],
             [announced(0, 1), Announced(1, 2, None), announced(2, 3, 4)],
         ),
+        # Another server goes on: nothing of it follows on what the one before has told.
+        (
+            [announced(0, 1), announced(1, 2)._replace(timeline=b"another.")],
+            [announced(0, 1), announced(1, 2)._replace(timeline=b"another.")],
+        ),
     ],
 )
 def test_what_follows_on_each_other_is_one(events: list[Announced], expected: list[Announced]) -> None:

@@ -43,7 +43,7 @@ def inside(request: pytest.FixtureRequest, tmp_path: Path, valkey: Server) -> It
 def guarded(tmp_path: Path, valkey: Server) -> Iterator[Gateway]:
     """One whose sockets have to authenticate with ISSUER's tokens."""
     (tmp_path / "key").write_bytes(ISSUER.public)
-    keys: dict[str, Any] = {"auth": "jwt", "jwt_key_file": str(tmp_path / "key")}
+    keys: dict[str, Any] = {"auth": "jwt", "jwt_key_file": tmp_path / "key"}
     yield from started(Settings(data_dir=tmp_path / "data", port=0, redis_url=valkey.url, **keys))
 
 

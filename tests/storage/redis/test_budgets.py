@@ -32,7 +32,7 @@ class Rounds:
     def once(self, script: Script, *arguments: Argument) -> Any:
         """The answer of one call, AGAIN included."""
         key = head_key(self._jobs.queue)
-        call = ("EVAL", script.source, 1, key, STOPPED, *arguments)
+        call = ("EVAL", script.source, 1, key, STOPPED, *arguments, b"")
         return run(lambda: self._jobs.store.client.execute(*call, key=key))
 
     def until_done(self, script: Script, *arguments: Argument) -> int:

@@ -16,7 +16,7 @@ from storage.redis.client import ServerEvents
 from storage.redis.events import RedisEvents
 from tests.support.reactor import reactor, run, wait_until
 from tests.support.servers import Server, start_valkey
-from tests.support.store import SECOND, LiveQueue, bodies, connected, numbers
+from tests.support.store import SECOND, LiveQueue, bodies, connected, numbers, put_on_timeline
 
 
 class Ear:
@@ -66,13 +66,20 @@ def ear(store_server: Server) -> Iterator[Ear]:
     ear.stop()
 
 
+def hint(event: Event) -> tuple[int, int, object]:
+    """What was announced, but for the timeline."""
+    assert isinstance(event, Announced)
+    return event[:3]
+
+
 def test_new_messages_are_announced_with_what_they_follow(ear: Ear, jobs: LiveQueue) -> None:
     ear.listen(jobs)
     posted = jobs.post("a", "b")
     (event,) = ear.next()
-    assert event == Announced(0, posted[1], [message for message in jobs.get(*posted) if message])
+    assert hint(event) == (0, posted[1], [message for message in jobs.get(*posted) if message])
     (more,) = jobs.post("c")
-    assert ear.next() == [Announced(posted[1], more, [jobs.one(more)])]
+    (event,) = ear.next()
+    assert hint(event) == (posted[1], more, [jobs.one(more)])
 
 
 def test_large_messages_are_announced_without_their_text(ear: Ear, jobs: LiveQueue) -> None:
@@ -82,9 +89,19 @@ def test_large_messages_are_announced_without_their_text(ear: Ear, jobs: LiveQue
     (larger,) = jobs.post("x" * (4097 - head))
     many = jobs.post(*range(1000))
     first, second, third = ear.next(3)
-    assert first == Announced(0, fits, [jobs.one(fits)])
-    assert second == Announced(fits, larger, None)
-    assert third == Announced(larger, many[-1], None)
+    assert hint(first) == (0, fits, [jobs.one(fits)])
+    assert hint(second) == (fits, larger, None)
+    assert hint(third) == (larger, many[-1], None)
+
+
+def test_an_announcement_tells_its_timeline(ear: Ear, jobs: LiveQueue) -> None:
+    ear.listen(jobs)
+    for timeline in (b"", b"eternity", b"tomorrow"):
+        put_on_timeline(jobs.store, timeline)
+        jobs.post(1)
+        (event,) = ear.next()
+        assert isinstance(event, Announced)
+        assert event.timeline == timeline
 
 
 def test_a_delay_is_announced_and_then_its_message(ear: Ear, jobs: LiveQueue) -> None:

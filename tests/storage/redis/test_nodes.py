@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from protocol.errors import RequestError
-from storage.redis.nodes import SWEPT_FOR, NodeRegistry, SocketSubscription
+from storage.redis.nodes import SWEPT_FOR, NodeRegistry, SocketSubscription, SubscriptionTerms
 from storage.redis.store import RedisStore
 from tests.support.reactor import eventually, reactor, run
 from tests.support.servers import start_valkey
@@ -92,8 +92,9 @@ def test_what_was_swept_is_known_to_the_process_itself(store: RedisStore) -> Non
     first, second = subscription(1), subscription(2)
 
     async def scenario() -> None:
-        await other.sweeps(one.node, first)
-        assert await one.was_swept(first)
+        terms = SubscriptionTerms("http://here", 60, {"a": {"b": [1, None]}})
+        await other.sweeps(one.node, first, terms)
+        assert await one.was_swept(first) == terms
         assert not await one.was_swept(second)
         assert not await other.was_swept(first)
         key = f"zg:{{node:{one.node}}}:swept".encode()
@@ -169,7 +170,7 @@ def test_a_queue_made_anew_is_another(store: RedisStore) -> None:
     again = replace(queue, incarnation=queue.incarnation ^ 1)
 
     async def scenario() -> None:
-        await one.sweeps(one.node, SocketSubscription.of(queue, 7))
+        await one.sweeps(one.node, SocketSubscription.of(queue, 7), SubscriptionTerms("http://here", 60, {}))
         assert not await one.was_swept(SocketSubscription.of(again, 7))
 
     run(scenario)

@@ -30,6 +30,9 @@ from zaqar_gateway_client.socket import Heard, Socket, open_socket
 GetToken = Callable[[], str | Awaitable[str]]
 """Answers a token that is valid now. Called for each connection, and when a token is about to expire."""
 
+HANDSHAKE_TIMEOUT = 10.0
+"""Seconds that TCP, TLS and the WebSocket handshake may take together, before another attempt is made."""
+
 _log = logging.getLogger("zaqar_gateway_client")
 
 
@@ -152,7 +155,11 @@ class Link:
 
         async with asyncio.timeout(options.timeout):
             socket = await open_socket(
-                options.url, extension=options.extension, timeout=options.timeout, tls=options.tls, make=make
+                options.url,
+                extension=options.extension,
+                timeout=min(options.timeout, HANDSHAKE_TIMEOUT),
+                tls=options.tls,
+                make=make,
             )
             try:
                 if options.get_token is not None:
