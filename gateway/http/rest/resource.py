@@ -93,6 +93,7 @@ class Rest(Resource):
         headers = exchange.headers
         if not self._node.access.origin_allowed(headers):
             raise NotPermitted("Pages of this origin may not ask here (allowed_origins).")
+        exchange.further |= answer_headers(headers)
         path = decode(exchange.request.path)
         routes, arguments = self._routes.find(path)
         method = exchange.method
@@ -220,7 +221,7 @@ class _Exchange:
         request.setHeader(b"x-openstack-request-id", self.id.encode())
         if shown.location:
             request.setHeader(b"location", _joined(shown.location).encode())
-        for name, value in (self.further | answer_headers(self.headers)).items():
+        for name, value in self.further.items():
             request.setHeader(name.encode(), value.encode("latin-1"))
         body = b"" if shown.body is None else msgspec.json.encode(shown.body)
         if body:

@@ -16,6 +16,9 @@ from schemas.messages import MessageView
 Show = Callable[[Asked, int, Any], Shown]
 """Makes an answer of a request's URL and what its action has returned."""
 
+UNKNOWN_TO_CLIENTS = frozenset({"dead_letter", "created"})
+"""What python-zaqarclient fails on in a message: other than elsewhere it takes no keys that Zaqar has not."""
+
 ABOUT_CLAIMS = frozenset(islice(DEFAULTS, 3, None))
 """What the metadata of a topic do not show unless they have it: a topic has no claims."""
 
@@ -62,7 +65,7 @@ def stats(asked: Asked, _: int, reply: Any) -> Shown:
     """Counts; those of a missing queue are zeros and no error."""
     counts = _fields(reply.messages)
     for end in {"newest", "oldest"} & counts.keys():
-        counts[end] = _message(asked, counts[end])
+        counts[end] = _message(asked, counts[end]) | {"created": counts[end].created}
     return Shown(200, {"messages": counts})
 
 
@@ -146,7 +149,8 @@ def _messages(asked: Asked, views: Sequence[MessageView]) -> list[dict[str, Any]
 def _message(asked: Asked, view: MessageView) -> dict[str, Any]:
     """A message with its path, which has the claim that it is deleted with."""
     claimed_by = f"?claim_id={view.claim_id}" if view.claim_id else ""
-    return _fields(view) | {"href": f"{asked.queue_path}/messages/{view.id}{claimed_by}"}
+    shown = {name: value for name, value in _fields(view).items() if name not in UNKNOWN_TO_CLIENTS}
+    return shown | {"href": f"{asked.queue_path}/messages/{view.id}{claimed_by}"}
 
 
 def _fields(shown: Struct) -> dict[str, Any]:
