@@ -64,7 +64,9 @@ def ends(connection: socket.socket) -> bytes:
 # --- beginning ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("begun", [b"", b"\x16", hello()[:100], hello()])
+@pytest.mark.parametrize(
+    "begun", [b"", b"\x16", hello()[:100], hello()], ids=["nothing", "a byte", "half a hello", "a hello"]
+)
 @pytest.mark.usefixtures("bystander")
 def test_who_does_not_finish_the_tls_handshake_is_dropped(secure_gateway: Gateway, begun: bytes) -> None:
     before = len(secure_gateway.log_lines)
