@@ -1,4 +1,4 @@
-"""The stock OpenStack client works unchanged: python-zaqarclient from PyPI, its WebSocket transport and REST."""
+"""The stock OpenStack client works unchanged: python-zaqarclient from PyPI, over WebSocket and REST."""
 
 from __future__ import annotations
 

@@ -113,8 +113,8 @@ class RestPlayer:
         if isinstance(body, dict) and "__raw__" in body:
             return str(body["__raw__"]).encode()
         if isinstance(body, dict) and "__long_json__" in body:
-            head = str(body["head"]).encode()
-            return head + b"x" * (body["__long_json__"] - len(head) - 4) + b'"}]}'
+            head, size = str(body["head"]).encode(), int(body["__long_json__"])
+            return head + b"x" * (size - len(head) - 4) + b'"}]}'
         return self._known(json.dumps(body)).encode()
 
     def _header_difference(self, name: str, want: str, got: str | None) -> str | None:

@@ -37,5 +37,5 @@ def test_a_subscription_is_confirmed_on_the_websocket(gateway: Gateway) -> None:
             assert shown["confirmed"] is confirmed
         assert client.request("subscription_confirm", named).status == 400
         for other in ({"queue_name": "none"}, {"subscription_id": "none"}):
-            body = {**named, **other, "confirmed": True}
-            refused(client.request("subscription_confirm", body), 404, "does not exist")
+            asked = {**named, **other, "confirmed": True}
+            refused(client.request("subscription_confirm", asked), 404, "does not exist")
