@@ -221,11 +221,15 @@ class Gateway:
             f"{scheme}://{shown_host(settings.notification_host or settings.host)}:{number}/"
         )
 
+        async def drain() -> None:
+            answered = Deferred.fromCoroutine(rest.drain())  # at the same time
+            await sockets.drain()
+            await answered
+
         async def close() -> None:
             node.draining = True
             node.consumers.pause()
-            await within(self._reactor, settings.shutdown_timeout, sockets.drain)
-            await within(self._reactor, settings.shutdown_timeout, rest.drain)
+            await within(self._reactor, settings.shutdown_timeout, drain)
             sockets.drop()
 
         self._stopping.add(close, settings.shutdown_timeout + PART)
