@@ -23,6 +23,7 @@ from gateway.embedded.lock import DataFolderError
 from gateway.embedded.storage import open_storage
 from gateway.embedded.valkey import EmbeddedValkeyError
 from gateway.http.access import Access
+from gateway.http.rest.resource import Rest
 from gateway.http.site import make_site
 from gateway.http.switch import SwitchFactory
 from gateway.limits.rates import Rates
@@ -195,9 +196,13 @@ class Gateway:
 
     def _listen(self, node: Node) -> None:
         settings = self._settings
-        sockets = SocketFactory(self._reactor, node)
+        sockets, rest = SocketFactory(self._reactor, node), Rest(node)
         factory: IProtocolFactory = SwitchFactory(
-            self._reactor, sockets, make_site(node), node.access.host_allowed, settings.handshake_timeout
+            self._reactor,
+            sockets,
+            make_site(node, rest),
+            node.access.host_allowed,
+            settings.handshake_timeout,
         )
         if self._certificate is not None:
             factory = TLSFactory(self._reactor, self._certificate, factory)
@@ -216,10 +221,15 @@ class Gateway:
             f"{scheme}://{shown_host(settings.notification_host or settings.host)}:{number}/"
         )
 
+        async def drain() -> None:
+            answered = Deferred.fromCoroutine(rest.drain())  # at the same time
+            await sockets.drain()
+            await answered
+
         async def close() -> None:
             node.draining = True
             node.consumers.pause()
-            await within(self._reactor, settings.shutdown_timeout, sockets.drain)
+            await within(self._reactor, settings.shutdown_timeout, drain)
             sockets.drop()
 
         self._stopping.add(close, settings.shutdown_timeout + PART)

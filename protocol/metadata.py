@@ -86,8 +86,9 @@ def check_reserved(metadata: Mapping[str, Any]) -> None:
 
 
 def with_defaults(metadata: Mapping[str, Any]) -> Metadata:
-    """The metadata with the reserved keys that it does not have."""
-    return {**DEFAULTS, **metadata}
+    """The metadata with the reserved keys that it does not have, or that are null."""
+    given = {key: value for key, value in metadata.items() if value is not None or key not in DEFAULTS}
+    return {**DEFAULTS, **given}
 
 
 def settings(metadata: Mapping[str, Any]) -> QueueSettings:

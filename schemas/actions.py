@@ -54,6 +54,7 @@ SHAPES: Mapping[str, Shape] = MappingProxyType(
         "subscription_list": Shape(subscriptions.SubscriptionList, subscriptions.SubscriptionListReply),
         "subscription_get": Shape(subscriptions.SubscriptionGet, subscriptions.SubscriptionView),
         "subscription_update": Shape(subscriptions.SubscriptionUpdate, queues.EmptyReply),
+        "subscription_confirm": Shape(subscriptions.SubscriptionConfirm, queues.EmptyReply),
         "subscription_delete": Shape(subscriptions.SubscriptionDelete, str),
         "pool_create": Shape(pools.PoolCreate, str),
         "pool_list": Shape(pools.PoolList, pools.PoolListReply),

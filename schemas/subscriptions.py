@@ -49,6 +49,14 @@ class SubscriptionUpdate(Struct, frozen=True, kw_only=True):
     options: dict[str, Raw] | UnsetType = UNSET
 
 
+class SubscriptionConfirm(Struct, frozen=True, kw_only=True):
+    """Say whether the subscriber wants the queue's messages."""
+
+    queue_name: str
+    subscription_id: str
+    confirmed: bool
+
+
 class SubscriptionDelete(Struct, frozen=True, kw_only=True):
     """Remove a subscription."""
 

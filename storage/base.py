@@ -159,6 +159,9 @@ class MessageStore(Protocol):
     async def get_subscription(self, queue: Queue, sequence: int) -> Subscription | None:
         """One subscription."""
 
+    async def find_subscription(self, queue: Queue, subscriber: str) -> Subscription | None:
+        """The subscription of a subscriber."""
+
     async def update_subscription(
         self,
         queue: Queue,
@@ -167,6 +170,7 @@ class MessageStore(Protocol):
         subscriber: str | None = None,
         ttl: int | None = None,
         options: Mapping[str, Any] | None = None,
+        confirmed: bool | None = None,
     ) -> bool | None:
         """Change what is given. None: there is no such subscription; False: the subscriber has another."""
 
@@ -226,6 +230,9 @@ class Catalog(PoolCatalog, MoveCatalog, Protocol):
 
     async def list_queues(self, project: str, after: str, limit: int) -> list[Queue]:
         """Up to `limit` queues of a project by name, byte by byte, whose names come after `after`."""
+
+    async def count_queues(self, project: str) -> int:
+        """How many queues a project has."""
 
     async def all_queues(self, after: int, limit: int) -> list[Queue]:
         """Up to `limit` queues of all projects by incarnation, above `after`: for housekeeping."""

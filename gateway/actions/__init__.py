@@ -52,6 +52,7 @@ ACTIONS: Mapping[str, Action] = {
     "subscription_list": subscriptions.subscription_list,
     "subscription_get": subscriptions.subscription_get,
     "subscription_update": subscriptions.subscription_update,
+    "subscription_confirm": subscriptions.subscription_confirm,
     "subscription_delete": subscriptions.subscription_delete,
     "pool_create": pools.pool_create,
     "pool_list": pools.pool_list,

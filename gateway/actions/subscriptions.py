@@ -36,6 +36,8 @@ async def subscription_create(call: Call) -> Answer:
     resumes = _resumes(call) if extended else ""
     if subscriber:
         check_subscriber(subscriber)
+    elif not call.client.subscriber:
+        raise BadRequest("subscriber is missing: over REST there is no socket that could be meant")
     else:
         _check_room(call)
 
@@ -184,6 +186,24 @@ async def subscription_update(call: Call) -> Answer:
         raise _no_subscription(call)
     if not done:
         raise Conflict(f"{subscriber} has a subscription to queue {body.queue_name} already.")
+    return 204, EmptyReply()
+
+
+async def subscription_confirm(call: Call) -> Answer:
+    """Note whether the subscriber wants the messages."""
+
+    async def confirm(store: MessageStore, queue: Queue) -> bool | None:
+        sequence = _sequence(call, queue)
+        if sequence is None:
+            return None
+        return await store.update_subscription(queue, sequence, confirmed=call.body.confirmed)
+
+    try:
+        done = await call.router.run(call.project, call.body.queue_name, confirm)
+    except NoQueue:
+        done = None
+    if done is None:
+        raise _no_subscription(call)
     return 204, EmptyReply()
 
 

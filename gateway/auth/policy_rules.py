@@ -41,6 +41,7 @@ RULES: Final[Mapping[str, str]] = MappingProxyType(
         "subscription_list": "subscription:get_all",
         "subscription_get": "subscription:get",
         "subscription_update": "subscription:update",
+        "subscription_confirm": "subscription:confirm",
         "subscription_delete": "subscription:delete",
         "pool_create": "pools:create",
         "pool_list": "pools:get_all",
@@ -60,7 +61,6 @@ RULES: Final[Mapping[str, str]] = MappingProxyType(
 
 ELSEWHERE: Final = frozenset(
     {
-        "subscription:confirm",
         *(f"topics:{what}" for what in ("get_all", "create", "get", "delete", "update", "stats", "purge")),
     }
 )

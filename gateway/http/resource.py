@@ -49,7 +49,7 @@ class Missing(ReadOnly):
     def render(self, request: Request) -> bytes:
         """404, whatever the method."""
         told = (
-            "Plain HTTP has /, /healthz, /readyz, /metrics, /console/, /protocol/, /sdk/, /schemas/ and "
-            "/asyncapi.json; all else is asked for over a WebSocket."
+            "Plain HTTP has /, /v2/, /healthz, /readyz, /metrics, /console/, /protocol/, /sdk/, "
+            "/schemas/ and /asyncapi.json."
         )
         return json_answer(request, 404, {"title": "Not found", "description": told})

@@ -1,4 +1,4 @@
-"""What the port answers to plain HTTP: `/`, `/healthz`, `/readyz`, `/metrics`, and files."""
+"""What the port answers to plain HTTP: `/`, REST, `/healthz`, `/readyz`, `/metrics`, and files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from gateway.actions.call import Node
 from gateway.http.files import FilePage, Folder
+from gateway.http.request import make_request_type, read_headers
 from gateway.http.resource import ReadOnly, answer, json_answer
+from gateway.http.rest.resource import Rest
 from gateway.logs import get_logger
 from gateway.workers.channel import ChannelClosed
 from protocol.errors import RequestError
@@ -40,10 +42,11 @@ VERSIONS = {
 """protocol.md section 8, GET /."""
 
 
-def make_site(node: Node) -> Site:
-    """All that plain HTTP offers."""
+def make_site(node: Node, rest: Rest) -> Site:
+    """All that plain HTTP offers. `rest` is what is under `/v2`."""
     root = ReadOnly()
     root.putChild(b"", _Versions(node))
+    root.putChild(b"v2", rest)
     root.putChild(b"healthz", _Alive(node))
     root.putChild(b"readyz", _Ready(node))
     root.putChild(b"metrics", _Private(node, _Metrics(node)))
@@ -52,22 +55,11 @@ def make_site(node: Node) -> Site:
     for name in ("sdk", "protocol"):
         root.putChild(name.encode(), Folder(PAGES / name))
     root.putChild(b"console", _Private(node, Folder(PAGES / "console")))
-    site = Site(root, requestFactory=_Request, timeout=60)
+    site = Site(root, requestFactory=make_request_type(node), timeout=60)
     site.noisy = False
     # Requests are counted in /metrics; Twisted's access log would say everything twice.
     site.log = lambda request: None  # type: ignore[method-assign]
     return site
-
-
-class _Request(Request):
-    def process(self) -> None:
-        """Answer one request per connection: Host and Upgrade are looked at in a connection's first only."""
-        self.channel.persistent = False
-        self.setHeader(b"connection", b"close")  # type: ignore[no-untyped-call]  # Twisted's is not typed
-        super().process()  # type: ignore[no-untyped-call]  # the same
-
-    def handleContentChunk(self, data: bytes) -> None:
-        """Throw it away: nothing here takes a body, so none may fill memory or disk."""
 
 
 class _Forbidden(ReadOnly):
@@ -153,12 +145,8 @@ class _Private(_Page):
         return (self._page if self._is_open(request) else _Forbidden()).render(request)
 
     def _is_open(self, request: Request) -> bool:
-        headers = {
-            name.decode("latin-1").lower(): ", ".join(value.decode("latin-1") for value in values)
-            for name, values in request.requestHeaders.getAllRawHeaders()
-        }
         peer = getattr(request.getClientAddress(), "host", "")
-        return self._node.access.may_see_private_pages(peer, headers)
+        return self._node.access.may_see_private_pages(peer, read_headers(request))
 
 
 class _Ready(_LatePage):

@@ -24,7 +24,7 @@ class Sink(Protocol):
 
     @property
     def subscriber(self) -> str:
-        """How its subscriptions show."""
+        """How its subscriptions show; empty: it cannot have any."""
 
     def push(self, frames: bytes, at_once: bool = False) -> bool:
         """Send notifications, framed by gateway.websocket.frames, in their turn.

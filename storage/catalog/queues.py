@@ -81,6 +81,12 @@ def fetch(
     return transactions.read(lambda connection: [_queue(row) for row in connection.execute(statement)])
 
 
+def count(transactions: Transactions, project: str) -> int:
+    """How many queues a project has."""
+    statement = select(func.count()).select_from(queues).where(queues.c.project == project)
+    return transactions.read(lambda connection: connection.execute(statement).scalar_one())
+
+
 def versions(transactions: Transactions, incarnations: Collection[int]) -> dict[int, tuple[int, str]]:
     """The serial and the pool of each that is there, by incarnation."""
     columns = select(queues.c.incarnation, queues.c.serial, queues.c.pool)

@@ -146,6 +146,10 @@ class SQLCatalog:
             lambda transactions: queues.fetch(transactions, *conditions, order=table.name, limit=limit)
         )
 
+    async def count_queues(self, project: str) -> int:
+        """How many queues a project has."""
+        return await self._run(lambda transactions: queues.count(transactions, project))
+
     async def all_queues(self, after: int, limit: int) -> list[Queue]:
         """Up to `limit` queues of all projects by incarnation, above `after`."""
         key = tables.queues.c.incarnation

@@ -19,6 +19,7 @@ _READS = (
     "outbox",
     "resume",
     "stats",
+    "subscription_find",
     "subscription_get",
     "subscription_list",
     "sweep",
@@ -85,6 +86,7 @@ REMOVE = _load("remove")
 STATS = _load("stats")
 RESUME = _load("resume")
 SUBSCRIBE = _load("subscribe")
+SUBSCRIPTION_FIND = _load("subscription_find")
 SUBSCRIPTION_GET = _load("subscription_get")
 SUBSCRIPTION_LIST = _load("subscription_list")
 SUBSCRIPTION_UPDATE = _load("subscription_update")

@@ -330,6 +330,13 @@ class RedisStore:
         reply = await self._read_subscription(queue, sequence)
         return None if reply is None else records.unpack_subscription(reply[0], sequence, reply[1])
 
+    async def find_subscription(self, queue: Queue, subscriber: str) -> Subscription | None:
+        reply = await self.scripts.run(scripts.SUBSCRIPTION_FIND, queue, subscriber, repeatable=True)
+        if reply is None:
+            return None
+        now, sequence, record = reply
+        return records.unpack_subscription(now, int.from_bytes(sequence, "big"), record)
+
     async def _read_subscription(self, queue: Queue, sequence: int) -> Reply:
         packed = records.pack_sequence(sequence)
         return await self.scripts.run(scripts.SUBSCRIPTION_GET, queue, packed, repeatable=True)
@@ -342,18 +349,19 @@ class RedisStore:
         subscriber: str | None = None,
         ttl: int | None = None,
         options: Mapping[str, Any] | None = None,
+        confirmed: bool | None = None,
     ) -> bool | None:
         for _ in range(UPDATE_TRIES):
             reply = await self._read_subscription(queue, sequence)
             if reply is None:
                 return None
             now, was = reply
-            old_subscriber, old_ttl, old_options, confirmed, since = records.read_subscription(was)
+            old_subscriber, old_ttl, old_options, was_confirmed, since = records.read_subscription(was)
             becomes = records.pack_subscription(
                 old_subscriber if subscriber is None else subscriber,
                 old_ttl if ttl is None else ttl,
                 old_options if options is None else options,
-                confirmed=confirmed,
+                confirmed=was_confirmed if confirmed is None else confirmed,
                 since=since if ttl is None else now,
             )
             packed, lives = records.pack_sequence(sequence), "" if ttl is None else ttl

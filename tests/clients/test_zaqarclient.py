@@ -1,4 +1,4 @@
-"""The stock OpenStack client works unchanged: python-zaqarclient from PyPI, its WebSocket transport."""
+"""The stock OpenStack client works unchanged: python-zaqarclient from PyPI, over WebSocket and REST."""
 
 from __future__ import annotations
 
@@ -50,6 +50,24 @@ def test_stock_client_authenticates(zaqarclient_python: Path, tmp_path: Path) ->
     issuer = Issuer.new()
     with start_gateway(tmp_path / "data", *issuer.arguments(tmp_path)) as gateway:
         converse(zaqarclient_python, gateway.url, issuer.token(project="stock"), "stock")
+
+
+@pytest.mark.timeout(INSTALL_TIMEOUT + 60)
+def test_stock_client_works_over_rest(gateway: Gateway, zaqarclient_python: Path) -> None:
+    conversation = HERE / "zaqarclient_rest_conversation.py"
+    command: list[str | Path] = [zaqarclient_python, conversation, gateway.http_url, "stock-rest"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    got: dict[str, Any] = json.loads(done.stdout)
+    assert got["metadata"]["owner"] == "stock"
+    assert got["posted"] == 25
+    assert got["listed"] == [{"job": n} for n in range(25)]
+    assert got["claimed"] == [{"job": 0}, {"job": 1}]
+    assert got["popped"] == [{"job": 1}, {"job": 2}]
+    assert got["stats"] == 22
+    assert got["subscriptions"] == [["http://example.org/hook", 700]]
+    assert got["signed"] == ["expires", "methods", "paths", "project", "signature"]
+    assert (got["count"], got["queues"], got["left"]) == (1, ["jobs"], [])
 
 
 def converse(python: Path, url: str, token: str, project: str) -> None:

@@ -91,7 +91,11 @@ class Run:
                 raw.send(request)
                 answer = raw.receive_head() + b"\r\n\r\n"
             else:
-                raw.send(request.replace(b"GET /", b"GET " + path.encode()).replace(b"websocket", b"none"))
+                raw.send(
+                    request.replace(b"GET /", b"GET " + path.encode())
+                    .replace(b"websocket", b"none")
+                    .replace(b"Connection: Upgrade", b"Connection: close")
+                )
                 answer = raw.receive_rest()
         self.said.append(answer)
         return split_response(answer)[0]

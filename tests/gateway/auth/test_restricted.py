@@ -32,6 +32,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "claim_unsubscribe": {"claim_id": UNKNOWN_ID},
     "subscription_get": {"subscription_id": UNKNOWN_ID},
     "subscription_update": {"subscription_id": UNKNOWN_ID, "ttl": 60},
+    "subscription_confirm": {"subscription_id": UNKNOWN_ID, "confirmed": True},
     "subscription_delete": {"subscription_id": UNKNOWN_ID},
     "queue_update": {"patch": [{"op": "add", "path": "/metadata/x", "value": 1}]},
 }

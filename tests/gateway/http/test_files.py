@@ -48,7 +48,8 @@ def test_what_a_browser_has_is_not_sent_again(gateway: Gateway) -> None:
     for known, status in ((tag, 304), ('"other"', 200)):
         with RawSocket(gateway.http_url, handshake=False) as raw:
             raw.send(
-                f"GET /sdk/index.js HTTP/1.1\r\nHost: {raw.host}\r\nIf-None-Match: {known}\r\n\r\n".encode()
+                f"GET /sdk/index.js HTTP/1.1\r\nHost: {raw.host}\r\n"
+                f"Connection: close\r\nIf-None-Match: {known}\r\n\r\n".encode()
             )
             found, _, body = split_response(raw.receive_rest())
         assert found == status

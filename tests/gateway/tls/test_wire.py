@@ -133,7 +133,8 @@ def test_plain_http_is_https(secure_gateway: Gateway, proxy: Proxy, tls: ssl.SSL
     with tls.wrap_socket(socket.socket(socket.AF_UNIX), server_hostname="localhost") as connection:
         connection.settimeout(20)
         connection.connect(str(proxy.path))
-        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        head = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        connection.sendall(head.encode())
         answer = b""
         while chunk := connection.recv(65_536):
             answer += chunk

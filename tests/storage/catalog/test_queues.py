@@ -85,6 +85,7 @@ def test_paging_visits_every_queue_once(catalog: SQLCatalog) -> None:
         assert len(page) <= 10
         seen += [queue.name for queue in page]
     assert seen == sorted(names)
+    assert [run(catalog.count_queues, project) for project in ("p", "another", "none")] == [25, 1, 0]
 
 
 def test_housekeeping_visits_the_queues_of_all_projects_once(catalog: SQLCatalog) -> None:

@@ -35,6 +35,7 @@ CALLS: dict[str, Callable[[RedisStore, Queue], Awaitable[Any]]] = {
     "subscribe": lambda s, q: s.subscribe(q, "http://here", 60, {}, confirmed=True),
     "list_subscriptions": lambda s, q: s.list_subscriptions(q, 0, 1),
     "get_subscription": lambda s, q: s.get_subscription(q, 1),
+    "find_subscription": lambda s, q: s.find_subscription(q, "http://here"),
     "update_subscription": lambda s, q: s.update_subscription(q, 1, ttl=60),
     "unsubscribe": lambda s, q: s.unsubscribe(q, 1),
     "waiting_dead_letters": lambda s, q: s.waiting_dead_letters(q, 1),

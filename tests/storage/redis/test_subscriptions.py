@@ -66,6 +66,18 @@ def nested(depth: int) -> Any:
     return value
 
 
+def test_a_subscriber_is_found_until_its_time_is_over(subscribers: Subscribers) -> None:
+    store, queue = subscribers.jobs.store, subscribers.jobs.queue
+    sequence = subscribers.add("http://a/", 60, {"x": 1}, confirmed=False)
+    assert sequence is not None
+    assert subscribers.update(sequence, confirmed=True) is True
+    found = run(store.find_subscription, queue, "http://a/")
+    assert found == Subscription(sequence, "http://a/", 60, 0, {"x": 1}, confirmed=True)
+    assert run(store.find_subscription, queue, "http://b/") is None
+    subscribers.jobs.advance(60)
+    assert run(store.find_subscription, queue, "http://a/") is None
+
+
 @pytest.mark.parametrize("confirmed", [True, False])
 def test_a_subscription_is_told_as_it_was_made(subscribers: Subscribers, confirmed: bool) -> None:
     options = {"ä": [1, None, 2**64 - 1, -(2**63), 1.5], "deep": nested(98), "": {"x" * 300: b"\xff"}}

@@ -1,0 +1,90 @@
+"""What stands behind the question mark of a URL."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
+from urllib.parse import parse_qsl, urlencode
+
+from protocol.errors import BadRequest
+
+MAX_PARAMETERS: Final = 100
+"""Parameters of one URL."""
+
+_INTEGER: Final = re.compile(r"[+-]?[0-9]{1,20}", re.ASCII)
+_FLAGS: Final = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+
+
+class Parameter(NamedTuple):
+    """A parameter that a route knows.
+
+    :ivar read: makes a value of its text. ValueError: it is none.
+    :ivar field: the field of the action's body that it is; empty: none, it is for REST alone.
+    """
+
+    name: str
+    read: Callable[[str], Any]
+    field: str
+
+
+def text(name: str, field: str | None = None) -> Parameter:
+    """Any text."""
+    return Parameter(name, str, name if field is None else field)
+
+
+def integer(name: str) -> Parameter:
+    """A whole number."""
+    return Parameter(name, _read_integer, name)
+
+
+def flag(name: str, field: str | None = None) -> Parameter:
+    """True or false."""
+    return Parameter(name, _read_flag, name if field is None else field)
+
+
+def names(name: str, field: str) -> Parameter:
+    """Several ids, with commas between."""
+    return Parameter(name, _read_names, field)
+
+
+def split(query: str) -> dict[str, str]:
+    """The parameters of a URL as they stand there; those without a value are left out. BadRequest."""
+    try:
+        return dict(parse_qsl(query, errors="replace", max_num_fields=MAX_PARAMETERS))
+    except ValueError:
+        raise BadRequest(f"A URL has at most {MAX_PARAMETERS} parameters.") from None
+
+
+def read(known: Sequence[Parameter], given: dict[str, str]) -> dict[str, Any]:
+    """The values of those that are known, in their order; others are ignored. BadRequest."""
+    values = {}
+    for parameter in known:
+        if parameter.name in given:
+            try:
+                values[parameter.name] = parameter.read(given[parameter.name])
+            except ValueError as error:
+                raise BadRequest(f"{parameter.name} must be {error}") from None
+    return values
+
+
+def write(values: dict[str, Any]) -> str:
+    """Values as they stand in a URL."""
+    shown = {name: str(value).lower() if isinstance(value, bool) else value for name, value in values.items()}
+    return urlencode(shown)
+
+
+def _read_integer(given: str) -> int:
+    if _INTEGER.fullmatch(given) is None:
+        raise ValueError("an integer")
+    return int(given)
+
+
+def _read_flag(given: str) -> bool:
+    if given.lower() not in _FLAGS:
+        raise ValueError("true or false")
+    return _FLAGS[given.lower()]
+
+
+def _read_names(given: str) -> list[str]:
+    return [name for name in given.split(",") if name]
