@@ -1,6 +1,7 @@
 # Every target starts from a fresh clone; what is done already is not done again.
 #   make run          the gateway on ws://127.0.0.1:9000/; more arguments: make run ARGS="--port 9001"
-#   make test         everything the tests need, all tests, coverage; a part: .venv/bin/pytest tests/protocol
+#   make test         everything the tests need, all tests, coverage, PYTEST_WORKERS=2 at a time;
+#                     a part: .venv/bin/pytest tests/protocol
 #   make test-long    all tests with the soaks and the full matrices
 #   make check        format, lint, types, import rule
 #   make audit        known vulnerabilities in the dependencies, where PyPI can be reached
@@ -21,6 +22,9 @@ PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 ARGS ?=
 DATA_DIR ?= data
 PYTEST_ARGS ?=
+# Most tests wait for other processes. The tests of one file stay together, with what they have set up.
+PYTEST_WORKERS ?= 2
+PYTEST_PARALLEL := -n $(PYTEST_WORKERS) --dist loadfile
 UPGRADE ?=
 QUICK ?=
 # What is compiled and installed for `make bench`.
@@ -36,7 +40,7 @@ run: $(VENV)/.runtime
 
 test: $(VENV)/.dev system-packages
 	rm -f .coverage .coverage.*
-	$(BIN)/python -m coverage run -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m coverage run -m pytest $(PYTEST_PARALLEL) $(PYTEST_ARGS)
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report --fail-under=95
 	$(BIN)/python -m coverage report --include='protocol/*' --fail-under=100

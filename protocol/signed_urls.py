@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -31,6 +31,25 @@ ACTION_METHODS: Final[Mapping[str, str]] = MappingProxyType(
     }
 )
 """The actions that a signature can permit, and the method that stands for each."""
+
+_OTHER_ACTIONS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
+    {
+        "claims": {
+            "claim_create": "POST",
+            "claim_get": "GET",
+            "claim_update": "PATCH",
+            "claim_delete": "DELETE",
+        },
+        "subscriptions": {
+            "subscription_create": "POST",
+            "subscription_list": "GET",
+            "subscription_get": "GET",
+            "subscription_update": "PATCH",
+            "subscription_delete": "DELETE",
+        },
+    }
+)
+"""The same for what a signature permits over REST only."""
 
 MAX_ITEMS: Final = 16
 """Paths, and methods, of one signature."""
@@ -129,9 +148,14 @@ def permitted_until(
     return end if end is not None and end > now else None
 
 
-def shared_actions(methods: Collection[str]) -> list[str]:
-    """The actions that a signature for messages with these methods permits."""
-    return [action for action, method in ACTION_METHODS.items() if method in methods]
+def shared_actions(url: SignedUrl) -> list[str]:
+    """What a signature permits, over whatever transport, as actions."""
+    found = []
+    for resource in SHARED_RESOURCES:
+        if any(path.endswith(f"/{resource}") for path in url.paths):
+            actions = _OTHER_ACTIONS.get(resource, ACTION_METHODS)
+            found += [action for action, method in actions.items() if method in url.methods]
+    return found
 
 
 def is_signed(headers: RequestHeaders | AuthenticateHeaders) -> bool:

@@ -6,7 +6,7 @@ from time import time
 
 from gateway.actions.call import Answer, Call, given
 from protocol.errors import BadRequest, NotPermitted
-from protocol.signed_urls import path_of, shared_actions, sign, to_sign
+from protocol.signed_urls import shared_actions, sign, to_sign
 from schemas.queues import QueueShareReply
 
 
@@ -29,11 +29,10 @@ async def queue_share(call: Call) -> Answer:
         given(body.expires, None),
         time(),
     )
-    if path_of(body.queue_name, "messages") in url.paths:
-        for action in shared_actions(url.methods):
-            # Nobody gives away what they do not have.
-            if not node.authorisation.permits(call.client.identity, action, call.project, body.queue_name):
-                raise NotPermitted(f"You may not share {action}, to which you have no right yourself.")
+    for action in shared_actions(url):
+        # Nobody gives away what they do not have.
+        if not node.authorisation.permits(call.client.identity, action, call.project, body.queue_name):
+            raise NotPermitted(f"You may not share {action}, to which you have no right yourself.")
     reply = QueueShareReply(
         paths=list(url.paths),
         methods=list(url.methods),

@@ -118,12 +118,14 @@ class SocketAuthentication:
             await self._node.hub.end_forbidden(socket)
             await self._node.consumers.end_forbidden(socket)
 
-    def signed(self, until: float) -> None:
-        """A request was permitted by its own signature, which is good until then (seconds since the epoch).
+    def signed(self, project: str, until: float) -> None:
+        """A request in a project was permitted by its own signature, good until then (seconds of the epoch).
 
         That permits no other request. But who has a signature is no stranger: the socket is not closed before
-        the last one expires, and takes frames as large as others do.
+        the last one expires, takes frames as large as others do, and counts as one of the project's sockets.
+        Raises TooManySockets.
         """
+        self._count_for(project)
         if self._socket is not None and (self._signed_until is None or until > self._signed_until):
             self._signed_until = until
             self._wire.limit_frames(None)

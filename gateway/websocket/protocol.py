@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -29,6 +30,8 @@ from protocol.close_codes import INTERNAL_ERROR, SERVICE_RESTART
 from protocol.codec import Form
 from protocol.extension import SUBPROTOCOL
 
+_QUOTED = re.compile(r""" ?(["']).*\1""", re.DOTALL)
+
 log = get_logger(__name__)
 
 
@@ -41,6 +44,7 @@ class SocketProtocol(WebSocketServerProtocol):
     session: Session | None = None
     make_frame: Callable[[int, bytes], bytes] = staticmethod(make_frame)
     _perMessageCompress: Any  # None where nothing was agreed on
+    reading_paused = False
     address: str | None = None
     """The client's: until the socket is open, and then as long as it is counted as one of its sockets."""
     outlet = Outlet(None)
@@ -62,6 +66,12 @@ class SocketProtocol(WebSocketServerProtocol):
             raise ConnectionDeny(refused.status, refused.reason)
         self.address = address
         return SUBPROTOCOL if SUBPROTOCOL in request.protocols else None
+
+    def failHandshake(
+        self, reason: str, code: int = 400, responseHeaders: list[tuple[str, str]] | None = None
+    ) -> None:
+        """Refuse it without what Autobahn quotes of it, such as a subprotocol that is a token."""
+        super().failHandshake(_QUOTED.sub("", reason), code, responseHeaders)
 
     def onOpen(self) -> None:
         extended = self.websocket_protocol_in_use == SUBPROTOCOL
@@ -101,9 +111,17 @@ class SocketProtocol(WebSocketServerProtocol):
             self.factory.node.metrics.refused("max_frame_bytes")
         log.info("connection_closed", connection=session.id, code=code, clean=wasClean)
 
+    def processData(self) -> bool:
+        # What is in the buffer waits too: compressed, it may be a thousand times as large as it looks.
+        return not self.reading_paused and super().processData()
+
     def onAutoPingTimeout(self) -> None:
         """Autobahn saw no pong and no message in time. Whoever sends anything else is alive as well."""
-        silence = left_of_silence(self.transport, self.factory.node.settings.ping_timeout)
+        patience: float = self.factory.node.settings.ping_timeout
+        if self.reading_paused and self.data and self.session is not None and self.session.writable:
+            silence = patience  # the pong may wait here, behind requests that wait for the store
+        else:
+            silence = left_of_silence(self.transport, patience)
         if silence > 0:
             # Autobahn's timer rounds down to whole seconds.
             self.autoPingTimeoutCall = self.factory._batched_timer.call_later(
@@ -133,10 +151,14 @@ class SocketProtocol(WebSocketServerProtocol):
     send_at_once = send_raw
 
     def pause_reading(self) -> None:
+        self.reading_paused = True
         self.transport.pauseProducing()
 
     def resume_reading(self) -> None:
-        self.transport.resumeProducing()
+        if self.reading_paused:
+            self.reading_paused = False
+            self.transport.resumeProducing()
+            self.consumeData()
 
     def limit_frames(self, limit: int | None) -> None:
         for name in ("largest_frame", "maxFramePayloadSize", "maxMessagePayloadSize"):

@@ -50,8 +50,9 @@ class Session:
     """A client's requests, notifications and subscriptions.
 
     An `extended` one has agreed on protocol.extension, a `compressed` one takes compressed messages.
-    `writable` is False while the socket's unsent bytes are over the transport's limit: then no request is
-    taken up and no notification is accepted, so that a client that does not read costs bounded memory.
+    `writable` is False while the socket's unsent bytes are over the transport's limit: then nothing is read,
+    no request is taken up and no notification is accepted, so that a client that does not read costs bounded
+    memory.
     """
 
     __slots__ = (
@@ -142,6 +143,14 @@ class Session:
         self.outlet.free = None
         if writable:
             self._work()
+            self._read_on()
+        else:
+            self._wire.pause_reading()  # pings are answered too, and fill memory if nobody reads that
+
+    def _read_on(self) -> None:
+        """Have the socket read, unless something stands against it."""
+        if self.writable and not self._paused and (self._finished or not self._finishing):
+            self._wire.resume_reading()
 
     def close(self) -> None:
         """The socket is closed: what waits is dropped, its subscriptions end."""
@@ -161,8 +170,7 @@ class Session:
         """Close the socket: nothing of it is done or sent any more."""
         self.close()
         self._wire.close(code, reason)
-        if self._paused:
-            self._wire.resume_reading()  # or the client's own close would never be read
+        self._wire.resume_reading()  # or the client's own close would never be read
 
     async def finish(self) -> None:
         """Answer the requests that have come, and take no more."""
@@ -295,7 +303,7 @@ class Session:
             project = self.identity.project
         elif self.authentication is None and incoming.headers is not None:
             project = incoming.headers.project_id
-        else:  # nobody's: it costs no project anything
+        else:  # nobody's: it costs no project anything, unless it turns out to be signed
             project = None
         incoming.failure = rates.refusal(self._bucket, project, self._since) or incoming.failure
 
@@ -339,12 +347,22 @@ class Session:
         assert incoming.action is not None
         if incoming.action is not AUTHENTICATE:
             until = self._node.authorisation.check(self.identity, incoming)
-            if until is not None and self.authentication is not None:
-                self.authentication.signed(until)
+            if until is not None:
+                self._heed_signature(incoming, until)
         if len(self._incoming) > 1:
             return message_posts([Call(self._node, self, post) for post in self._incoming])
         envelope.check(incoming)
         return ACTIONS[incoming.action.name](Call(self._node, self, incoming))
+
+    def _heed_signature(self, incoming: Incoming, until: float) -> None:
+        """A signature permits the request, which counts for the project that has signed. RequestError."""
+        assert incoming.headers is not None
+        project, rates = incoming.headers.project_id, self._node.rates
+        if self.authentication is not None:
+            self.authentication.signed(project, until)
+        refusal = None if rates is None else rates.refusal(None, project, self._since)
+        if refusal is not None:
+            raise refusal
 
     def _refusal(self, error: RequestError) -> Answer:
         if error.limit:
@@ -381,7 +399,7 @@ class Session:
             return
         if self._paused and not self._finishing and not self._has_enough():
             self._paused = False
-            self._wire.resume_reading()
+            self._read_on()
         self._send_notifications()
 
     def _break(self, failure: Failure | None = None) -> None:

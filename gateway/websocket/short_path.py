@@ -33,7 +33,8 @@ _TWO_BYTES = MASKED | 126
 class ShortPath(WebSocketServerProtocol):
     """For a server whose clients mask, and whose text is UTF-8. What is compressed is not plain.
 
-    A subclass sets `outbox` and `largest_frame`: the smaller of Autobahn's two limits, bytes; 0 is none.
+    A subclass sets `reading_paused`, `outbox`, and `largest_frame`: the smaller of Autobahn's two limits,
+    bytes; 0 is none.
     """
 
     outbox: Outbox
@@ -47,6 +48,9 @@ class ShortPath(WebSocketServerProtocol):
 
     make_frame: Callable[[int, bytes], bytes] = staticmethod(make_frame)
     """Makes a frame of an opcode and a payload."""
+
+    reading_paused: bool
+    """Whether what comes, and what is in the buffer, waits."""
 
     _gathered: bytes | list[bytes] | None = None
     _gathered_bytes = 0
@@ -71,7 +75,7 @@ class ShortPath(WebSocketServerProtocol):
         if self.state != self.STATE_OPEN:
             super().consumeData()
             return
-        while True:
+        while not self.reading_paused:
             if self.current_frame is None and not self.inside_message and self.state == self.STATE_OPEN:
                 self._take_whole_frames()
                 if not self.data or self.state == self.STATE_CLOSED:
@@ -109,7 +113,7 @@ class ShortPath(WebSocketServerProtocol):
             if self.autoPingTimeoutCall is not None and self.autoPingRestartOnAnyTraffic:
                 self._cancelAutoPingTimeoutCall()
             self.onMessage(payload, kind == _BINARY)
-            if self.state != self.STATE_OPEN:
+            if self.state != self.STATE_OPEN or self.reading_paused:
                 break
         if messages:
             self.data = data[position:]

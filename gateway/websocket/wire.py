@@ -24,7 +24,7 @@ class Wire(Protocol):
         """The same with one or more messages, to which nothing will be added in this turn of the reactor."""
 
     def pause_reading(self) -> None:
-        """Read nothing more from the socket."""
+        """Read nothing more from the socket; what has come already waits as well."""
 
     def resume_reading(self) -> None:
         """Read on."""

@@ -167,6 +167,7 @@ def use(run: Run, pool: Server) -> None:
     assert run.http("/none", Authorization=f"Bearer {TOKEN}") == 404
     assert run.http("/", upgrade=True, Authorization=f"Bearer {TOKEN}", X_Auth_Token=TOKEN) == 101
     assert run.http("/", upgrade=True, Sec_WebSocket_Protocol=f"zaqar-gateway.v1, bearer.{TOKEN}") == 101
+    assert run.http("/", upgrade=True, Sec_WebSocket_Protocol=f"bearer.{TOKEN}, bearer.{TOKEN}") == 400
     assert run.http("/", upgrade=True, Origin="http://evil.example", X_Auth_Token=TOKEN) == 403
 
 

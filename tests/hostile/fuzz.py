@@ -22,9 +22,11 @@ from protocol import envelope
 from protocol.codec import Form
 from protocol.errors import RequestError
 from schemas.events import DrainingEvent
+from tests.hostile import strangers
 from tests.hostile.mutation import mutated
 from tests.support.in_memory import InMemory, Server, ShortPathServer
 from tests.support.raw import BINARY, TEXT, make_frame
+from tests.support.tokens import ALGORITHMS
 
 CONVERSATIONS = Path(__file__).parents[1] / "conformance" / "ws"
 
@@ -99,6 +101,10 @@ def targets() -> dict[str, Target]:
         "MessagePack requests": Target(packed, read_request(Form.MSGPACK, extended=False)),
         "MessagePack requests, extended": Target(packed, read_request(Form.MSGPACK, extended=True)),
         "frames": Target(streams, read_stream),
+        **{f"{algorithm} tokens": Target(*strangers.tokens(algorithm)) for algorithm in ALGORITHMS},
+        "tokens of handshakes": Target(*strangers.handshakes()),
+        "signatures": Target(*strangers.signatures()),
+        "hosts, origins and addresses": Target(*strangers.origins()),
     }
 
 

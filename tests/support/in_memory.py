@@ -63,6 +63,7 @@ class ShortPathServer(ShortPath, Server):  # type: ignore[misc]  # Autobahn's ow
     """The same with the short path, and with little in memory."""
 
     largest_frame = LIMIT
+    reading_paused = False
 
     def onOpen(self) -> None:
         let_go(self)

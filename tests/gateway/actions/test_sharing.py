@@ -295,10 +295,17 @@ def test_nobody_shares_what_they_do_not_have(owner: Client, guarded: Gateway) ->
             rights={"queues": {"q": ["queue_share", "message_list", "message_get", "message_get_many"]}},
         )
         share(client)
-        share(client, paths=["claims"], methods=["POST"])
         for methods in (["POST"], ["GET", "DELETE"]):
             reply = client.request("queue_share", {"queue_name": "q", "methods": methods})
             assert (reply.status, reply.body["code"]) == (403, "not_permitted")
+        # What opens nothing here opens it over REST.
+        for path in ("claims", "subscriptions"):
+            for method in ("GET", "POST", "PATCH", "DELETE"):
+                body = {"queue_name": "q", "paths": ["messages", path], "methods": ["GET", method]}
+                reply = client.request("queue_share", body)
+                assert (reply.status, reply.body["code"]) == (403, "not_permitted")
+        enter(client, rights={"queues": {"q": ["queue_share", "claim_create"]}})
+        share(client, paths=["claims"], methods=["POST"])
         assert client.request("queue_share", {"queue_name": "r"}).status == 403
 
 

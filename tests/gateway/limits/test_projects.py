@@ -111,3 +111,30 @@ def test_a_project_is_not_charged_for_what_others_send_in_its_name(
     victim = stack.enter_context(Client(gateway.url, project="victim"))
     done(authenticate(victim, "victim"), 200)
     assert [victim.request("queue_list", {}).status for _ in range(4)] == [200] * 4
+
+
+def test_who_has_a_signature_counts_for_the_project_that_gave_it(
+    guarded: StartGuarded, stack: ExitStack, tmp_path: Path
+) -> None:
+    (tmp_path / "signing").write_text("a key that signs and is long")
+    gateway = guarded(
+        *("--signing-key-file", str(tmp_path / "signing"), "--max-sockets-per-project", "2"),
+        *("--max-project-requests-per-second", "1", "--request-burst", "5"),
+    )
+    owner, device, another = [stack.enter_context(Client(gateway.url, project="a")) for _ in range(3)]
+    done(authenticate(owner, "a"), 200)
+    signed = done(owner.request("queue_share", {"queue_name": "q"}), 200)
+    headers = {
+        f"URL-{name.capitalize()}": signed[name] for name in ("paths", "methods", "expires", "signature")
+    }
+
+    def read(client: Client) -> Any:
+        return client.request("message_get_many", {"queue_name": "q", "message_ids": ["x"]}, headers)
+
+    statuses = [read(device).status for _ in range(20)]
+    assert statuses[0] == 200
+    assert 429 in statuses
+    # The owner's rate is used up as well, and there is no room for a third socket.
+    assert owner.request("queue_list", {}).status == 429
+    assert read(another).body["code"] == "too_many_sockets"
+    assert close_code(another) == 4102

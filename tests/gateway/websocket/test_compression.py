@@ -15,6 +15,7 @@ from tests.support.client import Client
 from tests.support.deflate import DeflateSocket
 from tests.support.expect import done
 from tests.support.gateway import Gateway, start_gateway
+from tests.support.memory import Peak
 from tests.support.raw import BINARY, CLOSE, PING, TEXT, Ended, RawSocket, make_frame
 
 OFFER = "permessage-deflate; client_max_window_bits"
@@ -175,3 +176,16 @@ def test_an_offer_that_is_wrong_is_refused(compressing: Gateway) -> None:
         except Ended:
             pytest.fail("no answer")
         assert head.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 101 "))
+
+
+def test_what_comes_at_once_is_decompressed_as_it_is_taken_up(compressing: Gateway) -> None:
+    message = request("queue_get", {"queue_name": "q"}).ljust(LIMIT - 1)
+    count = 400
+    with DeflateSocket(compressing.url, "permessage-deflate; client_no_context_takeover") as raw:
+        flood = b"".join(make_frame(TEXT, raw.compress(message), rsv=4) for _ in range(count))
+        assert len(flood) < LIMIT * 2
+        peak = Peak(compressing.pid)
+        raw.send(flood)
+        for _ in range(count):
+            assert json.loads(raw.receive_data().payload)["headers"]["status"] == 200
+        assert peak.growth() < count * LIMIT // 3

@@ -12,7 +12,7 @@ import pytest
 from tests.support.client import Client
 from tests.support.expect import UNKNOWN_ID, claim, done, post
 from tests.support.gateway import Gateway
-from tests.support.raw import TEXT, RawSocket, make_frame
+from tests.support.raw import PING, TEXT, RawSocket, make_frame
 
 
 def frame(action: str, project: str = "lanes", **body: Any) -> bytes:
@@ -95,6 +95,20 @@ def test_a_client_that_does_not_read_is_read_no_more_and_loses_nothing(gateway: 
             reply = json.loads(raw.receive_message().payload)
             assert ("padding" in reply["request"]["body"]) == (number > 0)
             assert len(reply["body"]["messages"]) == 10
+
+
+def test_pings_of_a_client_that_does_not_read_wait(gateway: Gateway) -> None:
+    ping, most = make_frame(PING, b"p" * 125), 48_000_000  # what the kernel's buffers hold is far less
+    with Client(gateway.url, project="pings") as client, RawSocket(gateway.url) as raw:
+        raw.socket.settimeout(2.0)
+        sent, flood = 0, ping * 2_000
+        with pytest.raises(TimeoutError):
+            while sent < most:
+                sent += raw.socket.send(flood[sent % len(ping) :])
+        done(client.request("ping_node"), 204)
+        # It reads at last, and each ping that went out whole has its pong.
+        raw.socket.settimeout(20.0)
+        raw.receive_bytes(sent // len(ping) * (len(ping) - 4))  # a server's frames have no mask
 
 
 def test_a_subscriber_that_does_not_read_holds_up_nobody_and_misses_nothing(gateway: Gateway) -> None:
