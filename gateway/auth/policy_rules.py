@@ -59,15 +59,7 @@ RULES: Final[Mapping[str, str]] = MappingProxyType(
 )
 """The rule of each action but those that have none."""
 
-ELSEWHERE: Final = frozenset(
-<<<<<<< .merge_file_EiZujo
-    {
-        *(f"topics:{what}" for what in ("get_all", "create", "get", "delete", "update", "stats", "purge")),
-    }
-=======
-    f"topics:{what}" for what in ("get_all", "create", "get", "delete", "update", "stats", "purge")
->>>>>>> .merge_file_LtAWAV
-)
+ELSEWHERE: Final = frozenset()
 """Rules of Zaqar for what is not here: a file of Zaqar's may have them."""
 
 
