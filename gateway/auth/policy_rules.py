@@ -59,7 +59,9 @@ RULES: Final[Mapping[str, str]] = MappingProxyType(
 )
 """The rule of each action but those that have none."""
 
-ELSEWHERE: Final = frozenset()
+ELSEWHERE: Final = frozenset(
+    f"topics:{what}" for what in ("get_all", "create", "get", "delete", "update", "stats", "purge")
+)
 """Rules of Zaqar for what is not here: a file of Zaqar's may have them."""
 
 
