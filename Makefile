@@ -1,6 +1,6 @@
 # Every target starts from a fresh clone; what is done already is not done again.
 #   make run          the gateway on ws://127.0.0.1:9000/; more arguments: make run ARGS="--port 9001"
-#   make test         everything the tests need, all tests, coverage, PYTEST_WORKERS=2 at a time;
+#   make test         everything the tests need, all tests, coverage, PYTEST_WORKERS=3 at a time;
 #                     a part: .venv/bin/pytest tests/protocol
 #   make test-long    all tests with the soaks and the full matrices
 #   make check        format, lint, types, import rule
@@ -23,7 +23,7 @@ ARGS ?=
 DATA_DIR ?= data
 PYTEST_ARGS ?=
 # Most tests wait for other processes. The tests of one file stay together, with what they have set up.
-PYTEST_WORKERS ?= 2
+PYTEST_WORKERS ?= 3
 PYTEST_PARALLEL := -n $(PYTEST_WORKERS) --dist loadfile
 UPGRADE ?=
 QUICK ?=

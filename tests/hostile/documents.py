@@ -53,6 +53,7 @@ VALID_BODIES: dict[str, dict[str, Any]] = {
         **{"ttl": 60, "options": {}},
     },
     "subscription_delete": {"queue_name": "q", "subscription_id": UNKNOWN_ID},
+    "subscription_confirm": {"queue_name": "q", "subscription_id": UNKNOWN_ID, "confirmed": True},
     # Neither pools nor flavors are made: with them, other tests' queues would be placed otherwise.
     "pool_create": {
         **{"pool_name": "p", "uri": "unix:///nowhere/store.sock", "weight": 1},

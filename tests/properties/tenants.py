@@ -102,6 +102,7 @@ def body_of(step: Step, queue: str, known: str) -> dict[str, Any]:
         "subscription_get": {**where, "subscription_id": known},
         "subscription_update": {**where, "subscription_id": known, "ttl": 600},
         "subscription_delete": {**where, "subscription_id": known},
+        "subscription_confirm": {**where, "subscription_id": known, "confirmed": number % 2 == 0},
         "check_node_health": {},
         "pool_create": {"pool_name": "p", "uri": "redis://localhost", "weight": 1},
         "pool_list": {},

@@ -46,6 +46,7 @@ TRIES: list[tuple[str, dict[str, Any]]] = [
     ("subscription_get", {"subscription_id": SUBSCRIPTION}),
     ("subscription_list", {"marker": SUBSCRIPTION}),
     ("subscription_update", {"subscription_id": SUBSCRIPTION, "ttl": 100}),
+    ("subscription_confirm", {"subscription_id": SUBSCRIPTION, "confirmed": True}),
     ("subscription_delete", {"subscription_id": SUBSCRIPTION}),
     ("queue_get", {}),
     ("queue_get_stats", {}),
