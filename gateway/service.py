@@ -22,6 +22,7 @@ from gateway.catalog_watch import CatalogWatch
 from gateway.embedded.lock import DataFolderError
 from gateway.embedded.storage import open_storage
 from gateway.embedded.valkey import EmbeddedValkeyError
+from gateway.encryption_keys import key_file, read_keyring
 from gateway.http.access import Access
 from gateway.http.rest.resource import Rest
 from gateway.http.site import make_site
@@ -44,6 +45,7 @@ from gateway.workers.worker import Worker
 from protocol.errors import RequestError
 from storage.catalog.schema import SchemaError
 from storage.catalog.sql import SQLCatalog
+from storage.encryption import Keyring
 from storage.events import Event
 from storage.pools import DEFAULT_POOL
 from storage.redis.changes import CatalogChanges, QueueChanged
@@ -112,12 +114,13 @@ class Gateway:
         self._certificate = load_certificate(settings)
         worker = Worker(self._reactor, metrics, self.reload) if self._is_worker else None
         store_url, catalog_url = await open_storage(self._reactor, settings, self._stopping)
+        keyring = read_keyring(key_file(settings))
         catalog = SQLCatalog(self._reactor, catalog_url, timeout=settings.request_timeout)
         # A database of its own nobody else uses: it can be migrated at once.
         await catalog.start(upgrade=settings.catalog_url is None)
         self._stopping.add(catalog.stop)
 
-        store, stores = await self._open_stores(catalog, store_url, lambda: (hub, consumers))
+        store, stores = await self._open_stores(catalog, store_url, keyring, lambda: (hub, consumers))
         changes = CatalogChanges(self._reactor, store.client, store_url, settings.request_timeout)
         router = Router(
             catalog,
@@ -161,6 +164,7 @@ class Gateway:
             authorisation=permitting,
             open_sockets=OpenSockets(settings, share),
             signing_keys=signing_keys,
+            keyring=keyring,
             authenticator=authenticator,
             rates=rates if rates.are_limited else None,
             usage=usage,
@@ -176,7 +180,11 @@ class Gateway:
             await worker.listening()
 
     async def _open_stores(
-        self, catalog: SQLCatalog, url: str, listeners: Callable[[], tuple[Hub, Consumers]]
+        self,
+        catalog: SQLCatalog,
+        url: str,
+        keyring: Keyring,
+        listeners: Callable[[], tuple[Hub, Consumers]],
     ) -> tuple[RedisStore, Stores]:
         """Open the store that the gateway is started with, so that those of other pools can be opened too."""
 
@@ -188,7 +196,7 @@ class Gateway:
             for listener in listeners():
                 listener.listening(incarnation)
 
-        opener = StoreOpener(self._reactor, self._settings, told, listening)
+        opener = StoreOpener(self._reactor, self._settings, told, listening, keyring)
         store, opened = await opener.open(DEFAULT_POOL, url, STORE_PATIENCE)
         stores = Stores(opened, catalog, opener.open_for_request)
         self._stopping.add(stores.stop)

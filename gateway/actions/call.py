@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from msgspec import UNSET
@@ -25,6 +25,7 @@ from protocol import envelope
 from protocol.codec import Form
 from protocol.envelope import Incoming
 from storage.base import Catalog
+from storage.encryption import Keyring
 from storage.redis.changes import CatalogChanges
 from storage.router import Router
 from storage.stores import Stores
@@ -71,6 +72,8 @@ class Node:
     open_sockets: OpenSockets
     signing_keys: Sequence[bytes] = ()
     """Secret keys: the first signs URLs, signatures of all are accepted; none: nothing is signed."""
+    keyring: Keyring = field(default_factory=Keyring)
+    """Keys by which messages are encrypted."""
     authenticator: Authenticator | None = None
     """Finds out whom a token speaks for; None: nobody has to authenticate."""
     rates: Rates | None = None

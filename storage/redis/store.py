@@ -11,7 +11,9 @@ from typing import Any
 from twisted.internet.task import deferLater
 
 from protocol.identifiers import format_id, parse_uuid
-from storage.errors import QueueMoved, StoreBusy, StoreLoading
+from schemas import limits
+from storage.encryption import Keyring
+from storage.errors import MessageUnreadable, QueueMoved, StoreBusy, StoreLoading
 from storage.records import (
     Adopted,
     Claim,
@@ -38,6 +40,7 @@ from storage.records import (
 )
 from storage.redis import records, scripts
 from storage.redis.connection import Reply
+from storage.redis.encrypted_records import OnUnreadable, Records, encrypt
 from storage.redis.health import check_layout, look_at_durability, look_at_identity
 from storage.redis.replicas import Replicas
 from storage.redis.runner import ScriptRunner
@@ -55,13 +58,15 @@ UPDATE_TRIES = 5
 _NEVER = 9007199254740991
 _LEASE = struct.Struct(">7sII")
 _SECOND = 1_000_000
+_LONGEST_LIFE = limits.MESSAGE_TTL_MAX * _SECOND
 
 
 class RedisStore:
     """Messages, claims and subscriptions on one Redis or Valkey server, a Sentinel service or a Cluster.
 
     An answer takes `timeout` seconds at the most; writes are answered when `min_replicas` replicas have them.
-    `room`: how much each queue may hold.
+    `room`: how much each queue may hold. `keyring` encrypts the messages of queues that demand it, and reads
+    them; `on_unreadable` is told of those that it cannot read.
     """
 
     def __init__(
@@ -71,8 +76,11 @@ class RedisStore:
         timeout: float,
         min_replicas: int = 0,
         room: Room = Room(),  # noqa: B008  # it is immutable
+        keyring: Keyring | None = None,
+        on_unreadable: OnUnreadable = lambda queue, message_id, error: None,
     ) -> None:
         self.room = room
+        self._records = Records(keyring or Keyring(), on_unreadable)
         self._reactor = reactor
         self._timeout = timeout
         self.client = store_client(reactor, url, timeout)
@@ -131,7 +139,11 @@ class RedisStore:
 
     async def stats(self, queue: Queue) -> Stats:
         now, free, claimed, delayed, *ends = await self.scripts.run(scripts.STATS, queue, repeatable=True)
-        oldest, newest = records.unpack_messages(now, ends) or (None, None)
+        shown = [
+            None if isinstance(end, MessageUnreadable) else end
+            for end in self._records.each(queue, now, ends)
+        ]
+        oldest, newest = shown or (None, None)
         return Stats(free, claimed, delayed, oldest, newest)
 
     # Messages
@@ -143,7 +155,7 @@ class RedisStore:
             return await self._post_once(queue, messages, client, dedup_window)
         arguments: list[bytes | int] = [*self.room]
         for message in messages:
-            arguments += (message.ttl, message.delay, records.pack_message(message, client))
+            arguments += (message.ttl, message.delay, self._records.pack(queue, message, client))
         first = await self.scripts.run(scripts.POST, queue, *arguments, repeatable=False)
         return list(range(first, first + len(messages)))
 
@@ -152,7 +164,7 @@ class RedisStore:
     ) -> list[int]:
         arguments: list[bytes | int] = [*self.room, dedup_window * _SECOND]
         for message in messages:
-            record = records.pack_message(message, client)
+            record = self._records.pack(queue, message, client)
             arguments += (message.ttl, message.delay, record, message.dedup_id)
         repeatable = all(message.dedup_id for message in messages)
         sequences: list[int] = await self.scripts.run(
@@ -187,14 +199,22 @@ class RedisStore:
                 LOOK_AT,
                 repeatable=True,
             )
-            messages += records.unpack_messages(now, told)
+            read, unreadable = self._records.up_to_unreadable(queue, now, told)
+            messages += read
+            if unreadable is not None:  # in order: nobody is to go on behind it without knowing
+                if not messages:
+                    raise unreadable
+                return Page(messages, messages[-1].position, timeline)
             place, is_sequence = int(reached), False
         return Page(messages, place, timeline)
 
-    async def get_messages(self, queue: Queue, sequences: Sequence[int]) -> list[Message | None]:
+    async def get_messages(
+        self, queue: Queue, sequences: Sequence[int], *, only_readable: bool = False
+    ) -> list[Message | None]:
         packed = map(records.pack_sequence, sequences)
         now, *told = await self.scripts.run(scripts.GET, queue, *packed, repeatable=True)
-        found = {message.sequence: message for message in records.unpack_messages(now, told)}
+        read = self._records.readable if only_readable else self._records.all
+        found = {message.sequence: message for message in read(queue, now, told)}
         return [found.get(sequence) for sequence in sequences]
 
     async def delete_message(self, queue: Queue, sequence: int, claim: bytes | None) -> Deleted:
@@ -236,15 +256,19 @@ class RedisStore:
         pop: bool,
     ) -> Claimed:
         arguments: list[bytes | str | int] = [claim, ttl, grace, limit, "pop" if pop else "claim"]
-        arguments += _dead_letter_arguments(dead_letter)
-        script, dead_lettered = scripts.POP if pop else scripts.CLAIM, 0
+        arguments += (self._records.keyring.ids, *_dead_letter_arguments(dead_letter))
+        script, dead_lettered, unreadable = scripts.POP if pop else scripts.CLAIM, 0, None
         for _ in range(TAKE_TRIES):
             # A claim that exists is answered with what it holds, so it can be asked for twice; a pop cannot.
-            now, dead, *told = await self.scripts.run(script, queue, *arguments, repeatable=not pop)
+            now, dead, aside, *told = await self.scripts.run(script, queue, *arguments, repeatable=not pop)
             dead_lettered += dead
-            if told or not dead:
+            if aside:
+                unreadable = self._records.set_aside(queue)
+            if told or not (dead or aside):
                 break
-        return Claimed(records.unpack_messages(now, told), dead_lettered)
+        if unreadable is not None and not told:
+            raise unreadable
+        return Claimed(self._records.readable(queue, now, told), dead_lettered)
 
     async def get_claim(self, queue: Queue, claim: bytes) -> Claim | None:
         reply = await self.scripts.run(scripts.CLAIM_GET, queue, claim, repeatable=True)
@@ -254,7 +278,7 @@ class RedisStore:
         since, ttl, _ = _LEASE.unpack_from(lease)
         # The server's clock may have stepped back since.
         age = max(0, now - int.from_bytes(since, "big")) // _SECOND
-        return Claim(age, ttl, records.unpack_messages(now, told))
+        return Claim(age, ttl, self._records.readable(queue, now, told))
 
     async def update_claim(self, queue: Queue, claim: bytes, ttl: int, grace: int) -> bool:
         return bool(await self.scripts.run(scripts.CLAIM_UPDATE, queue, claim, ttl, grace, repeatable=True))
@@ -270,14 +294,17 @@ class RedisStore:
     async def lease(
         self, queue: Queue, consumer: Consumer, limit: int, sharing: int, dead_letter: DeadLetter | None
     ) -> Leased | None:
-        arguments = (*consumer, limit, sharing, *_dead_letter_arguments(dead_letter))
+        ids = self._records.keyring.ids
+        arguments = (*consumer, limit, sharing, ids, *_dead_letter_arguments(dead_letter))
         # Not repeatable: what the first try has leased would be told to nobody.
         reply = await self.scripts.run(scripts.LEASE, queue, *arguments, repeatable=False)
         if reply is None:
             return None
-        now, dead, held, free, due, *told = reply
+        now, dead, aside, held, free, due, *told = reply
+        if aside:
+            self._records.set_aside(queue)
         due_in = None if due >= _NEVER else max(0, due - now) / _SECOND
-        return Leased(records.unpack_messages(now, told), dead, held, free, due_in)
+        return Leased(self._records.readable(queue, now, told), dead, held, free, due_in)
 
     async def adopt_claim(self, queue: Queue, consumer: Consumer, before: bytes) -> Adopted | None:
         claim, token, ttl, grace, _ = consumer
@@ -382,12 +409,22 @@ class RedisStore:
     # Dead letters
 
     async def waiting_dead_letters(self, queue: Queue, limit: int) -> list[Waiting]:
-        entries = await self.scripts.run(scripts.OUTBOX, queue, limit, repeatable=True)
-        return [records.unpack_waiting(entry) for entry in entries]
+        now, *entries = await self.scripts.run(scripts.OUTBOX, queue, limit, repeatable=True)
+        found = []
+        for entry in entries:
+            waiting = self._records.waiting(queue, entry)
+            if waiting.record:
+                found.append(waiting)
+            elif waiting.expires + _LONGEST_LIFE < now:  # there is no queue in which it would still live
+                await self.forget_dead_letter(queue, waiting)
+        return found
 
     async def deliver_dead_letter(self, source: Queue, waiting: Waiting, target: Queue) -> None:
         message_id = _id_bytes(waiting.sequence, source)
         record = records.with_origin(waiting.record, Origin(source.name, message_id), waiting.ttl)
+        # What was encrypted stays so, whatever queue takes it.
+        if waiting.encrypted or target.settings.encrypted:
+            record = encrypt(record, target.incarnation, self._records.keyring)
         lives = -1 if waiting.ttl is None else waiting.ttl
         await self.scripts.run(
             scripts.DELIVER, target, message_id, lives, waiting.expires, record, repeatable=True

@@ -1,0 +1,21 @@
+"""Encryption of what is stored: settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.settings.kinds import check_file, text
+from gateway.settings.setting import setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encryption:
+    """Encryption of what is stored."""
+
+    encryption_key_file: str | None = setting(
+        None,
+        text("FILE", "a file", check_file),
+        "file of keys, an id and 64 hexadecimal digits on each line: the first encrypts, all decrypt",
+        default_text="encryption-keys in data_dir with the embedded Valkey, made at the first start; else none",
+        optional=True,
+    )
