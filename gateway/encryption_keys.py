@@ -73,9 +73,9 @@ def read_keyring(path: str | None) -> Keyring:
         or len({key.id for key in keys}) != len(keys)
     ):
         raise SettingsError(
-            f"encryption_key_file: {path}: {len(lines)} lines, of which {len(keys)} hold a key; allowed: from "
-            f"1 to {MAX_KEYS}, on each an id of its own (up to 32 letters, digits, '.', '_' or '-'), a space, "
-            f"and {2 * KEY_BYTES} hexadecimal digits"
+            f"encryption_key_file: {path}: {len(lines)} lines, of which {len(keys)} hold a key; "
+            f"allowed: from 1 to {MAX_KEYS}, on each an id of its own (up to 32 letters, digits, '.', '_' "
+            f"or '-'), a space, and {2 * KEY_BYTES} hexadecimal digits"
         )
     return Keyring(keys)
 

@@ -1,8 +1,8 @@
 """The operator's keys, and AES-256-GCM with them (NIST SP 800-38D).
 
 A queue has a key of its own for each of the operator's: HKDF-SHA256 (RFC 5869) of that and the queue's
-incarnation. So what is encrypted for one queue cannot be read as another's, and nonces, which are random, need
-differ only among the messages of one queue.
+incarnation. So what is encrypted for one queue cannot be read as another's, and nonces, which are random,
+need differ only among the messages of one queue.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ class Keyring:
         shown = key_id.decode("ascii", "backslashreplace")
         if key_id not in self._secrets:
             raise EncryptionKeyMissing(
-                "A message is encrypted by a key that this gateway does not have. It is kept, and can be read "
-                "when the operator has put the key back into encryption_key_file.",
+                "It is encrypted by a key that this gateway does not have. It is kept, and can be read when "
+                "the operator has put the key back into encryption_key_file.",
                 shown,
             )
         nonce, cipher = encrypted[end : end + _NONCE_BYTES], self._cipher(key_id, incarnation)
@@ -79,8 +79,8 @@ class Keyring:
             return cipher.decrypt(nonce, encrypted[end + _NONCE_BYTES :], associated)
         except (InvalidTag, ValueError):  # ValueError: what is left is too short for a nonce
             raise MessageNotAuthentic(
-                "A message is not as it was encrypted for this queue: it was changed in the store, or its key "
-                "was exchanged for another of the same id.",
+                "It is not as it was encrypted for this queue: it was changed in the store, or its key was "
+                "exchanged for another of the same id.",
                 shown,
             ) from None
 

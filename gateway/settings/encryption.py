@@ -16,6 +16,6 @@ class Encryption:
         None,
         text("FILE", "a file", check_file),
         "file of keys, an id and 64 hexadecimal digits on each line: the first encrypts, all decrypt",
-        default_text="encryption-keys in data_dir with the embedded Valkey, made at the first start; else none",
+        default_text="with the embedded Valkey encryption-keys in data_dir, made at the first start",
         optional=True,
     )

@@ -1,8 +1,9 @@
 """The records of messages as a store keeps them: those of some queues encrypted (storage.encryption).
 
-An encrypted record: flags with ENCRYPTED (1 byte), ttl (4) and client (16) as in any record (records.py), then
-what `Keyring.encrypt` makes of all that would follow: checksum, origin and body. The flags and the client are
-authenticated with it. The ttl is not: deliver.lua may shorten it. Scripts read the key's id (leasing.lua).
+An encrypted record: flags with ENCRYPTED (1 byte), ttl (4) and client (16) as in any record (records.py),
+then what `Keyring.encrypt` makes of all that would follow: checksum, origin and body. The flags and the
+client are authenticated with it. The ttl is not: deliver.lua may shorten it. Scripts read the key's id
+(leasing.lua).
 
 Whether a record is encrypted is told by itself, so a queue may have both kinds.
 """
@@ -58,7 +59,7 @@ class Records:
         self.on_unreadable = on_unreadable
 
     def pack(self, queue: Queue, message: NewMessage, client: bytes) -> bytes:
-        """The record of a message to be posted. EncryptionKeyMissing if the queue demands one, and none is."""
+        """The record of a message to be posted. EncryptionKeyMissing if it needs a key that is not there."""
         record = pack_message(message, client)
         return encrypt(record, queue.incarnation, self.keyring) if queue.settings.encrypted else record
 
