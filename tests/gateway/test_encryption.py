@@ -47,11 +47,11 @@ class Installation(NamedTuple):
 
 @pytest.fixture
 def installation(tmp_path: Path) -> Iterator[Installation]:
-    directives = {"appendonly": "yes", "appendfsync": "always", "slowlog_log_slower_than": "0"}
+    logging = {"slowlog_log_slower_than": "0", "slowlog_max_len": "100000"}
     catalog = SQLCatalog(reactor, sqlite_url(tmp_path / "catalog.sqlite"))
     run(catalog.start, upgrade=True)
     run(catalog.stop)
-    with start_valkey(tmp_path / "store", **directives, slowlog_max_len="100000") as server:
+    with start_valkey(tmp_path / "store", tcp=False, appendonly="yes", **logging) as server:
         yield Installation(tmp_path, server)
 
 
@@ -165,12 +165,13 @@ def test_without_its_key_a_message_is_503_on_each_transport_and_stays(installati
         client = closing.enter_context(Client(gateway.url, project=project))
         rest = closing.enter_context(Rest(gateway.http_url, project=project))
         queue = {"queue_name": "jobs"}
-        for action, body in {
+        requests: dict[str, dict[str, Any]] = {
             "message_get": {"message_id": message_id},
             "message_get_many": {"message_ids": [message_id]},
             "message_list": {"echo": True},
             "message_delete_many": {"pop": 1},
-        }.items():
+        }
+        for action, body in requests.items():
             reply = client.request(action, {**queue, **body})
             assert (reply.status, reply.body["code"]) == (503, "encryption_key_missing"), reply.document
         path = "/v2/queues/jobs/messages"
