@@ -130,7 +130,10 @@ class Records:
 
 
 def _some_encrypted(told: Sequence[bytes]) -> bool:
-    return any(record[0] >= ENCRYPTED for record in told[3::4])
+    for record in told[3::4]:  # noqa: SIM110  # any() takes twice as long
+        if record[0] >= ENCRYPTED:
+            return True
+    return False
 
 
 def _named(error: MessageUnreadable, message_id: str, place: int) -> MessageUnreadable:
