@@ -137,4 +137,5 @@ def _some_encrypted(told: Sequence[bytes]) -> bool:
 
 
 def _named(error: MessageUnreadable, message_id: str, place: int) -> MessageUnreadable:
-    return type(error)(f"Message {message_id}: {error} Marker {place} goes on behind it.", error.key_id)
+    text = f"Message {message_id} cannot be read. {error} Marker {place} goes on behind it."
+    return type(error)(text, error.key_id)
