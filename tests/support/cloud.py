@@ -43,12 +43,6 @@ class Cloud(NamedTuple):
     gateway: Gateway
     project: str
 
-    def options(self, user: str) -> dict[str, str]:
-        """What python-zaqarclient is told to authenticate somebody."""
-        names = ("auth_url", "username", "password", "project_name", "user_domain_id", "project_domain_id")
-        told = self.environment(user)
-        return {f"os_{name}": told[f"OS_{name.upper()}"] for name in names}
-
     def environment(self, user: str) -> dict[str, str]:
         """What `openstack` and openstacksdk are told."""
         return openstack_environment(self.keystone, user, "demo")
