@@ -10,6 +10,7 @@ from typing import Any
 
 from gateway.key_file import MAX_KEYS, read_key_lines
 from gateway.logs import get_logger
+from gateway.operator_file import OperatorFile
 from gateway.settings import Settings, SettingsError
 from storage.encryption import KEY_BYTES, EncryptionKey, Keyring
 from storage.errors import MessageUnreadable
@@ -26,18 +27,20 @@ _LINE = re.compile(rf"([A-Za-z0-9._-]{{1,32}})\s+([0-9A-Fa-f]{{{2 * KEY_BYTES}}}
 log = get_logger(__name__)
 
 
-def key_file(settings: Settings) -> str | None:
+def key_file(settings: Settings) -> Path | None:
     """The file of the node's keys: the one that is set, or its own, made if it is not there. None: none.
 
     Only who has the lock of the data folder may ask. A node has a file of its own only where its messages are
     in the same folder: others that use the same store could not read what it encrypts.
     """
-    if settings.encryption_key_file is not None or settings.redis_url is not None:
+    if settings.encryption_key_file is not None:
         return settings.encryption_key_file
+    if settings.redis_url is not None:
+        return None
     path = settings.data_dir / OWN_FILE
     if not path.exists():
         _make(path)
-    return str(path)
+    return path
 
 
 def _make(path: Path) -> None:
@@ -57,13 +60,34 @@ def _make(path: Path) -> None:
         os.close(folder)
 
 
-def read_keyring(path: str | None) -> Keyring:
-    """The keys in a file: an id and 32 bytes in hexadecimal on each line. None: there are none.
+class EncryptionKeys(OperatorFile):
+    """The keys in a file: an id and 32 bytes in hexadecimal on each line. The first one encrypts.
 
     Raises SettingsError, in which no key stands.
     """
+
+    def __init__(self, path: Path) -> None:
+        self.keyring = Keyring()
+        super().__init__("encryption_key_file", path)
+
+    def _load(self) -> None:
+        self.keyring.use(_read(self._path))
+
+
+def make_keyring(settings: Settings, files: list[OperatorFile]) -> Keyring:
+    """The node's keys. Raises SettingsError if they cannot be used.
+
+    :param files: the file that they are in is added here, if there is one.
+    """
+    path = key_file(settings)
     if path is None:
         return Keyring()
+    keys = EncryptionKeys(path)
+    files.append(keys)
+    return keys.keyring
+
+
+def _read(path: Path) -> list[EncryptionKey]:
     lines = read_key_lines("encryption_key_file", path)
     matches = [match for match in map(_LINE.fullmatch, lines) if match is not None]
     keys = [EncryptionKey(match[1], bytes.fromhex(match[2])) for match in matches]
@@ -77,7 +101,7 @@ def read_keyring(path: str | None) -> Keyring:
             f"allowed: from 1 to {MAX_KEYS}, on each an id of its own (up to 32 letters, digits, '.', '_' "
             f"or '-'), a space, and {2 * KEY_BYTES} hexadecimal digits"
         )
-    return Keyring(keys)
+    return keys
 
 
 class UnreadableLog:

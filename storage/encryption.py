@@ -39,11 +39,16 @@ class Keyring:
     """The keys of a node: the first encrypts, all decrypt. False if there is none."""
 
     def __init__(self, keys: Sequence[EncryptionKey] = ()) -> None:
+        self._cipher = lru_cache(_CACHED_QUEUES)(self._derive)
+        self.use(keys)
+
+    def use(self, keys: Sequence[EncryptionKey]) -> None:
+        """Go by these keys from now on."""
         self._secrets = {key.id.encode(): key.secret for key in keys}
         self._first = keys[0].id.encode() if keys else b""
         self.ids = b" ".join((b"", *self._secrets, b""))
         """The keys' ids, a space before and behind each, as scripts look for one."""
-        self._cipher = lru_cache(_CACHED_QUEUES)(self._derive)
+        self._cipher.cache_clear()
 
     def __bool__(self) -> bool:
         return bool(self._secrets)

@@ -2,20 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import overload
+
 from gateway.key_file import MAX_KEYS, read_key_lines
+from gateway.operator_file import OperatorFile
 from gateway.settings import SettingsError
 
 SHORTEST = 16
 """Characters that a key has at least. 32 or more that are random are better."""
 
 
-def read_signing_keys(path: str | None) -> tuple[bytes, ...]:
-    """The keys in a file, one in each line that is not empty. The first one signs. None: there are none.
+class SigningKeys(OperatorFile, Sequence[bytes]):
+    """The keys in a file, one in each line that is not empty. The first one signs.
 
     Raises SettingsError, in which no key stands.
     """
-    if path is None:
-        return ()
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("signing_key_file", path)
+
+    def _load(self) -> None:
+        self._keys = _read(self._path)
+
+    @overload
+    def __getitem__(self, which: int) -> bytes: ...
+    @overload
+    def __getitem__(self, which: slice) -> Sequence[bytes]: ...
+    def __getitem__(self, which: int | slice) -> bytes | Sequence[bytes]:
+        return self._keys[which]
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+
+def _read(path: Path) -> tuple[bytes, ...]:
     keys = read_key_lines("signing_key_file", path)
     if not 1 <= len(keys) <= MAX_KEYS or min(map(len, keys)) < SHORTEST:
         raise SettingsError(

@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 
 from gateway import logs
 from gateway.embedded.storage import open_storage
-from gateway.encryption_keys import key_file, read_keyring
+from gateway.encryption_keys import EncryptionKeys, key_file
 from gateway.service import (
     START_FAILURES,
     StartError,
@@ -69,7 +69,8 @@ class Supervisor:
         load_certificate(settings)  # what keeps each worker from starting shall be said once
         store_url, catalog_url = await open_storage(self._reactor, settings, self._stopping)
         encryption_keys = key_file(settings)
-        read_keyring(encryption_keys)
+        if encryption_keys is not None:
+            EncryptionKeys(encryption_keys)  # as with the certificate
         if settings.catalog_url is None:
             await self._migrate(catalog_url)
         reserved = reserve(numeric_address(settings.host), settings.port)

@@ -10,7 +10,7 @@ import sys
 import textwrap
 from pathlib import Path
 
-from gateway.encryption_keys import read_keyring
+from gateway.encryption_keys import EncryptionKeys
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "encryption.md"
 
@@ -32,6 +32,6 @@ def test_keys_are_made_and_rotated_by_its_commands(tmp_path: Path) -> None:
             timeout=60,
             check=True,
         )
-        seen.append(read_keyring(str(keys)).ids)
+        seen.append(EncryptionKeys(keys).keyring.ids)
         assert stat.S_IMODE(keys.stat().st_mode) == 0o600
     assert seen == [b" 2026-11 ", b" 2026-11 2027-05 ", b" 2027-05 2026-11 ", b" 2027-05 "]

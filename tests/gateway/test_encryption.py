@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import secrets
+import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,11 +39,22 @@ class Installation(NamedTuple):
         data = self.folder / node
         store = ["--redis-url", self.server.url, "--catalog-url", sqlite_url(self.folder / "catalog.sqlite")]
         if keys:
-            path = self.folder / f"{node}-keys"
-            path.write_text("\n".join(keys))
-            store += ["--encryption-key-file", str(path)]
+            store += ["--encryption-key-file", str(self._write(keys, node))]
         with start_gateway(data, *store, *arguments) as gateway:
             yield gateway
+
+    def exchange(self, gateway: Gateway, *keys: str, node: str = "node") -> None:
+        """Have a gateway go by other keys, while it serves."""
+        self._write(keys, node)
+        before = len([event for event in gateway.events if event["event"] == "file_reloaded"])
+        gateway.send_signal(signal.SIGHUP)
+        told = gateway.wait_event("file_reloaded", 30, count=before + 1)
+        assert told["setting"] == "encryption_key_file"
+
+    def _write(self, keys: Sequence[str], node: str) -> Path:
+        path = self.folder / f"{node}-keys"
+        path.write_text("\n".join(keys))
+        return path
 
 
 @pytest.fixture
@@ -129,42 +141,40 @@ def test_without_a_key_no_queue_may_ask_for_it(installation: Installation) -> No
         refused(reply, 400, "encryption_key_file")
 
 
-def test_keys_are_rotated_as_the_manual_says(installation: Installation) -> None:
+def test_keys_are_rotated_while_the_gateway_serves(installation: Installation) -> None:
     old, new = new_key("2025"), new_key("2026")
-    project = "rotating"
     posted: list[str] = []
-    for step, keys in enumerate([(old,), (old, new), (new, old)]):
-        with installation.serve(*keys) as gateway, Client(gateway.url, project=project) as client:
-            if not step:
-                create(client, "jobs")
+    with installation.serve(old) as gateway, Client(gateway.url) as client:
+        create(client, "jobs")
+        for step, keys in enumerate([(old,), (old, new), (new, old)]):
+            installation.exchange(gateway, *keys)
             posted.append(f"{SECRET} {step}")
             post(client, "jobs", posted[-1])
             assert bodies(client, "jobs") == posted
-    with installation.serve(new) as gateway, Client(gateway.url, project=project) as client:
         # Too early: the first two are still there.
-        reply = client.request("message_list", {"queue_name": "jobs", "echo": True})
-        refused(reply, 503, "encryption_key_file")
-        assert reply.body["code"] == "encryption_key_missing"
-        marker = reply.body["exception"].partition("Marker ")[2].partition(" ")[0]
-        reply = client.request("message_list", {"queue_name": "jobs", "echo": True, "marker": marker})
-        marker = reply.body["exception"].partition("Marker ")[2].partition(" ")[0]
+        installation.exchange(gateway, new)
+        marker = "0"
+        for _ in posted[:2]:
+            reply = client.request("message_list", {"queue_name": "jobs", "echo": True, "marker": marker})
+            refused(reply, 503, "encryption_key_file")
+            assert reply.body["code"] == "encryption_key_missing"
+            marker = reply.body["exception"].partition("Marker ")[2].partition(" ")[0]
         assert bodies(client, "jobs", marker=marker) == posted[2:]
         assert [message["body"] for message in claim(client, "jobs")["messages"]] == posted[2:]
         assert gateway.wait_event("message_unreadable")["key_id"] == "2025"
-    with installation.serve(new, old) as gateway, Client(gateway.url, project=project) as client:
+        installation.exchange(gateway, new, old)
         assert bodies(client, "jobs", include_claimed=True) == posted
 
 
 def test_without_its_key_a_message_is_503_on_each_transport_and_stays(installation: Installation) -> None:
-    key, project = new_key("a"), "waiting"
-    with installation.serve(key) as gateway, Client(gateway.url, project=project) as client:
+    key, queue = new_key("a"), {"queue_name": "jobs"}
+    with ExitStack() as closing:
+        gateway = closing.enter_context(installation.serve(key))
+        client = closing.enter_context(Client(gateway.url))
+        rest = closing.enter_context(Rest(gateway.http_url, project=client.project))
         create(client, "jobs", other=1)
         (message_id,) = post(client, "jobs", SECRET)
-    with ExitStack() as closing:
-        gateway = closing.enter_context(installation.serve(new_key("b")))
-        client = closing.enter_context(Client(gateway.url, project=project))
-        rest = closing.enter_context(Rest(gateway.http_url, project=project))
-        queue = {"queue_name": "jobs"}
+        installation.exchange(gateway, new_key("b"))
         requests: dict[str, dict[str, Any]] = {
             "message_get": {"message_id": message_id},
             "message_get_many": {"message_ids": [message_id]},
@@ -175,27 +185,24 @@ def test_without_its_key_a_message_is_503_on_each_transport_and_stays(installati
             reply = client.request(action, {**queue, **body})
             assert (reply.status, reply.body["code"]) == (503, "encryption_key_missing"), reply.document
         path = "/v2/queues/jobs/messages"
-        for request in (
-            path + "?echo=true&include_claimed=true",
-            f"{path}/{message_id}",
-            f"{path}?ids={message_id}",
-        ):
-            assert rest.refused(503, "GET", request) == "encryption_key_missing"
+        for request in ("?echo=true&include_claimed=true", f"/{message_id}", f"?ids={message_id}"):
+            assert rest.refused(503, "GET", path + request) == "encryption_key_missing"
         stats = done(client.request("queue_get_stats", queue), 200)["messages"]
         assert (stats["claimed"], stats.get("oldest")) == (1, None)
-        # What has nothing to do with it goes on, changes of the queue too.
+        # What has nothing to do with it goes on.
         post(client, "jobs", "readable")
         held = claim(client, "jobs")
         assert [message["body"] for message in held["messages"]] == ["readable"]
-        patch = [{"op": "replace", "path": "/metadata/other", "value": 2}]
-        done(client.request("queue_update", {**queue, "patch": patch}), 200)
+        installation.exchange(gateway, key)
+        reply = client.request("message_get", {**queue, "message_id": message_id})
+        assert done(reply, 200)["messages"]["body"] == SECRET
+        project = client.project
     with installation.serve() as gateway, Client(gateway.url, project=project) as client:
         reply = client.request("message_post", {**queue, "messages": [{"body": 1}]})
         assert (reply.status, reply.body["code"]) == (503, "encryption_key_missing")
+        # The queue asks for encryption already, so it can still be changed.
+        patch = [{"op": "replace", "path": "/metadata/other", "value": 2}]
         done(client.request("queue_update", {**queue, "patch": patch}), 200)
-    with installation.serve(key) as gateway, Client(gateway.url, project=project) as client:
-        reply = client.request("message_get", {**queue, "message_id": message_id})
-        assert done(reply, 200)["messages"]["body"] == SECRET
 
 
 def test_subscribers_wait_for_what_cannot_be_read(installation: Installation) -> None:
@@ -211,15 +218,11 @@ def test_subscribers_wait_for_what_cannot_be_read(installation: Installation) ->
         post(client, "jobs", SECRET)
         post(listener, "jobs", "last")
         late.wait_event("message_unreadable")
-        marker = listener.wait_notifications(1)[0]["marker"]
-        assert listener.notifications[0]["body"] == "first"
         done(listener.request("describe"), 200)
-        assert len(listener.notifications) == 1
-    with ExitStack() as closing:
-        gateway = closing.enter_context(installation.serve(a, b))
-        listener = closing.enter_context(Client(gateway.url, project=project, subprotocol=SUBPROTOCOL))
-        done(listener.request("subscription_create", {"queue_name": "jobs", "from": marker}), 201)
-        assert [event["body"] for event in listener.wait_notifications(2)] == [SECRET, "last"]
+        assert [event["body"] for event in listener.notifications] == ["first"]
+        installation.exchange(late, b, a, node="late")
+        told = [event["body"] for event in listener.wait_notifications(3)]
+        assert told == ["first", SECRET, "last"]
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
