@@ -59,7 +59,8 @@ def make_site(node: Node, rest: Rest) -> Site:
     for name in ("sdk", "protocol"):
         root.putChild(name.encode(), Folder(PAGES / name))
     root.putChild(b"console", _Private(node, Folder(PAGES / "console")))
-    site = Site(root, requestFactory=make_request_type(node), timeout=60)
+    # A form is no request here: nothing of Twisted's shall read it.
+    site = Site(root, make_request_type(node), parsePOSTFormSubmission=False, timeout=60)
     site.noisy = False
     # Requests are counted in /metrics; Twisted's access log would say everything twice.
     site.log = lambda request: None  # type: ignore[method-assign]

@@ -140,7 +140,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = MappingProxyType(
 class Named(NamedTuple):
     """A parameter.
 
-    :ivar schema: of its values; None: the one that the field of the action's request has.
+    :ivar schema: of its values in a path, or where no field of the action's request has one.
     """
 
     about: str

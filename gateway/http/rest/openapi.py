@@ -114,7 +114,7 @@ def _of_path(path: str) -> list[dict[str, Any]]:
 def _in_query(parameter: Parameter, action: str, bodies: Bodies) -> dict[str, Any]:
     """A parameter behind the question mark: with the schema of the field that it is."""
     named = PARAMETERS[parameter.name]
-    if named.schema is None:
+    if parameter.field:
         named = named._replace(schema=bodies.field(action, parameter.field))
     told = {"name": parameter.name, "in": "query", **_told(named)}
     if told["schema"].get("type") == "array":
