@@ -30,7 +30,7 @@ class RetryPolicy(Struct, frozen=True, kw_only=True):
     ignore_subscription_override: bool | UnsetType | None = UNSET
 
 
-class QueueMetadata(Struct, frozen=True, kw_only=True, rename="_{}".format):
+class Metadata(Struct, frozen=True, kw_only=True, rename="_{}".format):
     """A queue's metadata: the keys that mean something, and any others. Null stands for the default."""
 
     default_message_ttl: MessageTtl | UnsetType | None = UNSET

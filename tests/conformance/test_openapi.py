@@ -31,7 +31,7 @@ PATCH = "application/openstack-messaging-v2.0-json-patch"
 HEADERS = {"X-Roles": "admin"}
 """Who asks, administers."""
 
-OPEN = ("QueueMetadata", "RetryPolicy", "NewMessage", "PatchOperation")
+OPEN = ("Metadata", "RetryPolicy", "NewMessage", "PatchOperation")
 """What clients write: metadata are theirs, and what else is unknown is ignored."""
 
 

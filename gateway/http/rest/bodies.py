@@ -12,7 +12,7 @@ from gateway.http.rest.routes import EVERY, ROUTES, Route
 from schemas import asyncapi, rest
 from schemas.actions import SHAPES
 from schemas.messages import NewMessage
-from schemas.metadata import QueueMetadata
+from schemas.metadata import Metadata
 
 REFS: Final = "#/components/schemas/"
 
@@ -22,7 +22,7 @@ class Bodies:
 
     def __init__(self) -> None:
         self._requests = {route.action: SHAPES[route.action].request for route in ROUTES}
-        shapes: list[Any] = [rest.Refusal, rest.TopicPage, rest.Versions, NewMessage, QueueMetadata]
+        shapes: list[Any] = [rest.Refusal, rest.TopicPage, rest.Versions, NewMessage, Metadata]
         shapes += self._requests.values()
         shapes += [
             reply.body
@@ -51,7 +51,7 @@ class Bodies:
         document = route.document
         assert document is not None
         if document.whole == "metadata":
-            return self.of(QueueMetadata)
+            return self.of(Metadata)
         if document.whole:
             return self.field(route.action, document.whole)
         shape = self._requests[route.action]

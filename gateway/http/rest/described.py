@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
 from schemas import limits, rest
-from schemas.metadata import QueueMetadata
+from schemas.metadata import Metadata
 from schemas.node import HealthReply, HomeDocReply
 from schemas.queues import QueueShareReply
 from schemas.subscriptions import SubscriptionView
@@ -69,8 +69,8 @@ OPERATIONS: Final[Mapping[str, Operation]] = MappingProxyType(
         "queue_create": Operation(
             {201: Reply("It was created.", location="it"), 204: Reply("It exists already.", location="it")}
         ),
-        "queue_get": Operation({200: Reply("Its metadata, with defaults.", QueueMetadata)}),
-        "queue_update": Operation({200: Reply("All of its metadata.", QueueMetadata)}, (409,)),
+        "queue_get": Operation({200: Reply("Its metadata, with defaults.", Metadata)}),
+        "queue_update": Operation({200: Reply("All of its metadata.", Metadata)}, (409,)),
         "queue_delete": Operation(_GONE),
         "queue_get_stats": Operation({200: Reply("Its statistics.", rest.Stats)}),
         "queue_purge": Operation(_DONE),

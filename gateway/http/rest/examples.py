@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from gateway.http.site import VERSIONS
 from schemas import rest
-from schemas.metadata import QueueMetadata
+from schemas.metadata import Metadata
 from schemas.node import HealthReply, HomeDocReply
 from schemas.queues import QueueShareReply
 from schemas.subscriptions import SubscriptionView
@@ -70,7 +70,7 @@ REPLIES: Final[Mapping[Any, Any]] = MappingProxyType(
             "catalog_reachable": True,
             "operation_status": {"post_messages": _STEPS},
         },
-        QueueMetadata: _METADATA,
+        Metadata: _METADATA,
         QueueShareReply: {
             "paths": ["/v2/queues/jobs/messages"],
             "methods": ["GET"],

@@ -18,7 +18,7 @@ from gateway.http.rest.routes import ROUTES, Route
 from gateway.http.site import OPENAPI
 from protocol import metadata, retry_policy
 from protocol.errors import BadRequest
-from schemas.metadata import QueueMetadata, RetryPolicy
+from schemas.metadata import Metadata, RetryPolicy
 
 DOCUMENT = openapi.document()
 METHODS = ("get", "head", "put", "post", "patch", "delete")
@@ -124,7 +124,7 @@ def test_examples_are_what_their_schemas_say() -> None:
     ],
 )
 def test_reserved_metadata_are_described_as_they_are_checked(key: str, value: Any) -> None:
-    schema = validator({"$ref": "#/components/schemas/QueueMetadata"})
+    schema = validator({"$ref": "#/components/schemas/Metadata"})
     refused = False
     try:
         metadata.check_reserved({key: value})
@@ -135,6 +135,6 @@ def test_reserved_metadata_are_described_as_they_are_checked(key: str, value: An
 
 def test_every_reserved_key_is_described() -> None:
     checked = set(metadata._CHECKS)
-    assert set(DOCUMENT["components"]["schemas"]["QueueMetadata"]["properties"]) == checked
-    assert len(QueueMetadata.__struct_fields__) == len(checked)
+    assert set(DOCUMENT["components"]["schemas"]["Metadata"]["properties"]) == checked
+    assert len(Metadata.__struct_fields__) == len(checked)
     assert set(RetryPolicy.__struct_fields__) == retry_policy.DEFAULTS.keys()
