@@ -12,14 +12,15 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import hypothesis
 import pytest
 import schemathesis
 from hypothesis import HealthCheck
-from schemathesis import Case
+from schemathesis import Case, CheckFunction
 from schemathesis.core.transport import Response
-from schemathesis.specs.openapi.checks import positive_data_acceptance
+from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 
 from gateway.http.rest import openapi
 from gateway.http.rest.routes import ROUTES
@@ -134,14 +135,22 @@ def refusals_are_told(context: Any, response: Response, case: Case[Any]) -> None
 
 def ask(case: Case[Any], url: str) -> int:
     """Send a request, compare the answer with the document, and return its status."""
-    # That all a schema allows is accepted cannot be asked for: no schema tells a URL that answers.
-    response = case.call_and_validate(
-        base_url=url,
-        headers=HEADERS,
-        additional_checks=[refusals_are_told],
-        excluded_checks=[positive_data_acceptance],
-    )
+    response = case.call(base_url=url, headers=HEADERS)
+    compare(response, case)
     return response.status_code
+
+
+def compare(response: Response, case: Case[Any]) -> None:
+    """Fail unless the answer is one that the document has for the request."""
+    # That all a schema allows is accepted cannot be asked for: no schema tells a URL that answers.
+    left_out: list[CheckFunction] = [positive_data_acceptance]
+    query = urlsplit(str(response.request.url)).query
+    if "" in dict(parse_qsl(query, keep_blank_values=True)).values():
+        # A parameter without a value is as if it were not there (docs/rest.md).
+        left_out.append(negative_data_rejection)
+    case.validate_response(
+        response, additional_checks=[refusals_are_told], excluded_checks=left_out, headers=HEADERS
+    )
 
 
 # Topics are queues under another path: more of their requests are for `make test-long`.
@@ -153,7 +162,7 @@ def test_any_request_is_answered_as_described(case: Case[Any], node: Gateway) ->
 
 @pytest.mark.long
 @SCHEMA.parametrize()
-@hypothesis.settings(max_examples=300, deadline=None)
+@hypothesis.settings(max_examples=100, deadline=None)
 def test_any_of_many_requests(case: Case[Any], node: Gateway) -> None:
     ask(case, node.http_url)
 
@@ -166,7 +175,7 @@ def test_requests_for_what_exists(name: str, node: Gateway, owner: Rest, store: 
 @pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 def test_many_requests_for_what_exists(name: str, node: Gateway, owner: Rest, store: str) -> None:
-    play(name, owner, store, node.http_url, max_examples=300)
+    play(name, owner, store, node.http_url, max_examples=100)
 
 
 def play(name: str, owner: Rest, store: str, url: str, *, max_examples: int) -> None:
@@ -208,9 +217,7 @@ class Machine(SCHEMA.as_state_machine()):  # type: ignore[misc]  # it is made of
 
     def validate_response(self, response: Response, case: Case[Any], *args: Any, **kwargs: Any) -> None:
         """Compare with the document."""
-        case.validate_response(
-            response, additional_checks=[refusals_are_told], excluded_checks=[positive_data_acceptance]
-        )
+        compare(response, case)
 
 
 def test_links_are_followed(node: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:
