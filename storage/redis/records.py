@@ -2,7 +2,7 @@
 
 A message's record: flags (1 byte), ttl in seconds (4), client (16), then what the flags say there is:
 checksum (16), origin (length of the queue name (1), the name, id (16)), and last the body as it was posted.
-A script reads the client out of it (list.lua); all else is read here. What is encrypted of it, where its
+A script reads the client out of it (listing.lua); all else is read here. What is encrypted of it, where its
 queue wants that, is told in encrypted_records.py.
 """
 
@@ -15,14 +15,16 @@ from typing import Any
 import msgpack
 
 from protocol.body import Body, Form
+from storage.deliveries import Delivery
 from storage.errors import MessageUnreadable
-from storage.events import Announced, Due, Ended, Event, Free, Moved, Taken
-from storage.records import Held, Message, NewMessage, Origin, Subscription, Waiting
+from storage.events import Announced, DeliveriesChanged, Due, Ended, Event, Free, Moved, Taken
+from storage.records import DeliveryCounts, Held, Message, NewMessage, Origin, Subscription, Waiting
 
 _MSGPACK, _CHECKSUM, _ORIGIN = 1, 2, 4
 _HEAD = struct.Struct(">BI16s")
 HEAD_BYTES = _HEAD.size
 _STATE = struct.Struct(">II")
+_DELIVERY = struct.Struct(">7sI7s7s7s7s7s")
 _SECOND = 1_000_000
 
 
@@ -114,11 +116,28 @@ def read_subscription(record: bytes) -> tuple[str, int, Mapping[str, Any], bool,
     return subscriber.decode(), ttl, msgpack.unpackb(options, strict_map_key=False), confirmed, since
 
 
-def unpack_subscription(now: int, sequence: int, record: bytes) -> Subscription:
+def unpack_subscription(
+    now: int, sequence: int, record: bytes, delivery: bytes | None = None
+) -> Subscription:
     """A subscription as it stands at `now`."""
     subscriber, ttl, options, confirmed, since = read_subscription(record)
     age = max(0, now - (since or sequence)) // _SECOND  # below 0 where the server's clock stepped back
-    return Subscription(sequence, subscriber, ttl, age, options, confirmed)
+    counts = None if delivery is None else _delivery_counts(delivery)
+    return Subscription(sequence, subscriber, ttl, age, options, confirmed, counts)
+
+
+def unpack_delivery(now: int, timeline: bytes, sequence: bytes, record: bytes, delivery: bytes) -> Delivery:
+    """A delivery (lua/delivering.lua) as it stands at `now`."""
+    position, attempts, due, *_ = _DELIVERY.unpack_from(delivery)
+    due_in = max(0, int.from_bytes(due, "big") - now) / _SECOND
+    subscription = unpack_subscription(now, int.from_bytes(sequence, "big"), record, delivery)
+    return Delivery(subscription, int.from_bytes(position, "big"), attempts, due_in, timeline)
+
+
+def _delivery_counts(delivery: bytes) -> DeliveryCounts:
+    _, _, _, *counts, _ = _DELIVERY.unpack_from(delivery)
+    delivered, failed, missed = (int.from_bytes(count, "big") for count in counts)
+    return DeliveryCounts(delivered, failed, missed, delivery[_DELIVERY.size :].decode())
 
 
 def unpack_event(payload: bytes, decrypt: Callable[[bytes], bytes] | None = None) -> Event:
@@ -132,6 +151,8 @@ def unpack_event(payload: bytes, decrypt: Callable[[bytes], bytes] | None = None
         reason = (event[3] if len(event) > 3 else b"unknown").decode()  # an older version tells none
         return Ended(event[1], 0, reason) if event[1] else Ended(None, event[2], reason)
     if event[0] == b"free":
+        if len(event) > 3:  # so that an older version finds nothing in it
+            return DeliveriesChanged(event[3] or None)
         return Free(event[1], event[2])
     if event[0] == b"taken":
         return Taken(event[1], event[2])
@@ -139,6 +160,10 @@ def unpack_event(payload: bytes, decrypt: Callable[[bytes], bytes] | None = None
         return Moved(event[1].decode())
     if event[0] == b"due":
         return Due(max(0, event[2] - event[1]) / _SECOND)
+    return _announced(event, decrypt)
+
+
+def _announced(event: Sequence[Any], decrypt: Callable[[bytes], bytes] | None) -> Announced:
     _, now, before, last, positions, sequences, records, *timeline = event  # an older version tells none
     if not records:
         return Announced(before, last, None, *timeline)

@@ -16,6 +16,7 @@ from storage.records import Consumer, DeadLetter, Deleted, NewMessage, Queue, Ro
 from storage.redis.encrypted_records import ENCRYPTED, decrypt, encrypt, is_encrypted
 from storage.redis.events import RedisEvents
 from storage.redis.store import RedisStore
+from tests.support.deliveries import Deliveries
 from tests.support.reactor import reactor, run, wait_until
 from tests.support.servers import Server
 from tests.support.store import ALICE, LiveQueue, bodies, connected_to, new_claim, text
@@ -395,3 +396,32 @@ def test_the_flag_is_the_highest_of_a_record(jobs: LiveQueue, store_server: Serv
     jobs.post(1, checksum=bytes(16))
     run(jobs.store.post, jobs.queue, [NewMessage(text(2), 60)], ALICE)
     assert all(record[0] < ENCRYPTED for record in records(store_server, jobs).values())
+
+
+# Deliveries
+
+
+def test_deliveries_stop_in_front_of_what_cannot_be_read(jobs: LiveQueue, stranger: LiveQueue) -> None:
+    hooks = Deliveries(jobs).own()
+    hook = hooks.subscribe()
+    stranger.post(1)
+    jobs.post(SECRET)
+    late = Deliveries(stranger).own()
+    page = late.page(hook)
+    assert page is not None
+    assert bodies(page.messages) == [1]
+    with pytest.raises(EncryptionKeyMissing):
+        late.page(hook, page.position)
+    rest = hooks.own().page(hook, page.position)
+    assert rest is not None
+    assert bodies(rest.messages) == [SECRET]
+
+
+def test_what_cannot_be_delivered_is_an_encrypted_dead_letter(jobs: LiveQueue, store_server: Server) -> None:
+    hooks, dead = Deliveries(jobs).own(), LiveQueue(jobs.store, "dead")
+    hook = hooks.subscribe()
+    (posted,) = jobs.post(SECRET)
+    assert hooks.failed(hook, posted, dead_letter=("dead", None))
+    assert deliver(jobs, dead) == 1
+    assert bodies(dead.page().messages) == [SECRET]
+    assert SECRET.encode() not in stored(store_server, dead.queue) + stored(store_server, jobs.queue)
