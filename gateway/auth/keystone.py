@@ -17,6 +17,7 @@ from gateway.auth.revocable import RevocableTokens
 from gateway.http.client import HttpAnswer, HttpClient, HttpError
 from gateway.logs import get_logger
 from gateway.settings import Settings, SettingsError
+from gateway.settings.passwords import read_password
 from protocol.errors import AuthenticationFailed, BadRequest, Unavailable
 from protocol.names import check_project
 from storage.shared_work import SharedWork
@@ -78,27 +79,13 @@ def credentials(settings: Settings) -> bytes:
     user = {
         "name": settings.keystone_username,
         "domain": {"name": settings.keystone_user_domain},
-        "password": _password(settings),
+        "password": read_password(
+            "keystone_password", settings.keystone_password, settings.keystone_password_file, "auth keystone"
+        ),
     }
     project = {"name": settings.keystone_project, "domain": {"name": settings.keystone_project_domain}}
     identity = {"methods": ["password"], "password": {"user": user}}
     return json.dumps({"auth": {"identity": identity, "scope": {"project": project}}}).encode()
-
-
-def _password(settings: Settings) -> str:
-    if settings.keystone_password is not None:
-        return settings.keystone_password
-    path = settings.keystone_password_file
-    if path is None:
-        raise SettingsError("keystone_password_file: is not set, and auth keystone needs it; allowed: a file")
-    try:
-        lines = path.read_text().splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise SettingsError(f"keystone_password_file: {path}: cannot be read: {reason}") from None
-    if not lines or not lines[0]:
-        raise SettingsError(f"keystone_password_file: {path}: its first line is empty; allowed: a password")
-    return lines[0]
 
 
 class Keystone:
