@@ -14,6 +14,7 @@ from protocol.codec import CODECS
 from protocol.errors import BadRequest
 from protocol.metadata import read_value
 from protocol.retry_policy import check_retry_policy
+from protocol.webhooks import check_post_data, check_post_headers
 from schemas import limits
 
 WEB_SCHEMES: Final = ("http", "https", "trust+http", "trust+https")
@@ -42,6 +43,8 @@ def check_subscriber(url: str) -> None:
     if parts.scheme in WEB_SCHEMES:
         if not host:
             raise BadRequest(f"subscriber must name a host after {parts.scheme}://")
+        if "@" in parts.netloc:
+            raise BadRequest("subscriber may hold no user and password: use the header Authorization")
     elif _MAIL_ADDRESS.fullmatch(unquote(parts.path)) is None:
         raise BadRequest("subscriber must name a mail address after mailto:")
 
@@ -66,13 +69,6 @@ def read_options(options: Mapping[str, Raw] | UnsetType, form: Form) -> dict[str
     policy = read.get("_retry_policy")
     if policy is not None:
         check_retry_policy("_retry_policy", policy)
-    headers = read.get("post_headers")
-    if headers is not None and not _is_headers(headers):
-        raise BadRequest("post_headers must be an object of strings")
-    if not isinstance(read.get("post_data"), str | None):
-        raise BadRequest("post_data must be a string")
+    check_post_headers(read.get("post_headers"))
+    check_post_data(read.get("post_data"))
     return read
-
-
-def _is_headers(value: object) -> bool:
-    return isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
