@@ -48,6 +48,12 @@ def posted(notice: bytes, options: Mapping[str, Any]) -> bytes:
     return str(template).encode().replace(PLACEHOLDER.encode(), notice, limits.POST_DATA_PLACEHOLDERS)
 
 
+def sent_headers(options: Mapping[str, Any]) -> dict[str, str]:
+    """The `post_headers` of a subscription that may be sent."""
+    given = options.get("post_headers") or {}
+    return {name: text for name, text in given.items() if _fault_of(name, text) is None}
+
+
 def check_post_data(value: object) -> None:
     """Raise BadRequest if this cannot be the `post_data` of a subscription."""
     if not isinstance(value, str | None):
@@ -64,11 +70,16 @@ def check_post_headers(value: object) -> None:
     if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
         raise BadRequest("post_headers must be an object of strings")
     for name, text in value.items():
-        if _HEADER_NAME.fullmatch(name) is None:
-            raise BadRequest(f"post_headers: {name[:64]!r} is no name of an HTTP header")
-        if name.lower() in RESERVED_HEADERS or name.lower().startswith("x-zaqar-"):
-            raise BadRequest(f"post_headers may not hold {name}: the gateway sets it")
-        if _HEADER_VALUE.fullmatch(text) is None:
-            raise BadRequest(
-                f"post_headers: the value of {name} must be of at most 4096 printable ASCII characters"
-            )
+        fault = _fault_of(name, text)
+        if fault is not None:
+            raise BadRequest(fault)
+
+
+def _fault_of(name: str, text: str) -> str | None:
+    if _HEADER_NAME.fullmatch(name) is None:
+        return f"post_headers: {name[:64]!r} is no name of an HTTP header"
+    if name.lower() in RESERVED_HEADERS or name.lower().startswith("x-zaqar-"):
+        return f"post_headers may not hold {name}: the gateway sets it"
+    if _HEADER_VALUE.fullmatch(text) is None:
+        return f"post_headers: the value of {name} must be of at most 4096 printable ASCII characters"
+    return None
