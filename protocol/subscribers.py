@@ -15,6 +15,7 @@ from protocol.errors import BadRequest
 from protocol.mail_address import is_header_text, is_mail_address, read_mailbox
 from protocol.metadata import read_value
 from protocol.retry_policy import check_retry_policy
+from protocol.webhooks import check_post_data, check_post_headers
 from schemas import limits
 
 WEB_SCHEMES: Final = ("http", "https", "trust+http", "trust+https")
@@ -42,6 +43,8 @@ def check_subscriber(url: str) -> None:
     if parts.scheme in WEB_SCHEMES:
         if not host:
             raise BadRequest(f"subscriber must name a host after {parts.scheme}://")
+        if "@" in parts.netloc:
+            raise BadRequest("subscriber may hold no user and password: use the header Authorization")
     elif not is_mail_address(unquote(parts.path)):
         raise BadRequest("subscriber must name one mail address after mailto:")
     elif not is_header_text(mail_subject(url)):
@@ -76,11 +79,8 @@ def read_options(options: Mapping[str, Raw] | UnsetType, form: Form) -> dict[str
     policy = read.get("_retry_policy")
     if policy is not None:
         check_retry_policy("_retry_policy", policy)
-    headers = read.get("post_headers")
-    if headers is not None and not _is_headers(headers):
-        raise BadRequest("post_headers must be an object of strings")
-    if not isinstance(read.get("post_data"), str | None):
-        raise BadRequest("post_data must be a string")
+    check_post_headers(read.get("post_headers"))
+    check_post_data(read.get("post_data"))
     _check_mail(read)
     return read
 
@@ -95,7 +95,3 @@ def _check_mail(options: Mapping[str, Any]) -> None:
             raise BadRequest("from must be one mail address, with or without a name before it") from None
     if subject is not None and not (isinstance(subject, str) and is_header_text(subject)):
         raise BadRequest("subject must be a string of one line")
-
-
-def _is_headers(value: object) -> bool:
-    return isinstance(value, dict) and all(isinstance(text, str) for text in value.values())

@@ -118,10 +118,8 @@ class MailWriter:
     def write(self, notice: Notice) -> Mail:
         """The mail for a notice. ValueError: its subscription has what cannot stand in a mail."""
         recipient = unquote(urlsplit(notice.subscription.subscriber).path)
-        if notice.message_id is None:
-            mail = self._about_subscription(notice)
-        else:
-            mail = self._with_message(notice)
+        write = self._about_subscription if notice.message_id is None else self._with_message
+        mail = write(notice)
         mail["To"] = Address(addr_spec=recipient)
         mail["Date"] = datetime.now(UTC)
         mail["Auto-Submitted"] = "auto-generated"  # so that no absence note comes back (RFC 3834)

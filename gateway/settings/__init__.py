@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 
 from gateway.settings.authentication import Authentication
 from gateway.settings.confirmation import Confirmation
+from gateway.settings.delivering import Delivering
 from gateway.settings.keystone import Keystone
 from gateway.settings.limits import Limits
 from gateway.settings.listening import Listening, is_loopback
@@ -32,9 +33,10 @@ class Settings(
     Tokens,
     Keystone,
     Signing,
+    Storing,
+    Delivering,
     Confirmation,
     Mail,
-    Storing,
     Sockets,
     Limits,
     Running,
@@ -43,8 +45,9 @@ class Settings(
 
 
 GROUPS = (
-    *(Listening, Authentication, Tokens, Keystone, Signing, Confirmation, Mail),
-    *(Storing, Sockets, Limits, Running),
+    *(Listening, Authentication, Tokens, Keystone, Signing, Storing),
+    *(Delivering, Confirmation, Mail),
+    *(Sockets, Limits, Running),
 )
 """The groups in the order in which they are shown; the docstring of each is its title."""
 

@@ -195,8 +195,8 @@ def _check_confirmation(settings: Settings, sources: Sources) -> None:
     mails = settings.require_confirmation and settings.smtp_host is not None
     if mails and settings.external_confirmation_url is None:
         raise SettingsError(
-            "external_confirmation_url: is not set, and require_confirmation with smtp_host needs it for what "
-            "mail links to; allowed: the URL of a page"
+            "external_confirmation_url: is not set, and require_confirmation with smtp_host needs it for "
+            "what mail links to; allowed: the URL of a page"
         )
 
 

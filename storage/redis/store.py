@@ -12,6 +12,7 @@ from twisted.internet.task import deferLater
 
 from protocol.identifiers import format_id, parse_uuid
 from storage.errors import QueueMoved, StoreBusy, StoreLoading
+from storage.pools import Durability
 from storage.records import (
     Adopted,
     Claim,
@@ -19,7 +20,6 @@ from storage.records import (
     Consumer,
     DeadLetter,
     Deleted,
-    Durability,
     Found,
     Gap,
     Leased,
@@ -38,6 +38,7 @@ from storage.records import (
 )
 from storage.redis import records, scripts
 from storage.redis.connection import Reply
+from storage.redis.deliveries import RedisDeliveries
 from storage.redis.health import check_layout, look_at_durability, look_at_identity
 from storage.redis.replicas import Replicas
 from storage.redis.runner import ScriptRunner
@@ -57,7 +58,7 @@ _LEASE = struct.Struct(">7sII")
 _SECOND = 1_000_000
 
 
-class RedisStore:
+class RedisStore(RedisDeliveries):
     """Messages, claims and subscriptions on one Redis or Valkey server, a Sentinel service or a Cluster.
 
     An answer takes `timeout` seconds at the most; writes are answered when `min_replicas` replicas have them.
@@ -126,8 +127,11 @@ class RedisStore:
         await self.scripts.run(scripts.PURGE, queue, int(messages), int(subscriptions), repeatable=True)
 
     async def sweep(self, queue: Queue) -> Swept:
-        now, due, waiting, *stands = await self.scripts.run(scripts.SWEEP, queue, repeatable=True)
-        return Swept(None if due >= _NEVER else max(0, due - now) / _SECOND, waiting, *stands)
+        now, due, waiting, visible, timeline, size = await self.scripts.run(
+            scripts.SWEEP, queue, repeatable=True
+        )
+        due_in = None if due >= _NEVER else max(0, due - now) / _SECOND
+        return Swept(due_in, waiting, visible, timeline, size, deliveries=False)
 
     async def stats(self, queue: Queue) -> Stats:
         now, free, claimed, delayed, *ends = await self.scripts.run(scripts.STATS, queue, repeatable=True)
@@ -303,6 +307,7 @@ class RedisStore:
         *,
         confirmed: bool,
         start: Start | None = None,
+        deliver: bool = False,
     ) -> Subscribed | None:
         mark = os.urandom(8)
         record = records.pack_subscription(subscriber, ttl, options, confirmed=confirmed, mark=mark)
@@ -350,6 +355,8 @@ class RedisStore:
         ttl: int | None = None,
         options: Mapping[str, Any] | None = None,
         confirmed: bool | None = None,
+        deliver: bool = False,
+        keep_place: bool = False,
     ) -> bool | None:
         for _ in range(UPDATE_TRIES):
             reply = await self._read_subscription(queue, sequence)
