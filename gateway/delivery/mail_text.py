@@ -20,7 +20,7 @@ import msgspec
 from gateway.delivery.sender import Notice
 from gateway.settings import SettingsError
 from protocol.identifiers import format_id
-from protocol.mail_address import is_header_text, read_mailbox
+from protocol.mail_address import is_header_text, is_mail_address, read_mailbox
 from protocol.subscribers import mail_subject
 
 LONGEST_TEMPLATE: Final = 65_536
@@ -118,6 +118,8 @@ class MailWriter:
     def write(self, notice: Notice) -> Mail:
         """The mail for a notice. ValueError: its subscription has what cannot stand in a mail."""
         recipient = unquote(urlsplit(notice.subscription.subscriber).path)
+        if not is_mail_address(recipient):
+            raise ValueError("not a mail address")
         write = self._about_subscription if notice.message_id is None else self._with_message
         mail = write(notice)
         mail["To"] = Address(addr_spec=recipient)
