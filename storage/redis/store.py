@@ -108,11 +108,11 @@ class RedisStore(RedisClaims, RedisSubscriptions, RedisDeliveries):
         await self.scripts.run(scripts.PURGE, queue, int(messages), int(subscriptions), repeatable=True)
 
     async def sweep(self, queue: Queue) -> Swept:
-        now, due, waiting, visible, timeline, size = await self.scripts.run(
+        now, due, waiting, visible, timeline, size, deliveries = await self.scripts.run(
             scripts.SWEEP, queue, repeatable=True
         )
         due_in = None if due >= _NEVER else max(0, due - now) / _SECOND
-        return Swept(due_in, waiting, visible, timeline, size, deliveries=False)
+        return Swept(due_in, waiting, visible, timeline, size, bool(deliveries))
 
     async def stats(self, queue: Queue) -> Stats:
         now, free, claimed, delayed, *ends = await self.scripts.run(scripts.STATS, queue, repeatable=True)

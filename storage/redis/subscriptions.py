@@ -36,7 +36,7 @@ class RedisSubscriptions:
         record = records.pack_subscription(subscriber, ttl, options, confirmed=confirmed, mark=mark)
         resumed = ("", "") if start is None else (start.number, int(start.is_sequence))
         reply = await self.scripts.run(
-            scripts.SUBSCRIBE, queue, subscriber, ttl, record, *resumed, repeatable=True
+            scripts.SUBSCRIBE, queue, subscriber, ttl, record, *resumed, int(deliver), repeatable=True
         )
         if reply is None:
             return None
@@ -56,7 +56,10 @@ class RedisSubscriptions:
 
     async def get_subscription(self, queue: Queue, sequence: int) -> Subscription | None:
         reply = await self._read_subscription(queue, sequence)
-        return None if reply is None else records.unpack_subscription(reply[0], sequence, reply[1])
+        if reply is None:
+            return None
+        now, record, delivery = reply
+        return records.unpack_subscription(now, sequence, record, delivery)
 
     async def find_subscription(self, queue: Queue, subscriber: str) -> Subscription | None:
         reply = await self.scripts.run(scripts.SUBSCRIPTION_FIND, queue, subscriber, repeatable=True)
@@ -85,7 +88,7 @@ class RedisSubscriptions:
             reply = await self._read_subscription(queue, sequence)
             if reply is None:
                 return None
-            now, was = reply
+            now, was, _ = reply
             old_subscriber, old_ttl, old_options, was_confirmed, since = records.read_subscription(was)
             becomes = records.pack_subscription(
                 old_subscriber if subscriber is None else subscriber,
@@ -95,8 +98,17 @@ class RedisSubscriptions:
                 since=since if ttl is None else now,
             )
             packed, lives = records.pack_sequence(sequence), "" if ttl is None else ttl
+            from_now = bool(confirmed) and not was_confirmed and not keep_place
             done = await self.scripts.run(
-                scripts.SUBSCRIPTION_UPDATE, queue, packed, was, becomes, lives, repeatable=False
+                scripts.SUBSCRIPTION_UPDATE,
+                queue,
+                packed,
+                was,
+                becomes,
+                lives,
+                int(deliver and subscriber is not None),
+                int(from_now),
+                repeatable=False,
             )
             if done >= 0:  # else somebody changed it in between
                 return bool(done)
