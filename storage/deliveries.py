@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from storage.records import DeliveryCounts, Gap, Message, Queue, Subscription
+from storage.records import Gap, Message, Queue, Subscription
 
 TOKEN_BYTES = 8
 """Bytes of an owner's token, which are random."""
@@ -27,13 +27,13 @@ class Delivery:
     """A subscription that is delivered to, and how far that is."""
 
     subscription: Subscription
+    """With its `delivery`: what came of it so far."""
     position: int
     """Its place."""
     attempts: int
     """How often the next message was tried in vain."""
     due_in: float
     """Seconds until it may be tried next; 0: at once."""
-    counts: DeliveryCounts
     timeline: bytes
     """What the place belongs to (storage.records)."""
 

@@ -16,8 +16,8 @@ from OpenSSL import SSL
 from twisted.internet.defer import Deferred, TimeoutError
 from twisted.internet.endpoints import wrapClientTLS
 from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
-from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
-from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.interfaces import IProtocol, IProtocolFactory
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
 from twisted.web.client import (
@@ -117,26 +117,24 @@ class Requests:
             self._pools.popitem(last=False)[1].closeCachedConnections()
         return pool
 
-    def _endpoint(self, target: Target, timeout: float) -> IStreamClientEndpoint:
+    def _endpoint(self, target: Target, timeout: float) -> _BoundedEndpoint:
         endpoint: Any = GuardedEndpoint(self._reactor, self._guard, target.host, target.port, timeout)
         if target.scheme == "https":
             proof = self._tls.creatorForNetloc(target.host.encode(), target.port)
             endpoint = wrapClientTLS(proof, endpoint)
-        made: IStreamClientEndpoint = _BoundedEndpoint(endpoint)
-        return made
+        return _BoundedEndpoint(endpoint)
 
 
 @implementer(IAgentEndpointFactory)
 class _Connecting:
     """Gives an agent its one endpoint, and notes whether it was used: else a kept connection was."""
 
-    def __init__(self, endpoint: IStreamClientEndpoint) -> None:
+    def __init__(self, endpoint: _BoundedEndpoint) -> None:
         self._endpoint = endpoint
         self.begun = False
 
-    def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
-        made: Any = self
-        return made
+    def endpointForURI(self, uri: URI) -> Any:
+        return self
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         self.begun = True
@@ -146,13 +144,16 @@ class _Connecting:
 class _BoundedEndpoint:
     """Connections on which answers of more than MAX_ANSWER bytes are cut off. An IStreamClientEndpoint."""
 
-    def __init__(self, endpoint: IStreamClientEndpoint) -> None:
+    def __init__(self, endpoint: Any) -> None:
         self._endpoint = endpoint
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        factory: Any = protocolFactory
-        bounded: Any = _BoundedFactory(factory)
-        return self._endpoint.connect(bounded).addCallback(lambda wrapper: wrapper.wrappedProtocol)
+        return Deferred.fromCoroutine(self._connect(protocolFactory))
+
+    async def _connect(self, factory: Any) -> IProtocol:
+        wrapper: _Bounded = await self._endpoint.connect(_BoundedFactory(factory))  # type: ignore[no-untyped-call]  # Twisted's is not typed
+        wrapped: IProtocol = wrapper.wrappedProtocol
+        return wrapped
 
 
 class _Bounded(ProtocolWrapper):
@@ -162,26 +163,23 @@ class _Bounded(ProtocolWrapper):
 
     def write(self, data: bytes) -> None:
         self._left = MAX_ANSWER
-        super().write(data)
+        super().write(data)  # type: ignore[no-untyped-call]  # Twisted's is not typed
 
     def writeSequence(self, data: Sequence[bytes]) -> None:
         self._left = MAX_ANSWER
-        super().writeSequence(data)
+        super().writeSequence(data)  # type: ignore[no-untyped-call]  # the same
 
     def dataReceived(self, data: bytes) -> None:
         self._left -= len(data)
         if self._left < 0:
             self.abortConnection()
         else:
-            super().dataReceived(data)
+            super().dataReceived(data)  # type: ignore[no-untyped-call]  # the same
 
 
 class _BoundedFactory(WrappingFactory):
     protocol = _Bounded
     noisy = False
-
-    def __init__(self, wrapped: Factory) -> None:
-        super().__init__(wrapped)
 
 
 class _Rest(Protocol):

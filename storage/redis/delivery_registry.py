@@ -11,19 +11,28 @@ before its subscriptions were looked at.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from typing import NamedTuple
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import msgpack
 
 from storage.records import Queue
-from storage.redis.client import StoreClient
+from storage.redis import scripts
+from storage.redis.client import Argument, StoreClient
+from storage.redis.runner import evaluate
+from storage.redis.scripts import Script
+
+AT_ONCE = 500
+"""Queues that one script handles."""
 
 LONGEST_LEASE = 60.0
 """Seconds. One that seems to last longer was given before the clock was set back, and is over."""
 
 STAYS = 60.0
 """Seconds that a queue stays at least: whoever adds it, then makes a subscription, has done so by then."""
+
+
+_KEYS = (b"zg:{deliveries}:queues", b"zg:{deliveries}:terms")
 
 
 class DeliveryQueue(NamedTuple):
@@ -37,6 +46,11 @@ class DeliveryQueue(NamedTuple):
     def of(cls, queue: Queue) -> DeliveryQueue:
         """The queue of the catalog."""
         return cls(queue.incarnation, queue.project, queue.name)
+
+    @classmethod
+    def read(cls, member: bytes) -> DeliveryQueue:
+        """The queue that a member of the registry names."""
+        return cls(*msgpack.unpackb(member))
 
     @property
     def member(self) -> bytes:
@@ -61,26 +75,57 @@ class DeliveryRegistry:
 
         StoreFull where memory is used up.
         """
-        raise NotImplementedError
+        await self._run(scripts.REGISTRY_ADD, queue.member)
 
     async def take(self, owner: bytes, limit: int, seconds: float) -> dict[DeliveryQueue, int]:
         """Lease up to `limit` queues that nobody delivers for. Their generations."""
-        raise NotImplementedError
+        lease, longest = _microseconds(seconds), _microseconds(LONGEST_LEASE)
+        return _read(await self._run(scripts.REGISTRY_TAKE, owner, limit, lease, longest))
 
     async def keep(
         self, owner: bytes, queues: Collection[DeliveryQueue], seconds: float
     ) -> dict[DeliveryQueue, int]:
         """Lease queues for so many seconds from now. Those that are still the owner's; their generations."""
-        raise NotImplementedError
+        kept: dict[DeliveryQueue, int] = {}
+        for some in _batches(queues):
+            members = (queue.member for queue in some)
+            kept |= _read(await self._run(scripts.REGISTRY_KEEP, owner, _microseconds(seconds), *members))
+        return kept
 
     async def release(self, owner: bytes, queues: Collection[DeliveryQueue]) -> None:
         """Let others take queues at once, those that are still the owner's."""
-        raise NotImplementedError
+        for some in _batches(queues):
+            await self._run(scripts.REGISTRY_RELEASE, owner, *(queue.member for queue in some))
 
     async def remove(self, queues: Mapping[DeliveryQueue, int]) -> set[DeliveryQueue]:
         """These have no subscription to deliver to: with the generation known before that was looked up.
 
-        Returns those that are removed. The others were added since, or not long ago: they stay, with the
-        lease that they have.
+        Returns those that are gone. The others were added since, or not long ago: they stay, with the lease
+        that they have.
         """
-        raise NotImplementedError
+        gone: set[DeliveryQueue] = set()
+        for some in _batches(queues):
+            named: list[Argument] = []
+            for queue in some:
+                named += (queue.member, queues[queue])
+            reply = await self._run(scripts.REGISTRY_REMOVE, _microseconds(STAYS), *named)
+            gone.update(map(DeliveryQueue.read, reply))
+        return gone
+
+    async def _run(self, script: Script, *arguments: Argument) -> Any:
+        reply, _ = await evaluate(self._client, script, _KEYS, self.clock_offset, *arguments)
+        return reply
+
+
+def _microseconds(seconds: float) -> int:
+    return round(seconds * 1_000_000)
+
+
+def _batches(queues: Collection[DeliveryQueue]) -> Iterator[list[DeliveryQueue]]:
+    named = list(queues)
+    for start in range(0, len(named), AT_ONCE):
+        yield named[start : start + AT_ONCE]
+
+
+def _read(told: list[Any]) -> dict[DeliveryQueue, int]:
+    return {DeliveryQueue.read(told[i]): told[i + 1] for i in range(0, len(told), 2)}

@@ -38,6 +38,7 @@ KEYS = (
         "held",
     ),
     *("outbox", "origins", "subscriptions", "subscribers", "subscription_order", "subscription_expiry"),
+    *("deliveries", "delivery_order"),
     *("lost", "firsts", "firsts_expiry"),
     *("noted", "taken"),
 )
@@ -48,7 +49,7 @@ TIMEOUT = 20.0
 
 OF_A_MOVE = ("noted", "taken")
 OF_A_MOVE_IN_HEAD = (b"move", b"arriving", b"arrived", b"wake")
-OF_A_SERVER_IN_HEAD = (b"timelines",)
+OF_A_SERVER_IN_HEAD = (b"timelines", b"owner")
 
 
 def contents(store: RedisStore, queue: Queue) -> dict[str, Any]:
