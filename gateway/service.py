@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -17,8 +17,13 @@ from gateway import __version__, logs
 from gateway.actions.call import Node
 from gateway.auth.authorisation import Authorisation, ByIdentity, Policy, WithoutAuthentication
 from gateway.auth.chain import make_authenticator
+from gateway.auth.keystone_client import open_client
 from gateway.auth.signing_keys import read_signing_keys
 from gateway.catalog_watch import CatalogWatch
+from gateway.delivery.confirmations import Confirmations
+from gateway.delivery.public_urls import Finding
+from gateway.delivery.sender import Sender
+from gateway.delivery.senders import make_senders, stop_senders
 from gateway.embedded.lock import DataFolderError
 from gateway.embedded.storage import open_storage
 from gateway.embedded.valkey import EmbeddedValkeyError
@@ -144,6 +149,10 @@ class Gateway:
         sweeper.start()
         self._stopping.add(sweeper.stop)
 
+        senders = make_senders(self._reactor, settings, signing_keys)
+        self._stopping.add(lambda: stop_senders(senders))
+        confirmations = self._make_confirmations(senders, signing_keys, metrics)
+
         share = settings.workers if self._is_worker else 1
         rates = Rates(settings, share)
         self.node = Node(
@@ -161,6 +170,7 @@ class Gateway:
             authorisation=permitting,
             open_sockets=OpenSockets(settings, share),
             signing_keys=signing_keys,
+            confirmations=confirmations,
             authenticator=authenticator,
             rates=rates if rates.are_limited else None,
             usage=usage,
@@ -174,6 +184,24 @@ class Gateway:
         else:
             log.info("worker_listening", url=self.url, pid=os.getpid())
             await worker.listening()
+
+    def _make_confirmations(
+        self, senders: Mapping[str, Sender], signing_keys: Sequence[bytes], metrics: Metrics
+    ) -> Confirmations | None:
+        """What asks subscribers to confirm, if they have to. Raises SettingsError."""
+        settings = self._settings
+        if not settings.require_confirmation:
+            return None
+        keystone = None
+        if settings.public_url is None and "keystone" in settings.auth_methods:
+            keystone = open_client(self._reactor, settings)
+            self._stopping.add(keystone.stop)
+        find_urls = Finding(settings, keystone).find
+        confirmations = Confirmations(
+            self._reactor, senders, signing_keys[0], find_urls, metrics.confirmation_sent
+        )
+        self._stopping.add(confirmations.stop)
+        return confirmations
 
     async def _open_stores(
         self, catalog: SQLCatalog, url: str, listeners: Callable[[], tuple[Hub, Consumers]]

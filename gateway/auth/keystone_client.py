@@ -53,6 +53,14 @@ class _Document(Struct):
     token: Token
 
 
+def open_client(reactor: Any, settings: Settings) -> KeystoneClient:
+    """A client of the Keystone of the settings. Raises SettingsError."""
+    if settings.keystone_auth_url is None:
+        raise SettingsError("keystone_auth_url: is not set, and auth keystone needs it; allowed: its URL")
+    http = open_http(reactor, settings)
+    return KeystoneClient(http, settings.keystone_auth_url, credentials(settings), settings.keystone_timeout)
+
+
 def open_http(reactor: Any, settings: Settings) -> HttpClient:
     """Connections to the Keystone of the settings. Raises SettingsError."""
     try:
