@@ -47,7 +47,7 @@ async def subscription_create(call: Call) -> Answer:
 
     async def subscribe(store: MessageStore, queue: Queue) -> tuple[Subscribed, Queue] | None:
         if subscriber:
-            made = await store.subscribe(queue, subscriber, ttl, options, confirmed=False)
+            made = await store.subscribe(queue, subscriber, ttl, options, confirmed=False, deliver=True)
         else:
             client, start = call.client, _start(resumes, queue)
             made = await call.node.hub.subscribe(
@@ -190,6 +190,7 @@ async def subscription_update(call: Call) -> Answer:
             ttl=ttl,
             options=options,
             confirmed=False if anew else None,
+            deliver=subscriber is not None,
         )
         if done and anew and confirmations is not None:
             await ask(confirmations, store, queue, sequence)
@@ -213,8 +214,10 @@ async def subscription_confirm(call: Call) -> Answer:
         sequence = _sequence(call, queue)
         if sequence is None:
             return None
-        done = await store.update_subscription(queue, sequence, confirmed=call.body.confirmed)
         confirmations = call.node.confirmations
+        done = await store.update_subscription(
+            queue, sequence, confirmed=call.body.confirmed, keep_place=confirmations is None
+        )
         if done and not call.body.confirmed and confirmations is not None:
             await tell_unsubscribed(confirmations, store, queue, sequence)
         return done

@@ -6,6 +6,7 @@ Headers are made by the standard library's email package, which refuses what cou
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.headerregistry import Address
@@ -28,6 +29,8 @@ LONGEST_TEMPLATE: Final = 65_536
 
 _POLICY: Final = SMTP.clone(linesep="\n")  # whoever sends it makes its lines end as they have to
 
+_PLACE: Final = re.compile(r"\{([012])\}")
+
 _LINK: Final = {
     "Signature": "URL-Signature",
     "Methods": "URL-Methods",
@@ -45,13 +48,13 @@ class Template(NamedTuple):
     subject: str
     text: str
 
-    def filled(self, *values: str) -> Template:
+    def filled(self, values: tuple[str, str, str]) -> Template:
         """The same with these in their places; braces around anything else stay."""
-        subject, text = self
-        for number, value in enumerate(values):
-            subject = subject.replace(f"{{{number}}}", value)
-            text = text.replace(f"{{{number}}}", value)
-        return Template(subject, text)
+
+        def fill(text: str) -> str:
+            return _PLACE.sub(lambda match: values[int(match[1])], text)
+
+        return Template(fill(self.subject), fill(self.text))
 
 
 CONFIRMATION: Final = Template(
@@ -150,7 +153,7 @@ class MailWriter:
         link = urlencode({name: told.get(field, "") for name, field in _LINK.items()})
         link = f"{self._page}?{link}&{urlencode({'Queue': notice.queue.name})}"
         template = self._templates[told["Message_Type"]]
-        subject, text = template.filled(notice.queue.name, notice.queue.project, link)
+        subject, text = template.filled((notice.queue.name, notice.queue.project, link))
         mail = EmailMessage(_POLICY)
         mail["From"] = self._sender
         mail["Subject"] = " ".join(subject.split())
