@@ -43,7 +43,9 @@ async def subscription_create(call: Call) -> Answer:
 
     async def subscribe(store: MessageStore, queue: Queue) -> tuple[Subscribed, int] | None:
         if subscriber:
-            made = await store.subscribe(queue, subscriber, ttl, options, confirmed=False)
+            await call.node.deliveries.add(queue)
+            made = await store.subscribe(queue, subscriber, ttl, options, confirmed=False, deliver=True)
+            call.node.deliveries.look()
         else:
             client, start = call.client, _start(resumes, queue)
             made = await call.node.hub.subscribe(
@@ -175,7 +177,7 @@ async def subscription_update(call: Call) -> Answer:
         if sequence is None:
             return None
         return await store.update_subscription(
-            queue, sequence, subscriber=subscriber, ttl=ttl, options=options
+            queue, sequence, subscriber=subscriber, ttl=ttl, options=options, deliver=True
         )
 
     try:
@@ -196,7 +198,9 @@ async def subscription_confirm(call: Call) -> Answer:
         sequence = _sequence(call, queue)
         if sequence is None:
             return None
-        return await store.update_subscription(queue, sequence, confirmed=call.body.confirmed)
+        return await store.update_subscription(
+            queue, sequence, confirmed=call.body.confirmed, keep_place=True
+        )
 
     try:
         done = await call.router.run(call.project, call.body.queue_name, confirm)
