@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
+from gateway.delivery.metrics import DeliveryMetrics
 from gateway.request_metrics import RequestMetrics
 
 
@@ -50,6 +51,8 @@ class Metrics:
             "Sockets that were not read on because too much of theirs waited.",
             registry=self.registry,
         )
+
+        self.deliveries = DeliveryMetrics(self.registry)
 
     def authenticated(self, outcome: str) -> None:
         """A token was `accepted` or `refused`, or who decides was `unavailable`."""

@@ -21,9 +21,10 @@ from gateway.auth.keystone_client import open_client
 from gateway.auth.signing_keys import read_signing_keys
 from gateway.catalog_watch import CatalogWatch
 from gateway.delivery.confirmations import Confirmations
+from gateway.delivery.deliveries import Deliveries
 from gateway.delivery.public_urls import Finding
+from gateway.delivery.resources import means_to_deliver
 from gateway.delivery.sender import Sender
-from gateway.delivery.senders import make_senders, stop_senders
 from gateway.embedded.lock import DataFolderError
 from gateway.embedded.storage import open_storage
 from gateway.embedded.valkey import EmbeddedValkeyError
@@ -122,7 +123,7 @@ class Gateway:
         await catalog.start(upgrade=settings.catalog_url is None)
         self._stopping.add(catalog.stop)
 
-        store, stores = await self._open_stores(catalog, store_url, lambda: (hub, consumers))
+        store, stores = await self._open_stores(catalog, store_url, lambda: (hub, consumers, deliveries))
         changes = CatalogChanges(self._reactor, store.client, store_url, settings.request_timeout)
         router = Router(
             catalog,
@@ -144,16 +145,18 @@ class Gateway:
         self._stopping.add(watch.stop)
         changes.start(watch.changed, watch.compare_soon)
         self._stopping.add(changes.stop)
+        share = settings.workers if self._is_worker else 1
+        means = means_to_deliver(self._reactor, settings, router, metrics.deliveries, signing_keys, share)
+        deliveries = Deliveries(means, stores, catalog)
+        deliveries.start()
+        self._stopping.add(deliveries.stop)
         usage = Usage(settings.max_project_bytes) if settings.max_project_bytes else None
-        sweeper = Sweeper(self._reactor, router, catalog, settings.sweep_interval, usage)
+        sweeper = Sweeper(self._reactor, router, catalog, settings.sweep_interval, usage, deliveries.add)
         sweeper.start()
         self._stopping.add(sweeper.stop)
 
-        senders = make_senders(self._reactor, settings, signing_keys)
-        self._stopping.add(lambda: stop_senders(senders))
-        confirmations = self._make_confirmations(senders, signing_keys, metrics)
+        confirmations = self._make_confirmations(means.senders, signing_keys, metrics)
 
-        share = settings.workers if self._is_worker else 1
         rates = Rates(settings, share)
         self.node = Node(
             reactor=self._reactor,
@@ -163,6 +166,7 @@ class Gateway:
             stores=stores,
             hub=hub,
             consumers=consumers,
+            deliveries=deliveries,
             changes=changes,
             metrics=metrics,
             notification_url="",
@@ -204,7 +208,7 @@ class Gateway:
         return confirmations
 
     async def _open_stores(
-        self, catalog: SQLCatalog, url: str, listeners: Callable[[], tuple[Hub, Consumers]]
+        self, catalog: SQLCatalog, url: str, listeners: Callable[[], tuple[Hub, Consumers, Deliveries]]
     ) -> tuple[RedisStore, Stores]:
         """Open the store that the gateway is started with, so that those of other pools can be opened too."""
 
@@ -250,9 +254,12 @@ class Gateway:
         )
 
         async def drain() -> None:
-            answered = Deferred.fromCoroutine(rest.drain())  # at the same time
+            # All at the same time.
+            answered = Deferred.fromCoroutine(rest.drain())
+            delivered = Deferred.fromCoroutine(node.deliveries.finish())
             await sockets.drain()
             await answered
+            await delivered
 
         async def close() -> None:
             node.draining = True

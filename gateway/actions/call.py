@@ -12,6 +12,7 @@ from gateway.auth.authenticator import Authenticator
 from gateway.auth.authorisation import Authorisation
 from gateway.auth.identity import Identity
 from gateway.delivery.confirmations import Confirmations
+from gateway.delivery.deliveries import Deliveries
 from gateway.http.access import Access
 from gateway.limits.rates import Rates
 from gateway.limits.sockets import OpenSockets
@@ -63,6 +64,7 @@ class Node:
     stores: Stores
     hub: Hub
     consumers: Consumers
+    deliveries: Deliveries
     changes: CatalogChanges
     metrics: Metrics
     notification_url: str

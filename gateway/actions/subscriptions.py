@@ -47,7 +47,9 @@ async def subscription_create(call: Call) -> Answer:
 
     async def subscribe(store: MessageStore, queue: Queue) -> tuple[Subscribed, Queue] | None:
         if subscriber:
+            await call.node.deliveries.add(queue)
             made = await store.subscribe(queue, subscriber, ttl, options, confirmed=False, deliver=True)
+            call.node.deliveries.look()
         else:
             client, start = call.client, _start(resumes, queue)
             made = await call.node.hub.subscribe(
@@ -190,7 +192,7 @@ async def subscription_update(call: Call) -> Answer:
             ttl=ttl,
             options=options,
             confirmed=False if anew else None,
-            deliver=subscriber is not None,
+            deliver=True,
         )
         if done and anew and confirmations is not None:
             await ask(confirmations, store, queue, sequence)

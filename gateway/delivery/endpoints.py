@@ -148,7 +148,7 @@ class Endpoints:
         return Turn(ended, lambda success: self._told(server, success))
 
     def _queue(self, server: _Server) -> None:
-        """Have a turn given for it, if somebody waits and it may be sent to; behind those that came before."""
+        """Have a turn given for it, if somebody waits and it may be sent to."""
         most = self._per_endpoint
         if server.pause:
             most = 0 if server.timer is not None else 1

@@ -8,9 +8,6 @@ from typing import NamedTuple, Protocol
 
 from storage.records import Queue, Subscription
 
-LONGEST_ERROR = 200
-"""Bytes of an error's text that are kept and shown."""
-
 
 class Endpoint(NamedTuple):
     """The server that answers for a subscriber. Limits and the circuit breaker count by it."""
@@ -43,7 +40,10 @@ class Result(enum.Enum):
 
 
 class Sent(NamedTuple):
-    """What came of sending, and why: a short text that names neither secrets nor addresses of the inside."""
+    """What came of sending, and why.
+
+    The text is shown to whoever may read the subscription: no secrets, no addresses of the inside.
+    """
 
     result: Result
     error: str = ""

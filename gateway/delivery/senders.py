@@ -23,9 +23,3 @@ def make_senders(reactor: Any, settings: Settings, signing_keys: Sequence[bytes]
     except ValueError as error:
         raise SettingsError(f"webhook_ca_file: {error}") from None
     return {"http": webhooks, "https": webhooks, SCHEME: make_mail_sender(reactor, settings)}
-
-
-async def stop_senders(senders: Mapping[str, Sender]) -> None:
-    """Stop all, each once."""
-    for sender in dict.fromkeys(senders.values()):
-        await sender.stop()
