@@ -24,6 +24,7 @@ from tests.support.tokens import Issuer
 KEY = "a key that only these tests have"
 PAGE = "https://confirm.example.org/page"
 SUBSCRIPTIONS = "/v2/queues/jobs/subscriptions"
+MESSAGES = "/v2/queues/jobs/messages"
 
 ISSUER = Issuer.new()
 
@@ -113,9 +114,12 @@ def test_a_webhook_is_asked_and_confirms(owner: Rest, guest: Rest, receiver: Rec
     assert (received.path, received.headers["x-key"]) == ("/hook", "mine")
     assert received.headers["content-type"] == "application/json"
     assert not is_confirmed(owner, name)
+    owner.done("POST", MESSAGES, {"messages": [{"body": "before"}]})
     answer = guest.ask("PUT", path, document["SubscribeBody"], **signed(document))
     assert (answer.status, answer.headers["location"]) == (204, path)
     assert is_confirmed(owner, name)
+    owner.done("POST", MESSAGES, {"messages": [{"body": "after"}]})
+    assert receiver.wait_for(2)[1].body == "after"
     assert owner.refused(409, "POST", SUBSCRIPTIONS, asked) == "conflict"
 
 
@@ -173,12 +177,15 @@ def test_who_unsubscribes_is_told_and_may_come_back(owner: Rest, guest: Rest, re
     guest.done("PUT", asked["URL-Paths"], asked["UnsubscribeBody"], **signed(asked))
     assert not is_confirmed(owner, name)
     document = told(receiver, 2)
+    owner.done("POST", MESSAGES, {"messages": [{"body": "meanwhile"}]})
     assert document["Message_Type"] == "UnsubscribeConfirmation"
     assert document["Message"].startswith("You have unsubscribed successfully to the queue: jobs, you can ")
     expires = datetime.fromisoformat(document["URL-Expires"]).replace(tzinfo=UTC).timestamp()
     assert 3500 < expires - time() <= 3600
     guest.done("PUT", document["URL-Paths"], document["SubscribeBody"], **signed(document))
     assert is_confirmed(owner, name)
+    owner.done("POST", MESSAGES, {"messages": [{"body": "again"}]})
+    assert receiver.wait_for(3)[2].body == "again"
 
 
 def test_another_subscriber_has_confirmed_nothing(owner: Rest, guest: Rest, receiver: Receiver) -> None:
@@ -216,7 +223,8 @@ def test_over_the_websocket_webhooks_are_asked_and_sockets_are_not(
         own = done(client.request("subscription_list", {"queue_name": "jobs"}), 200)["subscriptions"][0]
         mine = {"queue_name": "jobs", "subscription_id": own["id"], "confirmed": False}
         done(client.request("subscription_confirm", mine), 204)
-        assert len(receiver.received) == 2
+        kinds = [json.loads(each.data)["Message_Type"] for each in receiver.wait_for(3)]
+        assert kinds == ["SubscriptionConfirmation"] * 2 + ["Notification"]
 
 
 def test_mail_links_to_the_page_that_confirms(owner: Rest, guest: Rest, smtp: SmtpServer) -> None:
