@@ -42,7 +42,7 @@ class Metrics:
         )
         self._confirmations = Counter(
             "zaqar_gateway_confirmations",
-            "What came of asking subscribers to confirm: delivered, refused, or again: given up.",
+            "What came of asking subscribers to confirm: delivered, refused or given_up.",
             ["result"],
             registry=self.registry,
         )
@@ -59,7 +59,7 @@ class Metrics:
         self._authentications.labels(outcome).inc()
 
     def confirmation_sent(self, result: str) -> None:
-        """What came of asking a subscriber: a value of gateway.delivery.sender.Result."""
+        """What a subscriber was asked is `delivered`, `refused` or `given_up`."""
         self._confirmations.labels(result).inc()
 
     def pushed(self, count: int) -> None:

@@ -56,7 +56,7 @@ class Confirmations:
     :param senders: by the scheme of the subscriber's URL; `stop` leaves them as they are.
     :param key: signs what lets the subscriber answer.
     :param find_urls: finds out where the gateway is reached. RequestError: it is not known now.
-    :param count: is told what came of each: a value of Result.
+    :param count: is told what came of each: `delivered`, `refused` or `given_up`.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class Confirmations:
             if sent.result is not Result.AGAIN or delay is None:
                 break
             await deferLater(self._reactor, delay)
-        self._count(sent.result.value)
+        self._count("given_up" if sent.result is Result.AGAIN else sent.result.value)
         if sent.result is not Result.DELIVERED:
             subscription_id = format_id(subscription.sequence, queue.incarnation)
             log.warning(

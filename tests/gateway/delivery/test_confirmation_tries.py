@@ -71,12 +71,12 @@ def test_tries_are_few() -> None:
         asking.clock.advance(0.2)
         assert len(asking.sender.under_way) == 1
     asking.sender.answer(Result.AGAIN)
-    assert asking.counted == ["again"]
+    assert asking.counted == ["given_up"]
     asking.clock.advance(1e6)
     assert not asking.sender.under_way
     asking.ask()  # who asks again is told again
     asking.sender.answer(Result.DELIVERED)
-    assert asking.counted == ["again", "delivered"]
+    assert asking.counted == ["given_up", "delivered"]
 
 
 def test_a_refusal_is_final() -> None:
