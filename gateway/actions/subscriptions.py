@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from time import time
 from typing import Any
+from urllib.parse import urlsplit
 
 from msgspec import UNSET
 
@@ -14,7 +15,8 @@ from protocol.codec import CODECS
 from protocol.errors import BadRequest, Conflict, NotFound, SchemaViolation, TooManySubscriptions
 from protocol.extension import EARLIEST, NOW
 from protocol.identifiers import format_id, parse_id, parse_marker
-from protocol.subscribers import check_lifetime, check_subscriber, read_options
+from protocol.subscribers import WEB_SCHEMES, check_lifetime, check_subscriber, read_options
+from protocol.webhook_signature import secret_of
 from schemas import limits
 from schemas.queues import EmptyReply
 from schemas.subscriptions import SubscriptionCreateReply, SubscriptionListReply, SubscriptionView
@@ -58,11 +60,21 @@ async def subscription_create(call: Call) -> Answer:
         return 409, f"Subscription {body.queue_name} not created."
     subscribed, incarnation = made
     further = _where_it_stands(subscribed, resumes) if lasting else {}
+    subscription_id = format_id(subscribed.sequence, incarnation)
     return 201, SubscriptionCreateReply(
-        subscription_id=format_id(subscribed.sequence, incarnation),
+        subscription_id=subscription_id,
         message=f"Subscription {body.queue_name} created.",
+        signature_secret=signature_secret(call, subscriber, subscription_id) or UNSET,
         **further,
     )
+
+
+def signature_secret(call: Call, subscriber: str, subscription_id: str) -> str:
+    """What a webhook checks the signatures by of what it is sent; empty for others, and without keys."""
+    keys = call.node.signing_keys
+    if not keys or urlsplit(subscriber).scheme not in WEB_SCHEMES:
+        return ""
+    return secret_of(keys[0], call.project, call.body.queue_name, subscription_id)
 
 
 def _check_room(call: Call) -> None:
@@ -137,7 +149,15 @@ async def subscription_get(call: Call) -> Answer:
     async def read(store: MessageStore, queue: Queue) -> SubscriptionView | None:
         sequence = _sequence(call, queue)
         found = None if sequence is None else await store.get_subscription(queue, sequence)
-        return None if found is None else subscription_view(found, queue)
+        if found is None:
+            return None
+        # A socket's has the form of a URL too, and is delivered nothing.
+        secret = (
+            ""
+            if found.delivery is None
+            else signature_secret(call, found.subscriber, format_id(found.sequence, queue.incarnation))
+        )
+        return subscription_view(found, queue, secret)
 
     try:
         shown = await call.router.run(call.project, call.body.queue_name, read)

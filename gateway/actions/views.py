@@ -8,14 +8,21 @@ from protocol.identifiers import format_id
 from schemas.events import Gap as GapView
 from schemas.flavors import CAPABILITIES, FlavorView
 from schemas.pools import PoolView
-from schemas.subscriptions import SubscriptionView
+from schemas.subscriptions import DeliveryView, SubscriptionView
 from storage.pools import Flavor, Pool
 from storage.records import Gap, Queue, Subscription
 from storage.redis.address import masked
 
 
-def subscription_view(subscription: Subscription, queue: Queue) -> SubscriptionView:
-    """A subscription as list and get show it."""
+def subscription_view(subscription: Subscription, queue: Queue, secret: str = "") -> SubscriptionView:
+    """A subscription as list and get show it.
+
+    :param secret: what its webhook can check signatures by; empty in lists.
+    """
+    counts = subscription.delivery
+    further: dict[str, Any] = {"signature_secret": secret} if secret else {}
+    if counts is not None:
+        further["delivery"] = DeliveryView(**counts._asdict())
     return SubscriptionView(
         id=format_id(subscription.sequence, queue.incarnation),
         source=queue.name,
@@ -24,6 +31,7 @@ def subscription_view(subscription: Subscription, queue: Queue) -> SubscriptionV
         age=subscription.age,
         options=dict(subscription.options),
         confirmed=subscription.confirmed,
+        **further,
     )
 
 

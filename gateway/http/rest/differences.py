@@ -5,10 +5,12 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from gateway.actions import ACTIONS
 from gateway.actions.call import Answer, Call, given
+from gateway.actions.subscriptions import signature_secret
 from gateway.http.rest.asked import Asked
 from protocol.errors import NotFound
 from protocol.identifiers import format_id
@@ -80,9 +82,11 @@ async def subscription_create(call: Call, asked: Asked) -> Answer:
         found = await store.find_subscription(queue, call.body.subscriber)
         if found is None or found.confirmed:
             return None
+        subscription_id = format_id(found.sequence, queue.incarnation)
         return SubscriptionCreateReply(
-            subscription_id=format_id(found.sequence, queue.incarnation),
+            subscription_id=subscription_id,
             message=f"Subscription {queue.name} created.",
+            signature_secret=signature_secret(call, found.subscriber, subscription_id) or UNSET,
         )
 
     existing = None

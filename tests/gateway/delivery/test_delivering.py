@@ -11,7 +11,7 @@ import pytest
 
 from tests.gateway.delivery.conftest import SIGNING_KEYS
 from tests.support.client import Client
-from tests.support.expect import bodies, done, post
+from tests.support.expect import bodies, done, post, refused
 from tests.support.gateway import Gateway
 from tests.support.metrics import value
 from tests.support.reactor import wait_until
@@ -261,3 +261,61 @@ def test_tries_are_counted(client: Client, receiver: Receiver, queue: str, deliv
         return now == expected
 
     wait_until(counted, timeout=30)
+
+
+def test_what_came_of_it_is_shown(client: Client, receiver: Receiver, queue: str) -> None:
+    receiver.answer = lambda received: 404 if received.body == 2 else 204
+    subscription = subscribe(client, queue, receiver.url)
+
+    def shown() -> Any:
+        named = {"queue_name": queue, "subscription_id": subscription}
+        return done(client.request("subscription_get", named), 200)["delivery"]
+
+    assert shown() == {"delivered": 0, "failed": 0, "missed": 0, "last_error": ""}
+    post(client, queue, 1, 2, 3)
+    expected = {"delivered": 2, "failed": 1, "missed": 0, "last_error": "HTTP 404"}
+    wait_until(lambda: shown() == expected, timeout=30)
+
+
+def test_a_sockets_own_subscription_has_no_delivery(client: Client, queue: str) -> None:
+    created = done(client.request("subscription_create", {"queue_name": queue}), 201)
+    assert "signature_secret" not in created
+    named = {"queue_name": queue, "subscription_id": created["subscription_id"]}
+    shown = done(client.request("subscription_get", named), 200)
+    assert not {"delivery", "signature_secret"} & set(shown)
+    post(client, queue, 1)
+    assert client.wait_notifications(1)[0]["body"] == 1
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])
+def test_this_machine_is_not_delivered_to_unless_it_may_be(gateway: Gateway, queue: str, host: str) -> None:
+    with receiving() as receiver, Client(gateway.url) as client:
+        subscription = subscribe(client, queue, f"http://{host}:{receiver.port}/")
+        post(client, queue, 1)
+
+        def failed() -> bool:
+            named = {"queue_name": queue, "subscription_id": subscription}
+            counts = done(client.request("subscription_get", named), 200)["delivery"]
+            return bool(counts["failed"] == 1 and "may be delivered to" in counts["last_error"])
+
+        wait_until(failed, timeout=30)
+        assert not receiver.received
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"post_headers": {"Host": "inside"}}, "Host"),
+        ({"post_headers": {"x-zaqar-signature": "t=1,v1=0"}}, "x-zaqar-signature"),
+        ({"post_headers": {"A": "b\r\nC: d"}}, "printable"),
+        ({"post_data": '"$zaqar_message$"' * 5}, "4 times"),
+    ],
+)
+def test_options_that_are_refused(client: Client, queue: str, options: dict[str, Any], word: str) -> None:
+    asked = {"queue_name": queue, "subscriber": "http://example.org/", "options": options}
+    refused(client.request("subscription_create", asked), 400, word)
+
+
+def test_a_user_in_the_url_is_refused(client: Client, queue: str) -> None:
+    asked = {"queue_name": queue, "subscriber": "http://user:secret@example.org/"}
+    refused(client.request("subscription_create", asked), 400, "Authorization")
