@@ -6,24 +6,14 @@ They are webhooks and mail addresses: who opened a socket has confirmed by that 
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any
 
 from gateway.actions.call import Call
+from gateway.actions.views import created
 from gateway.delivery.confirmations import Confirmations
-from protocol.identifiers import format_id
 from schemas.subscriptions import SubscriptionCreateReply
 from storage.base import MessageStore
 from storage.errors import NoQueue
 from storage.records import Queue, Subscription
-
-
-def created(queue: Queue, sequence: int, **further: Any) -> SubscriptionCreateReply:
-    """What is answered when there is a subscription that the client asked for."""
-    return SubscriptionCreateReply(
-        subscription_id=format_id(sequence, queue.incarnation),
-        message=f"Subscription {queue.name} created.",
-        **further,
-    )
 
 
 async def find_unconfirmed(call: Call) -> tuple[Queue, Subscription] | None:
@@ -45,7 +35,7 @@ async def ask_again(call: Call, confirmations: Confirmations) -> SubscriptionCre
         return None
     queue, subscription = found
     confirmations.ask(queue, subscription)
-    return created(queue, subscription.sequence)
+    return created(call, queue, subscription.subscriber, subscription.sequence)
 
 
 async def is_another(store: MessageStore, queue: Queue, sequence: int, subscriber: str | None) -> bool:

@@ -9,12 +9,12 @@ from typing import Any
 from msgspec import UNSET
 
 from gateway.actions.call import Answer, Call, given
-from gateway.actions.confirming import ask, ask_again, created, is_another, tell_unsubscribed
-from gateway.actions.views import gap_view, subscription_view
+from gateway.actions.confirming import ask, ask_again, is_another, tell_unsubscribed
+from gateway.actions.views import created, gap_view, signature_secret, subscription_view
 from protocol.codec import CODECS
 from protocol.errors import BadRequest, Conflict, NotFound, SchemaViolation, TooManySubscriptions
 from protocol.extension import EARLIEST, NOW
-from protocol.identifiers import parse_id, parse_marker
+from protocol.identifiers import format_id, parse_id, parse_marker
 from protocol.subscribers import check_lifetime, check_subscriber, read_options
 from schemas import limits
 from schemas.queues import EmptyReply
@@ -65,7 +65,7 @@ async def subscription_create(call: Call) -> Answer:
     if confirmations is not None:
         confirmations.ask(queue, Subscription(subscribed.sequence, subscriber, ttl, 0, options, False))
     further = _where_it_stands(subscribed, resumes) if lasting else {}
-    return 201, created(queue, subscribed.sequence, **further)
+    return 201, created(call, queue, subscriber, subscribed.sequence, **further)
 
 
 def _check_room(call: Call) -> None:
@@ -140,7 +140,15 @@ async def subscription_get(call: Call) -> Answer:
     async def read(store: MessageStore, queue: Queue) -> SubscriptionView | None:
         sequence = _sequence(call, queue)
         found = None if sequence is None else await store.get_subscription(queue, sequence)
-        return None if found is None else subscription_view(found, queue)
+        if found is None:
+            return None
+        # A socket's has the form of a URL too, and is delivered nothing.
+        secret = (
+            ""
+            if found.delivery is None
+            else signature_secret(call, found.subscriber, format_id(found.sequence, queue.incarnation))
+        )
+        return subscription_view(found, queue, secret)
 
     try:
         shown = await call.router.run(call.project, call.body.queue_name, read)

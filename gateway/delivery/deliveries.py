@@ -68,13 +68,16 @@ class Deliveries:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        await DeferredList([Deferred.fromCoroutine(self._finish(each)) for each in self._shares.values()])
+        await DeferredList([each.finish() for each in self._shares.values()])
+        # Now, not when the sockets are closed too: another node may go on.
+        await DeferredList([Deferred.fromCoroutine(self._release(each)) for each in self._shares.values()])
 
     async def stop(self) -> None:
         """Break off what is not finished. The stores are still open."""
         self._resources.endpoints.stop()
         for share in self._shares.values():
             share.drop()
+        await DeferredList([Deferred.fromCoroutine(self._release(each)) for each in self._shares.values()])
         senders = set(self._resources.senders.values())
         await DeferredList([Deferred.fromCoroutine(each.stop()) for each in senders])
 
@@ -140,9 +143,9 @@ class Deliveries:
         except Exception:
             log.exception("deliveries_broke")
 
-    async def _finish(self, share: Share) -> None:
+    async def _release(self, share: Share) -> None:
         try:
-            await share.stop()
+            await share.release()
         except RequestError as error:  # the leases end by themselves
             log.warning("deliveries_not_released", reason=str(error))
 

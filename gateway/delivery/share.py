@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred, DeferredList
 
@@ -28,7 +28,7 @@ log = get_logger(__name__)
 
 
 class Share:
-    """Leases queues of one store. `round` is called again and again; then `stop`, once.
+    """Leases queues of one store. `round` is called again and again; then `finish` or `drop`.
 
     :param owner: 8 bytes that no other process has.
     :param by_incarnation: the queues that are delivered for, of all shares.
@@ -71,11 +71,15 @@ class Share:
             if len(taken) < TAKEN_AT_ONCE:
                 return
 
-    async def stop(self) -> None:
-        """Finish what is being sent, then let others take all."""
+    def finish(self) -> Deferred[Any]:
+        """Begin nothing more. Fires when what is being sent has been answered, and noted."""
         self._stopping = True
-        await DeferredList([queue.stop() for queue in self.queues.values()])
-        await self._registry.release(self._owner, list(self._held))
+        return DeferredList([queue.stop() for queue in self.queues.values()])
+
+    async def release(self) -> None:
+        """Let others take all. Raises what the store raises."""
+        held, self._held = list(self._held), {}
+        await self._registry.release(self._owner, held)
 
     def drop(self) -> None:
         """Break off at once: the store is closed, or the time is up."""

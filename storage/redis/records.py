@@ -2,7 +2,7 @@
 
 A message's record: flags (1 byte), ttl in seconds (4), client (16), then what the flags say there is:
 checksum (16), origin (length of the queue name (1), the name, id (16)), and last the body as it was posted.
-A script reads the client out of it (list.lua); all else is read here.
+A script reads the client out of it (listing.lua); all else is read here.
 """
 
 from __future__ import annotations

@@ -53,6 +53,7 @@ class Receiver:
         """How many requests were under way at the same time, at the most."""
         self._under_way = 0
         self._connections = 0
+        self._open: set[socket.socket] = set()
         self._changed = threading.Condition()
         receiver = self
 
@@ -65,6 +66,11 @@ class Receiver:
                 with receiver._changed:
                     receiver._connections += 1
                     self.number = receiver._connections
+                    receiver._open.add(self.connection)
+
+            def finish(self) -> None:
+                super().finish()
+                receiver._open.discard(self.connection)
 
             def do_POST(self) -> None:
                 receiver._receive(self, self.number)
@@ -88,9 +94,12 @@ class Receiver:
         self._thread.start()
 
     def close(self) -> None:
-        """Stop listening. Connections that are open are closed by whoever has them."""
+        """Stop listening, and hang up."""
         self._server.shutdown()
         self._server.server_close()
+        for connection in list(self._open):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
     def bodies(self, path: str | None = None) -> list[Any]:
         """The bodies of the messages so far, in the order in which they came; those sent to a path."""

@@ -6,7 +6,8 @@ from msgspec.structs import replace
 
 from gateway.actions import ACTIONS
 from gateway.actions.call import Answer, Call, given
-from gateway.actions.confirming import created, find_unconfirmed
+from gateway.actions.confirming import find_unconfirmed
+from gateway.actions.views import created
 from gateway.http.rest.asked import Asked
 from protocol.errors import NotFound
 from protocol.names import is_queue_name
@@ -73,4 +74,4 @@ async def subscription_create(call: Call, asked: Asked) -> Answer:
     if found is None:
         return status, reply
     queue, subscription = found
-    return 201, created(queue, subscription.sequence)
+    return 201, created(call, queue, subscription.subscriber, subscription.sequence)

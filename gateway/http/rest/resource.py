@@ -15,6 +15,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 
 from gateway import __version__
 from gateway.actions.call import Call, Node
+from gateway.auth.authenticator import identify_and_count
 from gateway.auth.authorisation import ADMIN
 from gateway.auth.handshake import handshake_token
 from gateway.auth.identity import Identity
@@ -134,16 +135,7 @@ class Rest(Resource):
         assert node.authenticator is not None
         if token is None:
             raise AuthenticationFailed("no token")
-        try:
-            identity = await node.authenticator.identify(token)
-        except AuthenticationFailed:
-            node.metrics.authenticated("refused")
-            raise
-        except RequestError:
-            node.metrics.authenticated("unavailable")
-            raise
-        node.metrics.authenticated("accepted")
-        return identity
+        return await identify_and_count(node.authenticator, token, node.metrics.authenticated)
 
     def _check_permission(self, headers: Headers, identity: Identity | None, incoming: Incoming) -> None:
         """Raise unless the request may be done; NotFound where its signature does not permit it."""

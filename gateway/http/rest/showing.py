@@ -115,7 +115,10 @@ def subscribed(asked: Asked, status: int, reply: Any) -> Shown:
     if status == 409:
         told = {"title": "Resource conflict", "description": reply, "code": "conflict"}
         return Shown(status, told, asked.path)
-    return Shown(status, {"subscription_id": reply.subscription_id}, asked.path)
+    told = {"subscription_id": reply.subscription_id}
+    if reply.signature_secret is not UNSET:
+        told["signature_secret"] = reply.signature_secret
+    return Shown(status, told, asked.path)
 
 
 def subscriptions(asked: Asked, status: int, reply: Any) -> Shown:

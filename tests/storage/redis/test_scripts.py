@@ -15,6 +15,7 @@ from storage.redis import scripts
 from storage.redis.runner import channel, head_key
 from storage.redis.scripts import Script
 from storage.redis.store import RedisStore
+from tests.support.deliveries import Deliveries
 from tests.support.reactor import run, wait_until
 from tests.support.servers import Server, free_port, start_redis, start_valkey
 from tests.support.store import LiveQueue, connected_to, new_claim, new_queue
@@ -72,6 +73,16 @@ def everything(store: RedisStore) -> list[LiveQueue]:
         run(store.update_subscription, jobs.queue, number, subscriber=f"{name}/", ttl=60)
         run(store.get_subscription, jobs.queue, number)
     run(store.unsubscribe, jobs.queue, number)
+    hooks = Deliveries(jobs).own()
+    hook, other = hooks.subscribe("http://hook"), hooks.subscribe("http://other")
+    (failing, passing) = jobs.post("failing", "passing")
+    jobs.delete(jobs.post("missed")[0])
+    assert hooks.page(hook) is not None
+    hooks.postponed(hook, 1)
+    hooks.failed(hook, failing, dead_letter=("dead", None))
+    hooks.failed(other, failing)
+    hooks.delivered(hook, passing)
+    hooks.unsubscribe(other)
     run(store.list_subscriptions, jobs.queue, 0, 10)
     jobs.post("last")
     return [jobs, dead]
@@ -102,6 +113,8 @@ def test_on_a_cluster_no_script_leaves_the_slot_of_its_queue(cluster: Server) ->
             "subscriptions",
             "subscribers",
             "subscription_order",
+            "deliveries",
+            "delivery_order",
         }
         for live in queues:
             tag = b"{%016x}" % live.queue.incarnation
