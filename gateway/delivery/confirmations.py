@@ -6,7 +6,7 @@ sent again.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import time
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
@@ -54,7 +54,7 @@ class Confirmations:
     """Sends them. `stop` is called once; what is under way is given up then.
 
     :param senders: by the scheme of the subscriber's URL; `stop` leaves them as they are.
-    :param key: signs what lets the subscriber answer.
+    :param keys: the first signs what lets the subscriber answer; it may change at any time.
     :param find_urls: finds out where the gateway is reached. RequestError: it is not known now.
     :param count: is told what came of each: `delivered`, `refused` or `given_up`.
     """
@@ -63,13 +63,13 @@ class Confirmations:
         self,
         reactor: Any,
         senders: Mapping[str, Sender],
-        key: bytes,
+        keys: Sequence[bytes],
         find_urls: Callable[[], Awaitable[PublicUrls]],
         count: Callable[[str], None],
     ) -> None:
         self._reactor = reactor
         self._senders = senders
-        self._key = key
+        self._keys = keys
         self._find_urls = find_urls
         self._count = count
         self._turns = DeferredSemaphore(MAX_AT_ONCE)
@@ -142,7 +142,7 @@ class Confirmations:
             return Sent(Result.AGAIN, str(error))
         subscription_id = format_id(subscription.sequence, queue.incarnation)
         url = to_confirm(queue.name, subscription_id, queue.project, end)
-        body = write(kind, queue.name, url, sign(self._key, url), urls)
+        body = write(kind, queue.name, url, sign(self._keys[0], url), urls)
         sender = self._senders[urlsplit(subscription.subscriber).scheme]
         await self._turns.acquire()
         try:

@@ -50,7 +50,9 @@ class Asking:
         self.counted: list[str] = []
         self.urls_known = True
         senders: dict[str, Sender] = {"http": self.sender}
-        self.confirmations = Confirmations(self.clock, senders, b"key", self._find_urls, self.counted.append)
+        self.confirmations = Confirmations(
+            self.clock, senders, [b"key"], self._find_urls, self.counted.append
+        )
 
     async def _find_urls(self) -> PublicUrls:
         if not self.urls_known:
