@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -17,14 +17,11 @@ from gateway import __version__, logs
 from gateway.actions.call import Node
 from gateway.auth.authorisation import make_authorisation
 from gateway.auth.chain import make_authenticator
-from gateway.auth.keystone_client import open_client
 from gateway.auth.signing_keys import SigningKeys
 from gateway.catalog_watch import CatalogWatch
-from gateway.delivery.confirmations import Confirmations
+from gateway.delivery.confirmations import make_confirmations
 from gateway.delivery.deliveries import Deliveries
-from gateway.delivery.public_urls import Finding
 from gateway.delivery.resources import means_to_deliver
-from gateway.delivery.sender import Sender
 from gateway.embedded.lock import DataFolderError
 from gateway.embedded.storage import open_storage
 from gateway.embedded.valkey import EmbeddedValkeyError
@@ -145,11 +142,7 @@ class Gateway:
         self._stopping.add(hub.stop)
         consumers = Consumers(self._reactor, router, stores, settings.lease_grace, metrics.leases_pushed)
         self._stopping.add(consumers.stop)
-        watch = CatalogWatch(self._reactor, router, stores, COMPARE_INTERVAL)
-        watch.start()
-        self._stopping.add(watch.stop)
-        changes.start(watch.changed, watch.compare_soon)
-        self._stopping.add(changes.stop)
+        self._watch_catalog(router, stores, changes)
         share = settings.workers if self._is_worker else 1
         means = means_to_deliver(self._reactor, settings, router, metrics.deliveries, signing_keys, share)
         deliveries = Deliveries(means, stores, catalog)
@@ -160,7 +153,9 @@ class Gateway:
         sweeper.start()
         self._stopping.add(sweeper.stop)
 
-        confirmations = self._make_confirmations(means.senders, signing_keys, metrics)
+        confirmations = make_confirmations(
+            self._reactor, settings, means.senders, signing_keys, metrics.confirmation_sent, self._stopping
+        )
 
         rates = Rates(settings, share)
         self.node = Node(
@@ -194,23 +189,13 @@ class Gateway:
             log.info("worker_listening", url=self.url, pid=os.getpid())
             await worker.listening()
 
-    def _make_confirmations(
-        self, senders: Mapping[str, Sender], signing_keys: Sequence[bytes], metrics: Metrics
-    ) -> Confirmations | None:
-        """What asks subscribers to confirm, if they have to. Raises SettingsError."""
-        settings = self._settings
-        if not settings.require_confirmation:
-            return None
-        keystone = None
-        if settings.public_url is None and "keystone" in settings.auth_methods:
-            keystone = open_client(self._reactor, settings)
-            self._stopping.add(keystone.stop)
-        find_urls = Finding(settings, keystone).find
-        confirmations = Confirmations(
-            self._reactor, senders, signing_keys, find_urls, metrics.confirmation_sent
-        )
-        self._stopping.add(confirmations.stop)
-        return confirmations
+    def _watch_catalog(self, router: Router, stores: Stores, changes: CatalogChanges) -> None:
+        """Follow what others do to the catalog."""
+        watch = CatalogWatch(self._reactor, router, stores, COMPARE_INTERVAL)
+        watch.start()
+        self._stopping.add(watch.stop)
+        changes.start(watch.changed, watch.compare_soon)
+        self._stopping.add(changes.stop)
 
     async def _open_stores(
         self, catalog: SQLCatalog, url: str, listeners: Callable[[], tuple[Hub, Consumers, Deliveries]]

@@ -15,8 +15,12 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
+from gateway.auth.keystone_client import open_client
+from gateway.delivery.public_urls import Finding
 from gateway.delivery.sender import Notice, Result, Sender, Sent
 from gateway.logs import get_logger
+from gateway.settings import Settings
+from gateway.stopping import Stopping
 from protocol.confirmations import CONFIRMATION, UNSUBSCRIPTION, PublicUrls, write
 from protocol.errors import RequestError, Unavailable
 from protocol.identifiers import format_id
@@ -149,3 +153,26 @@ class Confirmations:
             return await sender.send(Notice(queue, subscription, body))
         finally:
             self._turns.release()
+
+
+def make_confirmations(
+    reactor: Any,
+    settings: Settings,
+    senders: Mapping[str, Sender],
+    keys: Sequence[bytes],
+    count: Callable[[str], None],
+    stopping: Stopping,
+) -> Confirmations | None:
+    """What the settings ask for; None: nobody has to confirm. Raises SettingsError.
+
+    :param stopping: is told what to stop before the senders.
+    """
+    if not settings.require_confirmation:
+        return None
+    keystone = None
+    if settings.public_url is None and "keystone" in settings.auth_methods:
+        keystone = open_client(reactor, settings)
+        stopping.add(keystone.stop)
+    confirmations = Confirmations(reactor, senders, keys, Finding(settings, keystone).find, count)
+    stopping.add(confirmations.stop)
+    return confirmations
