@@ -147,8 +147,10 @@ class Gateway:
         changes.start(watch.changed, watch.compare_soon)
         self._stopping.add(changes.stop)
         share = settings.workers if self._is_worker else 1
-        means = means_to_deliver(self._reactor, settings, router, metrics.deliveries, signing_keys, share)
-        deliveries = Deliveries(means, stores, catalog)
+        means = means_to_deliver(
+            self._reactor, settings, router, stores, metrics.deliveries, signing_keys, share
+        )
+        deliveries = Deliveries(means, catalog)
         usage = Usage(settings.max_project_bytes) if settings.max_project_bytes else None
         sweeper = Sweeper(self._reactor, router, catalog, settings.sweep_interval, usage, deliveries.add)
         for part in (deliveries, sweeper):

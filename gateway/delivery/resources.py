@@ -13,6 +13,7 @@ from gateway.delivery.webhooks import Webhooks
 from gateway.settings import Settings
 from storage.records import Subscription
 from storage.router import Router
+from storage.stores import Stores
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Resources:
 
     reactor: Any
     router: Router
+    stores: Stores
     senders: Mapping[str, Sender]
     """By the scheme of the subscriber's URL. What has none here is kept, and not delivered."""
     endpoints: Endpoints
@@ -39,6 +41,7 @@ def means_to_deliver(
     reactor: Any,
     settings: Settings,
     router: Router,
+    stores: Stores,
     metrics: DeliveryMetrics,
     signing_keys: Sequence[bytes],
     share: int,
@@ -51,4 +54,4 @@ def means_to_deliver(
     per_endpoint = -(-settings.max_deliveries_per_endpoint // share)
     endpoints = Endpoints(reactor, per_endpoint, -(-settings.max_deliveries // share))
     metrics.watch(lambda: endpoints.count, lambda: endpoints.open_circuits)
-    return Resources(reactor, router, {"http": webhooks, "https": webhooks}, endpoints, metrics)
+    return Resources(reactor, router, stores, {"http": webhooks, "https": webhooks}, endpoints, metrics)
