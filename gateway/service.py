@@ -144,14 +144,15 @@ class Gateway:
         self._stopping.add(consumers.stop)
         self._watch_catalog(router, stores, changes)
         share = settings.workers if self._is_worker else 1
-        means = means_to_deliver(self._reactor, settings, router, metrics.deliveries, signing_keys, share)
-        deliveries = Deliveries(means, stores, catalog)
-        deliveries.start()
-        self._stopping.add(deliveries.stop)
+        means = means_to_deliver(
+            self._reactor, settings, router, stores, metrics.deliveries, signing_keys, share
+        )
+        deliveries = Deliveries(means, catalog)
         usage = Usage(settings.max_project_bytes) if settings.max_project_bytes else None
         sweeper = Sweeper(self._reactor, router, catalog, settings.sweep_interval, usage, deliveries.add)
-        sweeper.start()
-        self._stopping.add(sweeper.stop)
+        for part in (deliveries, sweeper):
+            part.start()
+            self._stopping.add(part.stop)
 
         confirmations = make_confirmations(
             self._reactor, settings, means.senders, signing_keys, metrics.confirmation_sent, self._stopping

@@ -23,7 +23,7 @@ from storage.deliveries import TOKEN_BYTES
 from storage.events import Event
 from storage.records import Queue
 from storage.redis.delivery_registry import DeliveryQueue
-from storage.stores import OpenStore, Stores
+from storage.stores import OpenStore
 
 POLL: Final = 1.0
 """Seconds between two looks for queues that nobody delivers for."""
@@ -43,10 +43,10 @@ class Deliveries:
     :param resources: their senders and endpoints are stopped at the end.
     """
 
-    def __init__(self, resources: Resources, stores: Stores, catalog: Catalog) -> None:
+    def __init__(self, resources: Resources, catalog: Catalog) -> None:
         self._resources = resources
         self._reactor = resources.reactor
-        self._stores = stores
+        self._stores = resources.stores
         self._catalog = catalog
         self._owner = os.urandom(TOKEN_BYTES)
         self._shares: dict[OpenStore, Share] = {}

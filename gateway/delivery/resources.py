@@ -13,6 +13,7 @@ from gateway.delivery.senders import make_senders
 from gateway.settings import Settings
 from storage.records import Subscription
 from storage.router import Router
+from storage.stores import Stores
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class Resources:
 
     reactor: Any
     router: Router
+    stores: Stores
     senders: Mapping[str, Sender]
     """By the scheme of the subscriber's URL. What has none here is kept, and not delivered."""
     endpoints: Endpoints
@@ -39,6 +41,7 @@ def means_to_deliver(
     reactor: Any,
     settings: Settings,
     router: Router,
+    stores: Stores,
     metrics: DeliveryMetrics,
     signing_keys: Sequence[bytes],
     share: int,
@@ -51,4 +54,6 @@ def means_to_deliver(
     endpoints = Endpoints(reactor, per_endpoint, -(-settings.max_deliveries // share))
     metrics.watch(lambda: endpoints.count, lambda: endpoints.open_circuits)
     senders = make_senders(reactor, settings, signing_keys)
-    return Resources(reactor, router, senders, endpoints, metrics, settings.require_confirmation)
+    return Resources(
+        reactor, router, stores, senders, endpoints, metrics, settings.require_confirmation
+    )

@@ -100,9 +100,11 @@ class Share:
                 log.info("deliveries_lost", queue=queue.name)
                 self._let_go(queue)
             elif queue in self._held:
-                self._held[queue] = kept[queue]
+                before, self._held[queue] = self._held[queue], kept[queue]
                 if queue in self.queues:
                     self.queues[queue].lease(until)
+                elif before != kept[queue]:  # added again: it has come back, or something was wrong then
+                    await self._begin(queue, until)
 
     async def _remove_empty(self) -> None:
         """Take queues out of the registry in which nobody is delivered to."""
@@ -126,6 +128,7 @@ class Share:
         """Deliver for a queue that was leased just now."""
         try:
             found = await self._resources.router.find(queue.project, queue.name)
+            place = await self._resources.stores.open(found.pool)
         except NoQueue:
             return  # it is removed with those that are empty
         except RequestError as error:
@@ -138,6 +141,9 @@ class Share:
             await self._give_back(queue)
             return
         if found.incarnation != queue.incarnation or self._stopping or queue not in self._held:
+            return
+        if place is not self._opened:
+            await self._hand_over(queue, place)
             return
         self._end(queue)
         self.queues[queue] = self._by_incarnation[queue.incarnation] = QueueDeliveries(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -19,7 +21,7 @@ from storage.catalog.engine import make_engine, sqlite_url
 from storage.catalog.schema import upgrade
 from tests.support.client import Client
 from tests.support.expect import done, post
-from tests.support.gateway import Gateway, start_gateway
+from tests.support.gateway import ROOT, Gateway, start_gateway
 from tests.support.reactor import wait_until
 from tests.support.receiver import Received, Receiver, receiving, silent
 from tests.support.servers import Server, free_port, start_valkey
@@ -306,3 +308,28 @@ def test_what_hangs_does_not_hold_up_the_end(start: Callable[..., Gateway], rece
     start()
     receiver.wait_for(2)
     assert receiver.bodies() == [1, 1]
+
+
+def move(folder: Path, store: Server, project: str, queue: str, pool: str) -> None:
+    """Run `zaqar-gateway queue move` to its end."""
+    command = (sys.executable, "-m", "gateway", "queue", "move", queue, "--project", project, "--to", pool)
+    catalog = sqlite_url(folder / "catalog.sqlite")
+    settings = ("--data-dir", str(folder / "data"), "--redis-url", store.url, "--catalog-url", catalog)
+    subprocess.run([*command, *settings], check=True, capture_output=True, cwd=ROOT, timeout=60)
+
+
+def test_a_queue_that_moves_to_another_pool(
+    start: Callable[..., Gateway], store: Server, receiver: Receiver, tmp_path: Path
+) -> None:
+    gateways = [start(), start()]
+    with start_valkey(tmp_path / "there", appendonly="yes") as there, Client(gateways[0].url) as client:
+        done(client.request("pool_create", {"pool_name": "there", "uri": there.url, "weight": 0}), 201)
+        subscribe(client, "jobs", receiver.url, PATIENT)
+        for number in range(2):
+            post(client, "jobs", *range(50 * number, 50 * number + 50))
+            receiver.wait_for(50 * number + 10)
+            move(tmp_path, store, client.project, "jobs", "there" if number % 2 == 0 else "default")
+        post(client, "jobs", *range(100, 110))
+        wait_for_all(receiver, 110)
+    for gateway in gateways:
+        assert not [event for event in gateway.events if event["level"] == "error"]

@@ -7,15 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
-from hypothesis.stateful import run_state_machine_as_test
 
 from storage.redis.store import RedisStore
 from tests.properties.deliveries_machine import DeliveriesMachine
-from tests.properties.test_store_model import plant
+from tests.properties.playing import find, plant, play
 from tests.support.servers import Server
 from tests.support.store import connected
 
@@ -29,22 +26,16 @@ def connections(store_server: Server) -> Iterator[Connections]:
         yield first, second
 
 
-def play(connections: Connections, **chosen: Any) -> None:
-    """Run the machine; AssertionError where store and model differ."""
-    limits = settings(deadline=None, suppress_health_check=list(HealthCheck), **chosen)
-    run_state_machine_as_test(partial(DeliveriesMachine, *connections), settings=limits)  # type: ignore[arg-type]  # any factory will do
-
-
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("store_server", ["valkey"], indirect=True)
 def test_deliveries_are_as_the_model_says(connections: Connections) -> None:
-    play(connections, max_examples=60, stateful_step_count=200)
+    play(partial(DeliveriesMachine, *connections), max_examples=60, stateful_step_count=200)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_deliveries_are_as_the_model_says_at_length(connections: Connections) -> None:
-    play(connections, max_examples=1000, stateful_step_count=400)
+    play(partial(DeliveriesMachine, *connections), max_examples=1000, stateful_step_count=400)
 
 
 MUTANTS = {
@@ -79,14 +70,4 @@ def test_the_machine_finds_what_is_planted(
     mutant: str, connections: Connections, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plant(monkeypatch, *MUTANTS[mutant])
-    with pytest.raises(AssertionError):
-        # As in test_store_model.py.
-        play(
-            connections,
-            max_examples=500,
-            stateful_step_count=100,
-            derandomize=True,
-            phases=[Phase.generate],
-            report_multiple_bugs=False,
-            database=None,
-        )
+    find(partial(DeliveriesMachine, *connections), max_examples=500, stateful_step_count=100)

@@ -12,6 +12,15 @@ from tests.support.store import LiveQueue
 ALPHA, OMEGA = b"alpha---", b"omega---"
 """Two owners."""
 
+KEYS = {"deliveries", "delivery_order"}
+"""The names of the queue's keys that deliveries have."""
+
+
+def letters(live: LiveQueue) -> list[tuple[int, str, int | None]]:
+    """What waits in the outbox: sequence, queue and ttl there."""
+    waiting = run(live.store.waiting_dead_letters, live.queue, 100)
+    return [(each.sequence, each.queue_name, each.ttl) for each in waiting]
+
 
 class Deliveries:
     """The deliveries of a queue, by one owner."""

@@ -96,4 +96,7 @@ def _read_document(document: Document, headers: Headers, content: bytes) -> dict
         return {document.whole: members}
     if document.fields is EVERY:
         return dict(members)
-    return {name: members[name] for name in document.fields if name in members}
+    told = {name: members[name] for name in document.fields if name in members}
+    if document.skips_null:
+        return {name: value for name, value in told.items() if bytes(value) != b"null"}
+    return told

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from time import perf_counter, time
 from typing import Any, cast
 from urllib.parse import urljoin
@@ -20,6 +19,7 @@ from gateway.auth.authorisation import ADMIN
 from gateway.auth.handshake import handshake_token
 from gateway.auth.identity import Identity
 from gateway.http.request import read_headers
+from gateway.http.resource import request_id
 from gateway.http.rest import errors, parameters, reading
 from gateway.http.rest.asked import Asked, Shown
 from gateway.http.rest.client import RestClient
@@ -164,7 +164,7 @@ class _Exchange:
 
     def __init__(self, node: Node, request: Request) -> None:
         self.request = request
-        self.id = f"req-{uuid.uuid4()}"
+        self.id = request_id()
         self.action = "invalid"
         self.further: dict[str, str] = {}
         self.headers = read_headers(request)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http.client import HTTPMessage
 from typing import Any
 
 import pytest
@@ -12,6 +13,9 @@ from zaqar_gateway_client import SIGNATURE_HEADER, SignatureInvalid, verify_webh
 BODY = b'{"body": "caf\xc3\xa9"}'
 SIGNATURE = signature_header(["secret"], BODY, 1_000_000)
 
+STANDARD = HTTPMessage()
+STANDARD["x-zaqar-signature"] = SIGNATURE
+
 
 @pytest.mark.parametrize(
     "signature",
@@ -19,12 +23,13 @@ SIGNATURE = signature_header(["secret"], BODY, 1_000_000)
         SIGNATURE,
         {SIGNATURE_HEADER: SIGNATURE},
         {"x-zaqar-signature": SIGNATURE, "Other": "x"},
+        STANDARD,
         [(b"x-zaqar-signature", SIGNATURE.encode()), (b"other", b"x")],
         SIGNATURE.replace(",", ", "),
         SIGNATURE + ",v2=unknown",
         signature_header(["newer", "secret"], BODY, 1_000_000),
     ],
-    ids=["header", "mapping", "lower case", "ASGI", "spaces", "later version", "two keys"],
+    ids=["header", "mapping", "lower case", "http.server", "ASGI", "spaces", "later version", "two keys"],
 )
 @pytest.mark.parametrize("body", [BODY, BODY.decode(), bytearray(BODY)], ids=["bytes", "text", "bytearray"])
 def test_what_the_gateway_sends_is_trusted(signature: Any, body: Any) -> None:

@@ -9,7 +9,8 @@ import hashlib
 import hmac
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
 
 SIGNATURE_HEADER = "X-Zaqar-Signature"
 """The header that holds the signature: `t=<Unix time>,v1=<hex>`, with several `v1` while keys change."""
@@ -20,8 +21,16 @@ _MOST = 16
 _TIME = re.compile(r"[0-9]{1,15}")
 _SIGNATURE = re.compile(r"[0-9a-f]{64}")
 
-Headers = Mapping[str, str] | Iterable[tuple[str | bytes, str | bytes]]
-"""As frameworks have them: a mapping, or pairs; names in any case."""
+
+class HasItems(Protocol):
+    """What a mapping has, and the headers of the standard library."""
+
+    def items(self) -> Iterable[tuple[str, str]]:
+        """Names and values."""
+
+
+Headers = HasItems | Iterable[tuple[str | bytes, str | bytes]]
+"""As frameworks have them: something like a mapping, or pairs; names in any case."""
 
 
 class SignatureInvalid(ValueError):
@@ -63,7 +72,8 @@ def verify_webhook(
 
 
 def _found(headers: Headers | None) -> str:
-    pairs = headers.items() if isinstance(headers, Mapping) else headers or ()
+    given: Any = headers or ()
+    pairs: Iterable[tuple[str | bytes, str | bytes]] = given.items() if hasattr(given, "items") else given
     wanted = SIGNATURE_HEADER.lower()
     values = [_text(value) for name, value in pairs if _text(name).lower() == wanted]
     if len(values) != 1:
