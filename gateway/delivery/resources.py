@@ -54,6 +54,4 @@ def means_to_deliver(
     endpoints = Endpoints(reactor, per_endpoint, -(-settings.max_deliveries // share))
     metrics.watch(lambda: endpoints.count, lambda: endpoints.open_circuits)
     senders = make_senders(reactor, settings, signing_keys)
-    return Resources(
-        reactor, router, stores, senders, endpoints, metrics, settings.require_confirmation
-    )
+    return Resources(reactor, router, stores, senders, endpoints, metrics, settings.require_confirmation)
