@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 import signal
 import time
@@ -19,9 +20,11 @@ from storage.catalog.sql import SQLCatalog
 from tests.support.client import Client
 from tests.support.expect import bodies, claim, done, post, refused
 from tests.support.gateway import Gateway, start_gateway
-from tests.support.reactor import reactor, run
+from tests.support.reactor import reactor, run, wait_until
+from tests.support.receiver import receiving
 from tests.support.rest import Rest
 from tests.support.servers import Server, start_valkey
+from tests.support.webhooks import AT_ONCE, subscribe
 
 SECRET = "hunter2-in-plain-text"
 ENCRYPTED = {"_enable_encrypt_messages": True}
@@ -223,6 +226,27 @@ def test_subscribers_wait_for_what_cannot_be_read(installation: Installation) ->
         installation.exchange(late, b, a, node="late")
         told = [event["body"] for event in listener.wait_notifications(3)]
         assert told == ["first", SECRET, "last"]
+
+
+def test_webhooks_get_the_plain_text_as_soon_as_it_can_be_read(installation: Installation) -> None:
+    key = new_key("a")
+    with ExitStack() as closing:
+        receiver = closing.enter_context(receiving())
+        allowed = ("--webhook-allowed-networks", "127.0.0.0/8")
+        gateway = closing.enter_context(installation.serve(key, arguments=allowed))
+        client = closing.enter_context(Client(gateway.url))
+        create(client, "jobs")
+        receiver.answer = lambda _: 503
+        subscribe(client, "jobs", receiver.url, AT_ONCE)
+        post(client, "jobs", SECRET)
+        wait_until(lambda: receiver.received, 30)
+        installation.exchange(gateway, new_key("b"))
+        gateway.wait_event("delivery_waits_for_store", 60)
+        receiver.answer = lambda _: 204
+        tried = len(receiver.received)
+        installation.exchange(gateway, key)
+        wait_until(lambda: len(receiver.received) > tried, 60)
+        assert {json.loads(received.data)["body"] for received in receiver.received} == {SECRET}
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
