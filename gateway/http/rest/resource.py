@@ -237,4 +237,4 @@ class _Exchange:
 
 def _joined(path: str) -> str:
     """A path as upstream's server tells it: `/v2/queues/..` is `/v2/` (RFC 3986 section 5.2.4)."""
-    return urljoin("/", path)
+    return urljoin("/", path) if "/." in path else path
