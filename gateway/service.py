@@ -19,6 +19,7 @@ from gateway.auth.authorisation import make_authorisation
 from gateway.auth.chain import make_authenticator
 from gateway.auth.signing_keys import SigningKeys
 from gateway.catalog_watch import CatalogWatch
+from gateway.delivery.confirmations import make_confirmations
 from gateway.delivery.deliveries import Deliveries
 from gateway.delivery.resources import means_to_deliver
 from gateway.embedded.lock import DataFolderError
@@ -141,11 +142,7 @@ class Gateway:
         self._stopping.add(hub.stop)
         consumers = Consumers(self._reactor, router, stores, settings.lease_grace, metrics.leases_pushed)
         self._stopping.add(consumers.stop)
-        watch = CatalogWatch(self._reactor, router, stores, COMPARE_INTERVAL)
-        watch.start()
-        self._stopping.add(watch.stop)
-        changes.start(watch.changed, watch.compare_soon)
-        self._stopping.add(changes.stop)
+        self._watch_catalog(router, stores, changes)
         share = settings.workers if self._is_worker else 1
         means = means_to_deliver(
             self._reactor, settings, router, stores, metrics.deliveries, signing_keys, share
@@ -156,6 +153,10 @@ class Gateway:
         for part in (deliveries, sweeper):
             part.start()
             self._stopping.add(part.stop)
+
+        confirmations = make_confirmations(
+            self._reactor, settings, means.senders, signing_keys, metrics.confirmation_sent, self._stopping
+        )
 
         rates = Rates(settings, share)
         self.node = Node(
@@ -174,6 +175,7 @@ class Gateway:
             authorisation=permitting,
             open_sockets=OpenSockets(settings, share),
             signing_keys=signing_keys,
+            confirmations=confirmations,
             authenticator=authenticator,
             rates=rates if rates.are_limited else None,
             usage=usage,
@@ -187,6 +189,14 @@ class Gateway:
         else:
             log.info("worker_listening", url=self.url, pid=os.getpid())
             await worker.listening()
+
+    def _watch_catalog(self, router: Router, stores: Stores, changes: CatalogChanges) -> None:
+        """Follow what others do to the catalog."""
+        watch = CatalogWatch(self._reactor, router, stores, COMPARE_INTERVAL)
+        watch.start()
+        self._stopping.add(watch.stop)
+        changes.start(watch.changed, watch.compare_soon)
+        self._stopping.add(changes.stop)
 
     async def _open_stores(
         self, catalog: SQLCatalog, url: str, listeners: Callable[[], tuple[Hub, Consumers, Deliveries]]

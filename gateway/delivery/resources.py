@@ -9,7 +9,7 @@ from typing import Any
 from gateway.delivery.endpoints import Endpoints
 from gateway.delivery.metrics import DeliveryMetrics
 from gateway.delivery.sender import Sender
-from gateway.delivery.webhooks import Webhooks
+from gateway.delivery.senders import make_senders
 from gateway.settings import Settings
 from storage.records import Subscription
 from storage.router import Router
@@ -48,10 +48,10 @@ def means_to_deliver(
 ) -> Resources:
     """What the settings allow for. `share`: among how many processes the node's limits are divided.
 
-    Raises OSError and ValueError if a file of certificates cannot be used.
+    Raises SettingsError if a file that they name cannot be used.
     """
-    webhooks = Webhooks(reactor, settings, signing_keys)
     per_endpoint = -(-settings.max_deliveries_per_endpoint // share)
     endpoints = Endpoints(reactor, per_endpoint, -(-settings.max_deliveries // share))
     metrics.watch(lambda: endpoints.count, lambda: endpoints.open_circuits)
-    return Resources(reactor, router, stores, {"http": webhooks, "https": webhooks}, endpoints, metrics)
+    senders = make_senders(reactor, settings, signing_keys)
+    return Resources(reactor, router, stores, senders, endpoints, metrics, settings.require_confirmation)
