@@ -31,6 +31,7 @@ class Socket:
     closed: bool = False
     extended: bool = False
     compressed: bool = False
+    streamed: bool = False
     willing: bool = True
     permitted: bool = True
     """Whether who speaks on it is permitted everything, or nothing."""

@@ -16,6 +16,7 @@ class RestClient:
     closed = False
     extended = False
     compressed = False
+    streamed = False
     subscriber = ""
     """None: a subscription needs another one."""
     authentication = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl, urlencode
 
@@ -56,7 +56,7 @@ def split(query: str) -> dict[str, str]:
         raise BadRequest(f"A URL has at most {MAX_PARAMETERS} parameters.") from None
 
 
-def read(known: Sequence[Parameter], given: dict[str, str]) -> dict[str, Any]:
+def read(known: Sequence[Parameter], given: Mapping[str, str]) -> dict[str, Any]:
     """The values of those that are known, in their order; others are ignored. BadRequest."""
     values = {}
     for parameter in known:

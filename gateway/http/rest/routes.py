@@ -38,6 +38,8 @@ class Route(NamedTuple):
     """One method of one path. `run` does what the action does, in REST's way; None: there is no difference.
 
     :ivar needs: a parameter without which this is not the route.
+    :ivar is_stream: it is answered with an event stream, and not with what `show` makes.
+    :ivar signed_as: the action that a signature has to open for this; empty: `action`.
     """
 
     method: str
@@ -48,6 +50,8 @@ class Route(NamedTuple):
     document: Document | None = None
     run: Callable[[Call, Asked], Awaitable[Answer]] | None = None
     needs: str = ""
+    is_stream: bool = False
+    signed_as: str = ""
 
     async def answer(self, call: Call, asked: Asked) -> Answer:
         """Do it."""
@@ -55,6 +59,7 @@ class Route(NamedTuple):
 
 
 _PAGE = (text("marker"), integer("limit"))
+_FROM = (text("from"),)
 _DETAILED = (*_PAGE, flag("detailed"))
 _QUEUES = (*_DETAILED, text("name", field=""), flag("with_count", field=""))
 _MESSAGES = (*_PAGE, flag("echo"), flag("include_claimed"), flag("include_delayed"))
@@ -97,6 +102,12 @@ _OF_QUEUES: Final = (
     Route("DELETE", f"{_QUEUE}/messages",     "message_delete_many", _s.taken, _DELETED),
     Route("GET",    _MESSAGE,                 "message_get",      _s.message),
     Route("DELETE", _MESSAGE,                 "message_delete",   _s.nothing, (text("claim_id"),)),
+
+    # It tells what a list does, as it comes: who may read that may read this.
+    Route("GET",    f"{_QUEUE}/events",       "subscription_create", _s.nothing, _FROM,
+          is_stream=True, signed_as="message_list"),
+    Route("HEAD",   f"{_QUEUE}/events",       "subscription_create", _s.nothing, _FROM,
+          is_stream=True, signed_as="message_list"),
 
     Route("POST",   f"{_QUEUE}/claims",       "claim_create",     _s.claimed, (integer("limit"),), _TERM),
     Route("GET",    _CLAIM,                   "claim_get",        _s.claim),
