@@ -29,7 +29,9 @@ from gateway.http.switch import SwitchFactory
 from gateway.limits.rates import Rates
 from gateway.limits.sockets import OpenSockets
 from gateway.limits.usage import Usage
+from gateway.limits.waiting import WaitingRequests
 from gateway.metrics import Metrics
+from gateway.push.arrivals import Arrivals
 from gateway.push.consumers import Consumers
 from gateway.push.hub import Hub
 from gateway.push.liveness import Liveness
@@ -117,7 +119,7 @@ class Gateway:
         await catalog.start(upgrade=settings.catalog_url is None)
         self._stopping.add(catalog.stop)
 
-        store, stores = await self._open_stores(catalog, store_url, lambda: (hub, consumers))
+        store, stores = await self._open_stores(catalog, store_url, lambda: (hub, consumers, arrivals))
         changes = CatalogChanges(self._reactor, store.client, store_url, settings.request_timeout)
         router = Router(
             catalog,
@@ -134,6 +136,9 @@ class Gateway:
         self._stopping.add(hub.stop)
         consumers = Consumers(self._reactor, router, stores, settings.lease_grace, metrics.leases_pushed)
         self._stopping.add(consumers.stop)
+        share = settings.workers if self._is_worker else 1
+        waiting = WaitingRequests(settings, share)
+        arrivals = Arrivals(self._reactor, router, stores, waiting, metrics.waiting.inc)
         watch = CatalogWatch(self._reactor, router, stores, COMPARE_INTERVAL)
         watch.start()
         self._stopping.add(watch.stop)
@@ -144,7 +149,6 @@ class Gateway:
         sweeper.start()
         self._stopping.add(sweeper.stop)
 
-        share = settings.workers if self._is_worker else 1
         rates = Rates(settings, share)
         self.node = Node(
             reactor=self._reactor,
@@ -154,6 +158,7 @@ class Gateway:
             stores=stores,
             hub=hub,
             consumers=consumers,
+            arrivals=arrivals,
             changes=changes,
             metrics=metrics,
             notification_url="",
@@ -176,7 +181,7 @@ class Gateway:
             await worker.listening()
 
     async def _open_stores(
-        self, catalog: SQLCatalog, url: str, listeners: Callable[[], tuple[Hub, Consumers]]
+        self, catalog: SQLCatalog, url: str, listeners: Callable[[], tuple[Hub, Consumers, Arrivals]]
     ) -> tuple[RedisStore, Stores]:
         """Open the store that the gateway is started with, so that those of other pools can be opened too."""
 

@@ -280,6 +280,8 @@ class Swept:
     """What it belongs to."""
     bytes: int
     """Bytes of its messages' records."""
+    claim_ends_in: float | None
+    """Seconds until the next claim ends; None: there is none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from gateway.limits.rates import Rates
 from gateway.limits.sockets import OpenSockets
 from gateway.limits.usage import Usage
 from gateway.metrics import Metrics
+from gateway.push.arrivals import Arrivals
 from gateway.push.consumers import Consumers
 from gateway.push.hub import Hub
 from gateway.push.subscriber import Sink
@@ -62,6 +63,7 @@ class Node:
     stores: Stores
     hub: Hub
     consumers: Consumers
+    arrivals: Arrivals
     changes: CatalogChanges
     metrics: Metrics
     notification_url: str

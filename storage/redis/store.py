@@ -126,8 +126,10 @@ class RedisStore:
         await self.scripts.run(scripts.PURGE, queue, int(messages), int(subscriptions), repeatable=True)
 
     async def sweep(self, queue: Queue) -> Swept:
-        now, due, waiting, *stands = await self.scripts.run(scripts.SWEEP, queue, repeatable=True)
-        return Swept(None if due >= _NEVER else max(0, due - now) / _SECOND, waiting, *stands)
+        answer = await self.scripts.run(scripts.SWEEP, queue, repeatable=True)
+        now, due, waiting, visible, timeline, size, claim_ends = answer
+        due_in, claim_ends_in = _seconds_until(due, now), _seconds_until(claim_ends, now)
+        return Swept(due_in, waiting, visible, timeline, size, claim_ends_in)
 
     async def stats(self, queue: Queue) -> Stats:
         now, free, claimed, delayed, *ends = await self.scripts.run(scripts.STATS, queue, repeatable=True)
@@ -276,7 +278,7 @@ class RedisStore:
         if reply is None:
             return None
         now, dead, held, free, due, *told = reply
-        due_in = None if due >= _NEVER else max(0, due - now) / _SECOND
+        due_in = _seconds_until(due, now)
         return Leased(records.unpack_messages(now, told), dead, held, free, due_in)
 
     async def adopt_claim(self, queue: Queue, consumer: Consumer, before: bytes) -> Adopted | None:
@@ -406,6 +408,10 @@ def _dead_letter_arguments(dead_letter: DeadLetter | None) -> tuple[str | int, .
         return ()
     there = -1 if dead_letter.ttl is None else dead_letter.ttl
     return dead_letter.max_claim_count, dead_letter.queue_name, there
+
+
+def _seconds_until(time: int, now: int) -> float | None:
+    return None if time >= _NEVER else max(0, time - now) / _SECOND
 
 
 def _gap(start: int, end: int, reason: bytes) -> Gap:

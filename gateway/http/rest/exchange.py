@@ -18,6 +18,7 @@ from gateway.actions.call import Node
 from gateway.http.request import read_headers
 from gateway.http.rest import errors
 from gateway.http.rest.asked import Shown
+from gateway.http.rest.client import RestClient
 from gateway.http.rest.reading import Headers
 from gateway.logs import get_logger
 from gateway.push.frames import STREAMED, notice
@@ -49,6 +50,7 @@ class Exchange:
         self._node = node
         self._since = perf_counter()
         self.left = self.streamed = False
+        self.client: RestClient | None = None
         self._when_left: list[Callable[[], None]] = []
         request.notifyFinish().addErrback(self._leave)
 
@@ -100,12 +102,17 @@ class Exchange:
 
     def begin_stream(self, status: int = 200) -> None:
         """Write the head of an event stream, unless the client has left. `status` is for the metrics."""
-        self._node.metrics.request_done(self.action, status, perf_counter() - self._since)
+        self._count(status)
         if not self.left:
             # Nobody on the way shall keep it: neither for others, nor until it ends.
             self.further |= {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
             self.further["X-Content-Type-Options"] = "nosniff"
             self._set_head(200, event_stream.CONTENT_TYPE)
+
+    def _count(self, status: int) -> None:
+        # What a client has waited for on purpose says nothing of how fast it is answered.
+        waited = 0.0 if self.client is None else self.client.waited
+        self._node.metrics.request_done(self.action, status, perf_counter() - self._since - waited)
 
     def _note(self, error: RequestError) -> None:
         metrics = self._node.metrics
@@ -118,7 +125,7 @@ class Exchange:
 
     def write(self, shown: Shown) -> None:
         """Answer, unless the client has left."""
-        self._node.metrics.request_done(self.action, shown.status, perf_counter() - self._since)
+        self._count(shown.status)
         if self.left:
             return
         request = self.request

@@ -8,6 +8,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl, urlencode
 
 from protocol.errors import BadRequest
+from schemas import limits
 
 MAX_PARAMETERS: Final = 100
 """Parameters of one URL."""
@@ -36,6 +37,11 @@ def text(name: str, field: str | None = None) -> Parameter:
 def integer(name: str) -> Parameter:
     """A whole number."""
     return Parameter(name, _read_integer, name)
+
+
+def wait() -> Parameter:
+    """For how many seconds to wait for what is not there yet."""
+    return Parameter("wait", _read_wait, "")
 
 
 def flag(name: str, field: str | None = None) -> Parameter:
@@ -78,6 +84,13 @@ def _read_integer(given: str) -> int:
     if _INTEGER.fullmatch(given) is None:
         raise ValueError("an integer")
     return int(given)
+
+
+def _read_wait(given: str) -> int:
+    seconds = int(given) if _INTEGER.fullmatch(given) else -1
+    if not 0 <= seconds <= limits.WAIT_MAX:
+        raise ValueError(f"an integer from 0 to {limits.WAIT_MAX}")
+    return seconds
 
 
 def _read_flag(given: str) -> bool:

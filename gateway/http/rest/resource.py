@@ -57,6 +57,7 @@ class Rest(Resource):
     async def drain(self) -> None:
         """End the streams, and wait until all requests that have come are answered."""
         self._streams.drain()
+        self._node.arrivals.end()
         if self._working:
             self._idle = Deferred()
             await self._idle
@@ -135,8 +136,11 @@ class Rest(Resource):
         if route.is_stream:
             await self._streams.answer(exchange, identity, until, incoming)
             return None
-        call = Call(node, RestClient(identity, node.authorisation), incoming)
-        status, reply = await route.answer(call, asked)
+        client = exchange.client = RestClient(identity, node.authorisation, until)
+        exchange.when_left(client.close)
+        if asked.query.get("wait"):
+            exchange.further["Cache-Control"] = "no-store"
+        status, reply = await route.answer(Call(node, client, incoming), asked)
         return route.show(asked, status, reply)
 
     async def _identify(self, headers: Headers) -> Identity:

@@ -7,9 +7,9 @@ from typing import Final, NamedTuple
 
 from gateway.actions import ACTIONS
 from gateway.actions.call import Answer, Call
-from gateway.http.rest import differences, showing
+from gateway.http.rest import differences, showing, waiting
 from gateway.http.rest.asked import Asked
-from gateway.http.rest.parameters import Parameter, flag, integer, names, text
+from gateway.http.rest.parameters import Parameter, flag, integer, names, text, wait
 from gateway.http.rest.showing import Show
 
 
@@ -62,7 +62,8 @@ _PAGE = (text("marker"), integer("limit"))
 _FROM = (text("from"),)
 _DETAILED = (*_PAGE, flag("detailed"))
 _QUEUES = (*_DETAILED, text("name", field=""), flag("with_count", field=""))
-_MESSAGES = (*_PAGE, flag("echo"), flag("include_claimed"), flag("include_delayed"))
+_MESSAGES = (*_PAGE, flag("echo"), flag("include_claimed"), flag("include_delayed"), wait())
+_CLAIMS = (integer("limit"), wait())
 _IDS = (names("ids", "message_ids"),)
 _DELETED = (*_IDS, integer("pop"), names("claim_ids", "claim_ids"))
 _PATCH = "application/openstack-messaging-v2.0-json-patch"
@@ -79,7 +80,7 @@ _CLAIM = f"{_QUEUE}/claims/{{claim_id}}"
 _SUBSCRIPTION = f"{_QUEUE}/subscriptions/{{subscription_id}}"
 _SUBSCRIBER = Document(("subscriber", "ttl", "options"))
 
-_s, _d = showing, differences
+_s, _d, _w = showing, differences, waiting
 
 # fmt: off
 _OF_QUEUES: Final = (
@@ -98,7 +99,7 @@ _OF_QUEUES: Final = (
     Route("GET",    f"{_QUEUE}/messages",     "message_get_many", _s.found, _IDS, needs="ids",
           run=_d.message_get_many),
     Route("GET",    f"{_QUEUE}/messages",     "message_list",     _s.messages, _MESSAGES,
-          run=_d.message_list),
+          run=_w.message_list),
     Route("DELETE", f"{_QUEUE}/messages",     "message_delete_many", _s.taken, _DELETED),
     Route("GET",    _MESSAGE,                 "message_get",      _s.message),
     Route("DELETE", _MESSAGE,                 "message_delete",   _s.nothing, (text("claim_id"),)),
@@ -109,7 +110,8 @@ _OF_QUEUES: Final = (
     Route("HEAD",   f"{_QUEUE}/events",       "subscription_create", _s.nothing, _FROM,
           is_stream=True, signed_as="message_list"),
 
-    Route("POST",   f"{_QUEUE}/claims",       "claim_create",     _s.claimed, (integer("limit"),), _TERM),
+    Route("POST",   f"{_QUEUE}/claims",       "claim_create",     _s.claimed, _CLAIMS, _TERM,
+          run=_w.claim_create),
     Route("GET",    _CLAIM,                   "claim_get",        _s.claim),
     Route("PATCH",  _CLAIM,                   "claim_update",     _s.nothing, document=_TERM),
     Route("DELETE", _CLAIM,                   "claim_delete",     _s.nothing),
