@@ -92,9 +92,11 @@ class Exchange:
     def put_off(self, error: RequestError) -> None:
         """The same to an EventSource, which comes back for a stream that ends, but for no other status."""
         self._note(error)
-        retry = 1000.0 * error.retry_after if isinstance(error, TooManyRequests) else 0.0
+        retry = random.randrange(COME_BACK, 2 * COME_BACK)
+        if isinstance(error, TooManyRequests):
+            retry += int(1000 * error.retry_after)
         event = UnavailableEvent(code=error.code, reason=str(error))
-        told = notice(event, STREAMED, retry=int(retry) + random.randrange(COME_BACK, 2 * COME_BACK))
+        told = event_stream.place(None, retry) + notice(event, STREAMED)
         self.begin_stream(error.status)
         if not self.left:
             self.request.write(told)
