@@ -148,6 +148,16 @@ class EventSource:
             found.append(event.data["body"])
         return found
 
+    def cut_behind(self, size: int, count: int) -> list[Event]:
+        """The events that end within so many bytes more, of `count` that are on their way. Then it is cut."""
+        found = [event for event in self._events if event is not None]
+        while size > 0 and len(found) < count:
+            data = self.answer.read1(size)
+            size -= len(data)
+            found += [event for event in self.parser.feed(data) if event is not None]
+        self.close()
+        return found
+
     def wait_comments(self, count: int) -> None:
         """Read until so many comments have come, and no event."""
         deadline = time.monotonic() + TIMEOUT
