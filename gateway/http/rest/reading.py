@@ -24,7 +24,7 @@ _JSON: Final = CODECS[Form.JSON]
 JSON: Final = "application/json"
 _FORMS: Final = ("application/x-www-form-urlencoded", "multipart/form-data")
 _SIGNED: Final = {"url-signature": "URL-Signature", "url-expires": "URL-Expires"}
-_IN_URL: Final = {
+IN_URL: Final = {
     "project": "x-project-id",
     "signature": "url-signature",
     "expires": "url-expires",
@@ -67,7 +67,7 @@ def of_stream(headers: Headers, given: Mapping[str, str]) -> tuple[Headers, Mapp
     An EventSource sends no headers of its page: what others say there it says in the URL. When it comes back
     it names the last event that it has got, which goes before the parameter `from` of that URL.
     """
-    told = {name: given[parameter] for parameter, name in _IN_URL.items() if parameter in given}
+    told = {name: given[parameter] for parameter, name in IN_URL.items() if parameter in given}
     last = headers.get("last-event-id")
     return {"client-id": str(uuid.uuid4()), **told, **headers}, {**given, "from": last} if last else given
 
