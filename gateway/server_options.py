@@ -1,9 +1,9 @@
-"""Options of all commands that speak to a running server: which one, and as whom."""
+"""Options of all commands that speak to a running server: which one, as whom, and how numbers are read."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
 DEFAULT_URL = "ws://127.0.0.1:9000/"
@@ -50,3 +50,14 @@ def add_server(parser: argparse.ArgumentParser, project: str, environ: Mapping[s
     add("--url", DEFAULT_URL, "the server", "URL")
     add("--project", project, "X-Project-ID of every request", "PROJECT")
     add("--token", None, "X-Auth-Token; each socket authenticates with it first", "TOKEN")
+
+
+def integer(least: int, most: int) -> Callable[[str], int]:
+    """Reads an option's integer from `least` to `most`; the reader raises `argparse.ArgumentTypeError`."""
+
+    def parse(text: str) -> int:
+        if text.isdecimal() and least <= int(text) <= most:
+            return int(text)
+        raise argparse.ArgumentTypeError(f"use an integer from {least} to {most}")
+
+    return parse

@@ -198,8 +198,7 @@ class RevocableTokens:
             self._end(grant)
         except Unavailable as error:
             log.warning("token_not_checked", code=error.code, reason=str(error))
-        # Whatever it is, the other tokens must be looked at too, and this one later.
-        except Exception:
+        except Exception:  # whatever it is, the other tokens must be looked at too, and this one later
             log.exception("token_check_broke")
         self._looking -= 1
         if grant.held:

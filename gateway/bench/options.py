@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gateway.server_options import add_server
+from gateway.server_options import add_server, integer
 
 LOADS = {
     "post": "post messages, one per request",
@@ -71,21 +71,12 @@ def _add_options(parser: argparse.ArgumentParser, load: str) -> None:
         parser.add_argument(option, default=default, type=type, metavar=metavar, help=about + shown)
 
     add_server(parser, "bench", os.environ)
-    add("--sockets", SOCKETS[load], _integer(1, 20_000), "N", "sockets that are opened (1 to 20000)")
+    add("--sockets", SOCKETS[load], integer(1, 20_000), "N", "sockets that are opened (1 to 20000)")
     if load == "post":
-        add("--outstanding", 1, _integer(1, 64), "N", "requests of one socket on their way (1 to 64)")
+        add("--outstanding", 1, integer(1, 64), "N", "requests of one socket on their way (1 to 64)")
     add("--seconds", 10.0, _seconds, "SECONDS", "how long the load lasts (0.1 to 3600)")
-    add("--size", 100, _integer(32, 200_000), "BYTES", "size of a message's body (32 to 200000)")
+    add("--size", 100, integer(32, 200_000), "BYTES", "size of a message's body (32 to 200000)")
     add("--json", None, Path, "FILE", "also write the figures to this file, as JSON")
-
-
-def _integer(least: int, most: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if text.isdecimal() and least <= int(text) <= most:
-            return int(text)
-        raise argparse.ArgumentTypeError(f"use an integer from {least} to {most}")
-
-    return parse
 
 
 def _seconds(text: str) -> float:

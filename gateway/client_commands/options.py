@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable
 from typing import Any
 
-from gateway.server_options import add_server
+from gateway.server_options import add_server, integer
 
 PROJECT = "demo"
 """The project where none is named: that of the README's examples."""
@@ -73,13 +72,13 @@ def add_client_commands(commands: Any) -> None:
     post.add_argument("--text", action="store_true", help="messages are texts as they are, not JSON")
     post.add_argument(
         "--ttl",
-        type=_integer(60, 1_209_600),
+        type=integer(60, 1_209_600),
         metavar="SECONDS",
         help="how long they live (60 to 1209600); default: the queue's",
     )
     post.add_argument(
         "--delay",
-        type=_integer(0, 900),
+        type=integer(0, 900),
         metavar="SECONDS",
         help="until they can be seen (0 to 900); default: the queue's",
     )
@@ -91,31 +90,31 @@ def add_client_commands(commands: Any) -> None:
         metavar="POSITION",
         help="where to begin: now, earliest, or the position of a message; default: now",
     )
-    tail.add_argument("--count", type=_integer(1, 2**53), metavar="N", help="end after so many messages")
+    tail.add_argument("--count", type=integer(1, 2**53), metavar="N", help="end after so many messages")
     claim = parsers["claim"]
     claim.add_argument(
         "--limit",
-        type=_integer(1, 20),
+        type=integer(1, 20),
         default=1,
         metavar="N",
         help="without --run: lease up to so many (1 to 20); default: 1",
     )
     claim.add_argument(
         "--ttl",
-        type=_integer(60, 43_200),
+        type=integer(60, 43_200),
         default=300,
         metavar="SECONDS",
         help="how long the leases live; those of --run are renewed (60 to 43200); default: 300",
     )
     claim.add_argument(
         "--concurrency",
-        type=_integer(1, 1000),
+        type=integer(1, 1000),
         default=1,
         metavar="N",
         help="programs that run at a time (1 to 1000); default: 1",
     )
     claim.add_argument(
-        "--count", type=_integer(1, 2**53), metavar="N", help="with --run: end after so many messages"
+        "--count", type=integer(1, 2**53), metavar="N", help="with --run: end after so many messages"
     )
     claim.add_argument(
         "--run",
@@ -130,7 +129,7 @@ def add_client_commands(commands: Any) -> None:
     parsers["ack"].add_argument("ids", metavar="ID", nargs="+", help="ids of messages")
     parsers["pop"].add_argument(
         "--count",
-        type=_integer(1, 20),
+        type=integer(1, 20),
         default=1,
         metavar="N",
         help="how many, at most (1 to 20); default: 1",
@@ -153,19 +152,10 @@ def _add_command(commands: Any, name: str) -> argparse.ArgumentParser:
     add_server(parser, PROJECT, os.environ)
     parser.add_argument(
         "--timeout",
-        type=_integer(1, 3600),
+        type=integer(1, 3600),
         default=30,
         metavar="SECONDS",
         help="to wait for a connection or an answer (1 to 3600); default: 30",
     )
     parser.add_argument("--json", action="store_true", help="JSON lines on a terminal too")
     return parser
-
-
-def _integer(least: int, most: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        if text.isdecimal() and least <= int(text) <= most:
-            return int(text)
-        raise argparse.ArgumentTypeError(f"use an integer from {least} to {most}")
-
-    return parse

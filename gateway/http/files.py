@@ -71,8 +71,6 @@ class Folder(ReadOnly):
 class FilePage(ReadOnly):
     """One file. Browsers ask each time whether it has changed; scripts of every site may load it."""
 
-    isLeaf = False
-
     def __init__(self, path: Path) -> None:
         super().__init__()
         self._file = _read(path)

@@ -8,7 +8,7 @@ from typing import Protocol
 from twisted.internet.interfaces import IDelayedCall
 
 from gateway.actions.call import Client, Node
-from gateway.auth.authenticator import Authenticator
+from gateway.auth.authenticator import Authenticator, identify_and_count
 from gateway.auth.identity import Identity, Revocable
 from gateway.logs import get_logger
 from protocol.close_codes import (
@@ -176,17 +176,11 @@ class SocketAuthentication:
         self._end(TOO_MANY_SOCKETS, "The project has as many sockets as it may.")
 
     async def _identify(self, token: str) -> Identity:
-        metrics = self._node.metrics
         try:
-            identity = await self._authenticator.identify(token)
+            identity = await identify_and_count(self._authenticator, token, self._node.metrics.authenticated)
         except AuthenticationFailed as error:
-            metrics.authenticated("refused")
             log.info("authentication_failed", connection=self._connection, reason=error.reason)
             raise
-        except RequestError:
-            metrics.authenticated("unavailable")
-            raise
-        metrics.authenticated("accepted")
         log.info("authenticated", connection=self._connection, project=identity.project, user=identity.user)
         return identity
 

@@ -76,10 +76,11 @@ class NodesMachine(WorkersMachine):
         self.settle()
 
     @has_some
-    @precondition(lambda self: len(self.model.items) < MOST)
     @rule(which=picks, count=st.integers(1, 3))
     def lose_announcements(self, which: int, count: int) -> None:
         """The subscribers of a node hear only of the message after them."""
+        if len(self.model.items) >= MOST:
+            return
         node: Any = self.readers.node_of(which)
         node.losing = count
         for _ in range(count):

@@ -11,9 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
-from hypothesis.errors import FlakyFailure
-from hypothesis.stateful import run_state_machine_as_test
 
 from gateway.push.feed import Feed
 from storage.catalog.engine import sqlite_url
@@ -22,7 +19,8 @@ from storage.redis.store import RedisStore
 from tests.properties import consumers
 from tests.properties.consumers import WorkersMachine
 from tests.properties.nodes_machine import NodesMachine
-from tests.properties.test_store_model import MUTANTS, plant
+from tests.properties.playing import find, plant, play
+from tests.properties.test_store_model import MUTANTS
 from tests.support.consumers import Node
 from tests.support.reactor import reactor, run
 from tests.support.servers import Server
@@ -48,36 +46,20 @@ def world(valkey: Server, tmp_path: Path) -> Iterator[World]:
     run(catalog.stop)
 
 
-def play(machine: type[WorkersMachine], world: World, **chosen: Any) -> None:
-    """Run the machine; AssertionError where something is not as it should be."""
-    limits = settings(deadline=None, suppress_health_check=list(HealthCheck), **chosen)
-    run_state_machine_as_test(partial(machine, *world), settings=limits)  # type: ignore[arg-type]  # any factory will do
-
-
 @pytest.mark.timeout(900)
 def test_consumers_get_what_they_are_promised(world: World) -> None:
-    play(WorkersMachine, world, max_examples=60, stateful_step_count=40)
+    play(partial(WorkersMachine, *world), max_examples=60, stateful_step_count=40)
 
 
 @pytest.mark.timeout(900)
 def test_subscribers_and_consumers_get_what_they_are_promised(world: World) -> None:
-    play(NodesMachine, world, max_examples=40, stateful_step_count=40)
+    play(partial(NodesMachine, *world), max_examples=40, stateful_step_count=40)
 
 
 def found(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The machine finds what was planted: without shrinking, always the same examples."""
+    """The machine finds what was planted."""
     monkeypatch.setattr(consumers, "PATIENCE", 1.0)
-    with pytest.raises((AssertionError, FlakyFailure)):  # announcements come when they come
-        play(
-            NodesMachine,
-            world,
-            max_examples=300,
-            stateful_step_count=40,
-            derandomize=True,
-            phases=[Phase.generate],
-            report_multiple_bugs=False,
-            database=None,
-        )
+    find(partial(NodesMachine, *world), max_examples=300, stateful_step_count=40)
 
 
 @pytest.mark.timeout(300)
@@ -106,4 +88,4 @@ def test_the_machine_finds_what_is_planted_in_the_store(
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("machine", [WorkersMachine, NodesMachine])
 def test_all_get_what_they_are_promised_at_length(machine: type[WorkersMachine], world: World) -> None:
-    play(machine, world, max_examples=400, stateful_step_count=80)
+    play(partial(machine, *world), max_examples=400, stateful_step_count=80)

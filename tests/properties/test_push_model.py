@@ -11,14 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
-from hypothesis.errors import FlakyFailure
-from hypothesis.stateful import run_state_machine_as_test
 
 from gateway.push.feed import Feed
 from tests.properties import push_machine
+from tests.properties.playing import find, plant, play
 from tests.properties.push_machine import PushMachine
-from tests.properties.test_store_model import plant
 from tests.support.hub import Node
 from tests.support.reactor import run
 from tests.support.servers import Server
@@ -33,35 +30,20 @@ def node(valkey: Server, tmp_path: Path) -> Iterator[Node]:
     run(node.stop)
 
 
-def play(node: Node, **chosen: Any) -> None:
-    """Run the machine; AssertionError where hub and model differ."""
-    limits = settings(deadline=None, suppress_health_check=list(HealthCheck), **chosen)
-    run_state_machine_as_test(partial(PushMachine, node), settings=limits)  # type: ignore[arg-type]  # any factory will do
-
-
 @pytest.mark.timeout(900)
 def test_every_socket_gets_what_the_model_says(node: Node) -> None:
-    play(node, max_examples=60, stateful_step_count=60)
+    play(partial(PushMachine, node), max_examples=60, stateful_step_count=60)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_every_socket_gets_what_the_model_says_at_length(node: Node) -> None:
-    play(node, max_examples=1000, stateful_step_count=100)
+    play(partial(PushMachine, node), max_examples=1000, stateful_step_count=100)
 
 
 def found(node: Node) -> None:
-    """The machine finds what was planted: without shrinking, always the same examples."""
-    with pytest.raises((AssertionError, FlakyFailure)):  # announcements come when they come
-        play(
-            node,
-            max_examples=300,
-            stateful_step_count=40,
-            derandomize=True,
-            phases=[Phase.generate],
-            report_multiple_bugs=False,
-            database=None,
-        )
+    """The machine finds what was planted."""
+    find(partial(PushMachine, node), max_examples=300, stateful_step_count=40)
 
 
 MUTANTS = {

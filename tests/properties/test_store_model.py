@@ -17,19 +17,13 @@ a lost delayed message: of the delays that end together, only the first message 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
-from hashlib import sha1
-from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
-from hypothesis.stateful import run_state_machine_as_test
 
-from storage.redis import scripts
-from storage.redis.scripts import Script
 from storage.redis.store import RedisStore
 from tests.properties.machine import StoreMachine
+from tests.properties.playing import find, plant, play
 from tests.support.servers import Server
 from tests.support.store import connected
 
@@ -43,35 +37,17 @@ def connections(store_server: Server) -> Iterator[Connections]:
         yield first, second
 
 
-def play(connections: Connections, **chosen: Any) -> None:
-    """Run the machine; AssertionError where store and model differ."""
-    limits = settings(deadline=None, suppress_health_check=list(HealthCheck), **chosen)
-    run_state_machine_as_test(partial(StoreMachine, *connections), settings=limits)  # type: ignore[arg-type]  # any factory will do
-
-
 # A failure takes minutes to be shrunk, and is not worth much before.
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("store_server", ["valkey"], indirect=True)
 def test_the_store_does_as_the_model_says(connections: Connections) -> None:
-    play(connections, max_examples=100, stateful_step_count=200)
+    play(partial(StoreMachine, *connections), max_examples=100, stateful_step_count=200)
 
 
 @pytest.mark.long
 @pytest.mark.timeout(3600)
 def test_the_store_does_as_the_model_says_at_length(connections: Connections) -> None:
-    play(connections, max_examples=1000, stateful_step_count=400)
-
-
-def plant(monkeypatch: pytest.MonkeyPatch, line: str, instead: str) -> None:
-    """Change a line of the Lua in every script that has it."""
-    planted = 0
-    for name, script in list(vars(scripts).items()):
-        if isinstance(script, Script) and line in script.source:
-            source = script.source.replace(line, instead)
-            digest = sha1(source.encode(), usedforsecurity=False).hexdigest()
-            monkeypatch.setattr(scripts, name, replace(script, source=source, sha=digest))
-            planted += 1
-    assert planted, "the Lua no longer has this line: mutate what stands there now"
+    play(partial(StoreMachine, *connections), max_examples=1000, stateful_step_count=400)
 
 
 MUTANTS = {
@@ -109,14 +85,5 @@ def test_the_machine_finds_what_is_planted(
 ) -> None:
     plant(monkeypatch, *MUTANTS[mutant])
     # A message that is half gone may be met first by who cannot read it.
-    with pytest.raises((AssertionError, TypeError)):
-        # Without shrinking: that it is found is all that counts. Always the same examples.
-        play(
-            connections,
-            max_examples=500,
-            stateful_step_count=100,
-            derandomize=True,
-            phases=[Phase.generate],
-            report_multiple_bugs=False,
-            database=None,
-        )
+    errors = AssertionError, TypeError
+    find(partial(StoreMachine, *connections), max_examples=500, stateful_step_count=100, errors=errors)

@@ -59,7 +59,7 @@ class Client:
         client_id: str | None = None,
         subprotocol: str | Sequence[str] | None = None,
         headers: Mapping[str, str] | None = None,
-        timeout: float = 15.0,
+        timeout: float = 30.0,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self.form = form

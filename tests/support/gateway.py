@@ -89,7 +89,7 @@ class Gateway:
                     found.append(document)
         return found
 
-    def wait_event(self, name: str, timeout: float = 15.0, *, count: int = 1) -> dict[str, Any]:
+    def wait_event(self, name: str, timeout: float = 30.0, *, count: int = 1) -> dict[str, Any]:
         """Wait for the `count`-th log line whose `event` is `name`, and return it.
 
         Raises `AssertionError` with the log after `timeout` seconds, or at once if the program has ended.
@@ -134,13 +134,17 @@ class Gateway:
             self.close()
 
     def close(self) -> None:
-        """Leave nothing running, whatever state the program is in."""
+        """Leave nothing running, whatever state the program is in; what it left behind has ended then too."""
         if self._process.poll() is None:
             self.kill()
         _running.discard(self)
-        for pid in processes_in(self.data_dir):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        deadline = time.monotonic() + STOP_TIMEOUT
+        while left := processes_in(self.data_dir):
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            assert time.monotonic() < deadline, f"processes {left} do not end"
+            time.sleep(0.01)
 
     def __enter__(self) -> Self:
         return self

@@ -80,7 +80,7 @@ class RawSocket:
         url: str,
         *,
         handshake: bool = True,
-        timeout: float = 20.0,
+        timeout: float = 30.0,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         parts = urlsplit(url)

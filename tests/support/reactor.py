@@ -40,6 +40,9 @@ reactor: Any = _installed_reactor
 
 T = TypeVar("T")
 
+PATIENCE = 30.0
+"""Seconds in which what must happen has to, on a machine that is busy with other things."""
+
 _GRACE = 5.0
 """Seconds the reactor gets, beyond a call's own timeout, before it is taken as blocked."""
 
@@ -48,10 +51,10 @@ _thread: threading.Thread | None = None
 
 
 @overload
-def run(function: Callable[..., Awaitable[T]], /, *args: Any, timeout: float = 30.0, **kwargs: Any) -> T: ...
+def run(function: Callable[..., Awaitable[T]], /, *args: Any, timeout: float = 60.0, **kwargs: Any) -> T: ...
 @overload
-def run(function: Callable[..., T], /, *args: Any, timeout: float = 30.0, **kwargs: Any) -> T: ...
-def run(function: Callable[..., Any], /, *args: Any, timeout: float = 30.0, **kwargs: Any) -> Any:
+def run(function: Callable[..., T], /, *args: Any, timeout: float = 60.0, **kwargs: Any) -> T: ...
+def run(function: Callable[..., Any], /, *args: Any, timeout: float = 60.0, **kwargs: Any) -> Any:
     """Call `function(*args, **kwargs)` in the reactor's thread and wait for its result.
 
     `function` may be a coroutine function, or return a Deferred or a plain value. What it raises is raised
@@ -81,7 +84,7 @@ def run(function: Callable[..., Any], /, *args: Any, timeout: float = 30.0, **kw
 
 
 async def eventually(
-    condition: Callable[[], object], timeout: float = 10.0, message: str = "", interval: float = 0.01
+    condition: Callable[[], object], timeout: float = PATIENCE, message: str = "", interval: float = 0.01
 ) -> None:
     """Wait, inside the reactor, until `condition()` (or what it returns, awaited) is true.
 
@@ -105,7 +108,7 @@ def sleep(seconds: float) -> Deferred[None]:
 
 
 def wait_until(
-    condition: Callable[[], object], timeout: float = 10.0, message: str = "", interval: float = 0.01
+    condition: Callable[[], object], timeout: float = PATIENCE, message: str = "", interval: float = 0.01
 ) -> None:
     """Wait, outside the reactor, until `condition()` is true. For processes, files and sockets."""
     deadline = time.monotonic() + timeout

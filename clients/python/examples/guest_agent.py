@@ -132,10 +132,13 @@ async def serve(options: argparse.Namespace) -> None:
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    get_token: GetToken | None = None
-    if options.token_file is not None:
-        # Read each time: whoever renews the token replaces the file.
-        get_token = lambda: options.token_file.read_text().strip()  # noqa: E731
+
+    def read_token() -> str:
+        """Read each time: whoever renews the token replaces the file."""
+        token: str = options.token_file.read_text().strip()
+        return token
+
+    get_token: GetToken | None = None if options.token_file is None else read_token
     async with connect(options.url, project=options.project, get_token=get_token, timeout=300) as gateway:
         agent = Agent(gateway, options.name, set(options.allow))
         consumer = gateway.consume(f"agent-{options.name}-commands", agent.handle)

@@ -11,6 +11,7 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
 from gateway.actions.call import Call, Node
+from gateway.auth.authenticator import identify_and_count
 from gateway.auth.authorisation import ADMIN, ByIdentity
 from gateway.auth.handshake import handshake_token
 from gateway.auth.identity import Identity
@@ -149,16 +150,7 @@ class Rest(Resource):
         assert node.authenticator is not None
         if token is None:
             raise AuthenticationFailed("no token")
-        try:
-            identity = await node.authenticator.identify(token)
-        except AuthenticationFailed:
-            node.metrics.authenticated("refused")
-            raise
-        except RequestError:
-            node.metrics.authenticated("unavailable")
-            raise
-        node.metrics.authenticated("accepted")
-        return identity
+        return await identify_and_count(node.authenticator, token, node.metrics.authenticated)
 
     def _check_permission(
         self, headers: Headers, identity: Identity | None, route: Route, incoming: Incoming

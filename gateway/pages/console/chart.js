@@ -17,6 +17,7 @@ export class Chart {
   #came = 0;
   #left = 0;
   #total = null;
+  #newest = 0;
 
   /** @param {SVGElement} into @param {Element} told where it stands in words */
   constructor(into, told) {
@@ -25,8 +26,15 @@ export class Chart {
     this.#draw();
   }
 
-  /** A message came. */
-  count() {
+  /** What stands up to this position was there before. */
+  begin(position) {
+    this.#newest = Math.max(this.#newest, position);
+  }
+
+  /** A message came; it counts unless it only came once more, from the earliest on. */
+  count(position) {
+    if (position <= this.#newest) return;
+    this.#newest = position;
     this.#came += 1;
     this.#left += 1;
   }

@@ -11,7 +11,12 @@ const STATES = { waiting: "Waiting to connect again", connecting: "Connecting", 
 let gateway = null;
 let chosen = "";
 let chart = null;
-const tail = new Tail(part("tail"), part("tail-state"), () => chart?.count());
+const tail = new Tail(
+  part("tail"),
+  part("tail-state"),
+  (position) => chart?.begin(position),
+  (position) => chart?.count(position),
+);
 const queues = new Queues(
   { rows: part("queues"), more: part("more"), none: part("no-queues") },
   choose,

@@ -12,17 +12,20 @@ export function shown(body) {
 export class Tail {
   #list;
   #state;
+  #onStart;
   #onMessage;
   #subscription = null;
   #paused = false;
 
   /**
    * @param {Element} list @param {Element} state where it says how it stands
-   * @param {() => void} onMessage is called for each message
+   * @param {(position: number) => void} onStart is told behind which position messages come now
+   * @param {(position: number) => void} onMessage is told the position of each message
    */
-  constructor(list, state, onMessage) {
+  constructor(list, state, onStart, onMessage) {
     this.#list = list;
     this.#state = state;
+    this.#onStart = onStart;
     this.#onMessage = onMessage;
   }
 
@@ -34,7 +37,8 @@ export class Tail {
     const subscription = gateway.subscribe(queue, { from, name: `console ${queue} ${from}` });
     this.#subscription = subscription;
     subscription.on("message", (message) => this.#show(message));
-    subscription.on("subscribed", ({ recovered, gap }) => {
+    subscription.on("subscribed", ({ recovered, gap, marker }) => {
+      this.#onStart(Number(marker));
       this.#say(gap || !recovered ? "Live. Something is missing: see below." : "Live. Nothing is missing.");
     });
     subscription.on("gap", (gap) => {
@@ -67,7 +71,7 @@ export class Tail {
   }
 
   #show(message) {
-    this.#onMessage();
+    this.#onMessage(Number(message.marker));
     if (this.#paused) return;
     const time = element("time", { datetime: message.created ?? "" }, (message.created ?? "").slice(11, 19));
     this.#add(element("li", {}, time, element("pre", {}, shown(message.body))));

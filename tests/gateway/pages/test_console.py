@@ -88,6 +88,19 @@ def test_messages_appear_as_they_come(page: Chromium, client: Client) -> None:
     assert page.evaluate("document.querySelectorAll('#tail li').length") == 0
 
 
+def test_what_is_shown_once_more_has_not_come_in_again(page: Chromium, client: Client) -> None:
+    post(client, "again", "before")
+    page.open(page.evaluate("location.href"))
+    choose(page, "again")
+    post(client, "again", 1, 2)
+    page.wait_for("document.querySelectorAll('#tail li').length === 2")
+    click(page, "#earliest")
+    page.wait_for("document.querySelectorAll('#tail li').length === 3")
+    post(client, "again", 3)
+    page.wait_for("document.querySelectorAll('#tail li').length === 4")
+    page.wait_for("document.getElementById('chart-told').innerText.includes('In (solid) 3,')")
+
+
 def test_create_post_claim_and_delete(page: Chromium, client: Client) -> None:
     fill(page, "#create input", "jobs")
     click(page, "#create button")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 
@@ -14,15 +12,6 @@ from storage.events import Announced, Ended
 from storage.records import Message
 from tests.support.hub import Node, Socket
 from tests.support.reactor import eventually, run
-from tests.support.servers import Server
-
-
-@pytest.fixture
-def node(valkey: Server, tmp_path: Path) -> Iterator[Node]:
-    node = Node(valkey, tmp_path)
-    run(node.start)
-    yield node
-    run(node.stop)
 
 
 def message(position: int) -> Message:

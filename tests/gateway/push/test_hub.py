@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +15,8 @@ from storage.records import Subscribed
 from storage.redis.store import RedisStore
 from tests.support.hub import Node, Socket
 from tests.support.reactor import eventually, run
-from tests.support.servers import Server, start_valkey
+from tests.support.servers import start_valkey
 from tests.support.store import SECOND, new_queue
-
-
-@pytest.fixture
-def node(valkey: Server, tmp_path: Path) -> Iterator[Node]:
-    node = Node(valkey, tmp_path)
-    run(node.start)
-    yield node
-    run(node.stop)
 
 
 def test_every_subscriber_gets_every_message_once_and_in_order(node: Node) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +11,8 @@ from twisted.internet.threads import deferToThread
 from storage.records import NewMessage, Page, Queue, Start, Subscribed
 from tests.support.hub import Node, Socket
 from tests.support.reactor import eventually, run
-from tests.support.servers import Server, start_valkey
+from tests.support.servers import start_valkey
 from tests.support.store import ALICE, SECOND, text
-
-
-@pytest.fixture
-def node(valkey: Server, tmp_path: Path) -> Iterator[Node]:
-    node = Node(valkey, tmp_path)
-    run(node.start)
-    yield node
-    run(node.stop)
 
 
 def test_who_falls_behind_is_told_and_when_it_has_caught_up(node: Node) -> None:
