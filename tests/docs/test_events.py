@@ -69,7 +69,7 @@ def test_a_browser_with_and_without_a_signature(tmp_path: Path) -> None:
                 rest.done("PUT", "/v2/queues/news")
                 show(script, gateway)
                 browser.open(f"{address}/page.html")
-                wait_until(partial(is_subscribed, rest), timeout=30)
+                wait_until(partial(is_subscribed, rest))
                 body = f"it came to {len(arguments)}"
                 rest.done("POST", "/v2/queues/news/messages", {"messages": [{"body": body}]})
                 browser.wait_console(body)
@@ -94,12 +94,12 @@ def test_the_worker_works(tmp_path: Path) -> None:
         )
         assert worker.stdout is not None
         try:
-            wait_until(lambda: value(gateway, "waiting_requests") == 1, timeout=30)
+            wait_until(lambda: value(gateway, "waiting_requests") == 1)
             for number in range(3):
                 rest.done("POST", "/v2/queues/work/messages", {"messages": [{"body": number}]})
                 assert int(worker.stdout.readline()) == number
             stats = "/v2/queues/work/stats"
-            wait_until(lambda: rest.done("GET", stats)["messages"]["total"] == 0, timeout=30)
+            wait_until(lambda: rest.done("GET", stats)["messages"]["total"] == 0)
         finally:
             worker.kill()
             worker.wait()

@@ -52,7 +52,7 @@ def again(events: EventSource) -> None:
             return False
         return events.status == 200
 
-    wait_until(connected, timeout=30)
+    wait_until(connected)
 
 
 def test_connections_that_break(gateway: Gateway) -> None:
@@ -94,7 +94,7 @@ def test_a_node_that_is_killed(tmp_path: Path, store: Server) -> None:
             assert events.bodies(2) == [2, 3]
             # What the dead node has left is swept; its own subscription stays.
             subscriptions = "/v2/queues/q/subscriptions"
-            wait_until(lambda: len(rest.done("GET", subscriptions)["subscriptions"]) == 1, timeout=30)
+            wait_until(lambda: len(rest.done("GET", subscriptions)["subscriptions"]) == 1)
             post(rest, 4)
             assert events.bodies(1) == [4]
 

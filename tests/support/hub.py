@@ -75,7 +75,7 @@ class Node:
         self.pushed = 0
         self.deaf = False
         self.events = RedisEvents(reactor, server.url, 5, self._told, self._listening)
-        stores = only(self.store, self.catalog, self.events)
+        self.stores = stores = only(self.store, self.catalog, self.events)
         self.router = new_router(self.catalog, stores)
         self.hub = Hub(reactor, self.router, stores, self._count)
 

@@ -165,8 +165,8 @@ def test_a_subscription_that_ends_with_its_stream(gateway: Gateway, queue: Rest)
         (subscription,) = subscriptions(queue)
         assert subscription["subscriber"].startswith("http://")
         assert value(gateway, "event_streams") == before + 1
-    wait_until(lambda: not subscriptions(queue), timeout=30)
-    wait_until(lambda: value(gateway, "event_streams") == before, timeout=30)
+    wait_until(lambda: not subscriptions(queue))
+    wait_until(lambda: value(gateway, "event_streams") == before)
 
 
 def test_a_stream_that_ends_with_its_subscription(gateway: Gateway, queue: Rest) -> None:
@@ -193,7 +193,7 @@ def test_a_connection_serves_what_comes_after_a_stream(gateway: Gateway, queue: 
         head = f"Host: {raw.host}\r\nX-Project-ID: {queue.project}\r\n\r\n"
         raw.send(f"GET {EVENTS} HTTP/1.1\r\n{head}".encode())
         assert b"text/event-stream" in raw.receive_head()
-        wait_until(lambda: len(subscriptions(queue)) == 1, timeout=30)
+        wait_until(lambda: len(subscriptions(queue)) == 1)
         queue.done("POST", "/v2/queues/q/purge", {"resource_types": ["subscriptions"]})
         raw.send(f"HEAD {EVENTS} HTTP/1.1\r\nConnection: close\r\n{head}".encode())
         rest = raw.receive_rest()
@@ -216,7 +216,7 @@ def test_old_and_short_connections(
         status, headers, _ = split_response(raw.receive_head() + b"\r\n\r\n")
         assert status == 200
         assert ("transfer-encoding" in headers) is chunked
-        wait_until(lambda: len(subscriptions(queue)) == 1, timeout=30)
+        wait_until(lambda: len(subscriptions(queue)) == 1)
         post(queue, "here")
         queue.done("POST", "/v2/queues/q/purge", {"resource_types": ["subscriptions"]})
         # The connection ends with the answer.
@@ -308,7 +308,7 @@ def test_a_stream_ends_with_its_token(guarded: Gateway, issuer: Issuer) -> None:
                 events.next()
             events.open()
             assert events.status == 401
-        wait_until(lambda: not subscriptions(rest), timeout=30)
+        wait_until(lambda: not subscriptions(rest))
 
 
 def test_a_signed_url_opens_what_a_list_shows(guarded: Gateway, issuer: Issuer) -> None:
@@ -374,7 +374,7 @@ def test_a_stream_is_one_of_the_projects_sockets(guarded: Gateway, issuer: Issue
             assert events.parser.retry
         assert value(guarded, "refused_total", limit="max_sockets_per_project") == 2
         assert value(guarded, "event_streams") == 2
-    wait_until(lambda: value(guarded, "event_streams") == 0, timeout=30)
+    wait_until(lambda: value(guarded, "event_streams") == 0)
 
 
 @pytest.mark.parametrize("limit", ["max_sockets", "max_sockets_per_address"])
@@ -387,7 +387,7 @@ def test_streams_and_sockets_share_what_room_there_is(tmp_path: Path, limit: str
                 done(socket.request("ping_node"), 204)
                 assert rest.refused(429, "GET", EVENTS, Accept="*/*") == "too_many_sockets"
                 assert value(gateway, "refused_total", limit=limit) == 1
-            wait_until(lambda: value(gateway, "connections") == 0, timeout=30)
+            wait_until(lambda: value(gateway, "connections") == 0)
             with listen(gateway, rest) as other:
                 post(rest, 1)
                 assert events.bodies(1) == other.bodies(1) == [1]

@@ -41,7 +41,7 @@ def waiting(
 
     before = value(gateway, "waiting_requests")
     sent = threads.submit(request)
-    wait_until(lambda: value(gateway, "waiting_requests") > before or sent.done(), timeout=30)
+    wait_until(lambda: value(gateway, "waiting_requests") > before or sent.done())
     return sent
 
 
@@ -70,7 +70,7 @@ def test_what_is_posted_ends_the_wait(gateway: Gateway, rest: Rest, ask: Ask) ->
     post(rest, 1, 2)
     assert bodies(listing.result()) == bodies(claiming.result()) == [1, 2]
     assert listing.result().headers["cache-control"] == "no-store"
-    wait_until(lambda: value(gateway, "waiting_requests") == 0, timeout=30)
+    wait_until(lambda: value(gateway, "waiting_requests") == 0)
 
 
 def test_the_links_of_a_page_wait_too(rest: Rest, ask: Ask) -> None:
@@ -176,13 +176,13 @@ def test_a_client_that_has_gone_takes_nothing(gateway: Gateway, rest: Rest) -> N
                 f"POST {CLAIMS}?wait={LONG} HTTP/1.1\r\nHost: {raw.host}\r\nX-Project-ID: {rest.project}\r\n"
                 f"Client-ID: 3381af92-2b9e-11e3-b191-71861300734c\r\nContent-Length: 0\r\n\r\n".encode()
             )
-            wait_until(lambda: value(gateway, "waiting_requests") == 1, timeout=30)
+            wait_until(lambda: value(gateway, "waiting_requests") == 1)
             # As it goes, its turn comes.
             leaving = threading.Thread(target=raw.close)
             leaving.start()
             post(rest, 1)
             leaving.join()
-        wait_until(lambda: value(gateway, "waiting_requests") == 0, timeout=30)
+        wait_until(lambda: value(gateway, "waiting_requests") == 0)
         if rest.done("GET", f"{QUEUE}/stats")["messages"]["claimed"]:
             # It was answered before it had gone: nobody could tell.
             rest.done("POST", f"{QUEUE}/purge")
