@@ -71,8 +71,9 @@ def test_the_answer_is_for_nobody_to_keep(gateway: Gateway, queue: Rest) -> None
 
 def test_who_comes_back_misses_nothing(gateway: Gateway, queue: Rest) -> None:
     with listen(gateway, queue) as events:
-        events.reopen()  # nothing has come yet, and still it is known where it stood
+        events.close()  # nothing has come yet, and still it is known where it stood
         post(queue, 1, 2)
+        events.open()
         assert events.bodies(1) == [1]
         events.close()
         post(queue, 3)
