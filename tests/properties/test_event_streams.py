@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.event_source import EventSource
@@ -23,7 +23,7 @@ steps = st.lists(
 
 
 @given(steps, st.sampled_from(["now", "earliest"]))
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40)
 def test_a_stream_that_is_cut_anywhere(gateway: Gateway, steps: list[tuple[str, int]], start: str) -> None:
     with Rest(gateway.http_url, project=f"cuts-{uuid.uuid4().hex}") as rest:
         rest.done("PUT", "/v2/queues/q")

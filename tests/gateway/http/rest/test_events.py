@@ -295,8 +295,12 @@ def test_a_token_opens_its_own_projects_queue(guarded: Gateway, issuer: Issuer) 
         assert EventSource(guarded.http_url, EVENTS, {"project": "p"}).status == 401
         assert with_token(guarded, token, project="o").status == 403
         assert with_token(guarded, issuer.token(project="o")).status == 404
-        restricted = issuer.token(project="p", rights=[{"queues": ["q"], "actions": ["message_post"]}])
-        assert with_token(guarded, restricted).status in (401, 403)
+        restricted = issuer.token(project="p", rights={"queues": {"q": ["message_post", "message_list"]}})
+        assert with_token(guarded, restricted).status == 403
+        listening = issuer.token(project="p", rights={"queues": {"q": ["subscription_create"]}})
+        with with_token(guarded, listening) as events:
+            post(rest, 2)
+            assert events.bodies(1) == [2]
 
 
 def test_a_stream_ends_with_its_token(guarded: Gateway, issuer: Issuer) -> None:
