@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 
 from gateway import logs
 from gateway.garbage import Searches
+from gateway.operator_file import has_files_to_reload
 from gateway.reactor import install
 from gateway.service import Gateway, StartError
 from gateway.settings import Settings
@@ -34,8 +35,8 @@ def serve(settings: Settings, worker: int | None = None) -> int:
     logs.configure(settings.log_level, settings.log_format, worker=worker)
     several = settings.workers > 1 and worker is None
     node = Supervisor(reactor, settings) if several else Gateway(reactor, settings, worker)
-    # Without a certificate nothing can be loaded anew: then SIGHUP ends the process, as it does others.
-    code = _Process(reactor, node, reloads=settings.tls_cert is not None).run()
+    # Where nothing can be read again, SIGHUP ends the process, as it does others.
+    code = _Process(reactor, node, reloads=has_files_to_reload(settings)).run()
     # The end of the process gives all memory back at once: searching it for garbage would take half a second.
     gc.freeze()
     return code

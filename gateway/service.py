@@ -15,9 +15,9 @@ from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 
 from gateway import __version__, logs
 from gateway.actions.call import Node
-from gateway.auth.authorisation import Authorisation, ByIdentity, Policy, WithoutAuthentication
+from gateway.auth.authorisation import make_authorisation
 from gateway.auth.chain import make_authenticator
-from gateway.auth.signing_keys import read_signing_keys
+from gateway.auth.signing_keys import SigningKeys
 from gateway.catalog_watch import CatalogWatch
 from gateway.embedded.lock import DataFolderError
 from gateway.embedded.storage import open_storage
@@ -31,11 +31,12 @@ from gateway.limits.sockets import OpenSockets
 from gateway.limits.usage import Usage
 from gateway.limits.waiting import WaitingRequests
 from gateway.metrics import Metrics
+from gateway.operator_file import OperatorFile
 from gateway.push.arrivals import Arrivals
 from gateway.push.consumers import Consumers
 from gateway.push.hub import Hub
 from gateway.push.liveness import Liveness
-from gateway.settings import Settings, is_loopback, mask_url
+from gateway.settings import Settings, mask_url
 from gateway.stopping import PART, REST, Stopping, within
 from gateway.store_opening import StoreOpener, UnfitStore
 from gateway.sweeper import Sweeper
@@ -92,6 +93,7 @@ class Gateway:
         self._is_worker = worker is not None
         self._stopping = Stopping(reactor, settings.shutdown_timeout + REST)
         self._certificate: Certificate | None = None
+        self._files: list[OperatorFile] = []
         self.node: Node | None = None
         self.url = ""
 
@@ -105,9 +107,12 @@ class Gateway:
     async def _start(self) -> None:
         settings = self._settings
         metrics = Metrics()
-        signing_keys = read_signing_keys(settings.signing_key_file)
-        permitting = authorisation(settings, signing_keys)
-        authenticator = make_authenticator(self._reactor, settings)
+        signing_keys: Sequence[bytes] = ()
+        if settings.signing_key_file is not None:
+            signing_keys = SigningKeys(Path(settings.signing_key_file))
+            self._files.append(signing_keys)
+        permitting = make_authorisation(settings, signing_keys, self._files)
+        authenticator = make_authenticator(self._reactor, settings, self._files)
         if authenticator is not None:
             self._stopping.add(authenticator.stop)
         access = Access(settings)
@@ -241,30 +246,21 @@ class Gateway:
         self._stopping.add(port.stopListening)
 
     def reload(self) -> None:
-        """Use the certificate that is in the files now, for new connections."""
+        """Go by what is in the files now: the certificate for new connections, keys and the policy for all.
+
+        What is subscribed or leased to a socket, and may no longer be, ends.
+        """
         if self._certificate is not None:
             self._certificate.reload()
+        for file in self._files:
+            file.reload()
+        if self.node is not None:
+            self.node.hub.end_all_forbidden()
+            self.node.consumers.end_all_forbidden()
 
     def stop(self) -> Deferred[None]:
         """Stop accepting, finish the requests in flight, close the sockets with 1012, then stop the rest."""
         return self._stopping.run()
-
-
-def authorisation(settings: Settings, signing_keys: Sequence[bytes]) -> Authorisation:
-    """Who may do what, by the settings. Raises SettingsError if the policy cannot be used."""
-    if settings.auth_methods:
-        policy = None if settings.policy_file is None else _read_policy(settings.policy_file)
-        return ByIdentity(policy, signing_keys)
-    # Without roles, only who can be trusted by being on this machine may administer.
-    trusts_everybody = is_loopback(settings.host) and not settings.allow_anonymous
-    return WithoutAuthentication(trusts_everybody=trusts_everybody)
-
-
-def _read_policy(path: Path) -> Policy:
-    # Only here: few have one, and its library loads much.
-    from gateway.auth.policy import Policy  # noqa: PLC0415
-
-    return Policy(path)
 
 
 def load_certificate(settings: Settings) -> Certificate | None:

@@ -13,6 +13,7 @@ import hypothesis
 import pytest
 
 from storage.catalog.engine import sqlite_url
+from tests.support.cloud import install_clients
 from tests.support.databases import DatabaseServer, start_mariadb, start_postgresql
 from tests.support.gateway import Gateway, start_gateway
 from tests.support.keystone import Keystone, install_keystone, start_keystone
@@ -116,6 +117,12 @@ def keystone(keystone_python: Path, tmp_path_factory: pytest.TempPathFactory) ->
     """A Keystone for the whole session. A test that stops it starts it again."""
     with start_keystone(keystone_python, tmp_path_factory.mktemp("keystone") / "data") as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def openstack_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Python of an environment that has OpenStack's own clients."""
+    return install_clients(tmp_path_factory.mktemp("openstack-environment") / "venv")
 
 
 def pytest_configure() -> None:

@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 from gateway.auth.identity import Identity
 from gateway.auth.rights import ELSEWHERE, ON_QUEUES, Rights
+from gateway.operator_file import OperatorFile
+from gateway.settings import Settings, is_loopback
 from protocol.envelope import Incoming
 from protocol.errors import AdminOnly, NotAuthenticated, NotPermitted, OtherProject
 from protocol.registry import ACTIONS, Action
@@ -122,6 +124,27 @@ class ByIdentity:
         if self._policy is not None:
             return NotPermitted(f"The operator's policy does not let you do {action.name}.")
         return AdminOnly(f"{action.name} is for administrators: the token has not the role {ADMIN}.")
+
+
+def make_authorisation(
+    settings: Settings, signing_keys: Sequence[bytes], files: list[OperatorFile]
+) -> Authorisation:
+    """What the settings ask for. Raises SettingsError if the policy cannot be used.
+
+    :param files: the policy's file is added here, if there is one.
+    """
+    if settings.auth_methods:
+        if settings.policy_file is None:
+            return ByIdentity(None, signing_keys)
+        # Only here: few have one, and its library loads much.
+        from gateway.auth.policy import Policy  # noqa: PLC0415
+
+        policy = Policy(settings.policy_file)
+        files.append(policy)
+        return ByIdentity(policy, signing_keys)
+    # Without roles, only who can be trusted by being on this machine may administer.
+    trusts_everybody = is_loopback(settings.host) and not settings.allow_anonymous
+    return WithoutAuthentication(trusts_everybody=trusts_everybody)
 
 
 def check_metadata(

@@ -10,21 +10,31 @@ from gateway.auth.authenticator import Authenticator
 from gateway.auth.identity import Identity
 from gateway.auth.jwt import make_jwt_authenticator
 from gateway.auth.keystone import make_keystone
+from gateway.operator_file import OperatorFile
 from gateway.settings import Settings
 
 _JWS = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*\.[A-Za-z0-9_-]*")
 """JWS compact serialization (RFC 7515 section 7.1)."""
 
-Maker = Callable[[Any, Settings], Authenticator]
-"""Makes an authenticator of the reactor and the settings. Raises SettingsError for what cannot be used."""
+Maker = Callable[[Any, Settings, list[OperatorFile]], Authenticator]
+"""Makes an authenticator of the reactor and the settings, and adds the files that it goes by to the list.
 
-MAKERS: Mapping[str, Maker] = {"jwt": make_jwt_authenticator, "keystone": make_keystone}
+Raises SettingsError for what cannot be used.
+"""
+
+MAKERS: Mapping[str, Maker] = {
+    "jwt": make_jwt_authenticator,
+    "keystone": lambda reactor, settings, files: make_keystone(reactor, settings),
+}
 """By the names of gateway.settings.authentication.METHODS."""
 
 
-def make_authenticator(reactor: Any, settings: Settings) -> Authenticator | None:
-    """What the setting `auth` asks for; None: nobody has to authenticate. Raises SettingsError."""
-    made = {method: MAKERS[method](reactor, settings) for method in settings.auth_methods}
+def make_authenticator(reactor: Any, settings: Settings, files: list[OperatorFile]) -> Authenticator | None:
+    """What the setting `auth` asks for; None: nobody has to authenticate. Raises SettingsError.
+
+    :param files: those that it goes by, and that can be read again, are added here.
+    """
+    made = {method: MAKERS[method](reactor, settings, files) for method in settings.auth_methods}
     jwt = made.pop("jwt", None)
     if not made:
         return jwt

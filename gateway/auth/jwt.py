@@ -6,6 +6,7 @@ only when a socket authenticates, so nothing is cached either.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Final, Protocol
 
 import jwt
@@ -15,6 +16,7 @@ from gateway.auth.identity import Identity
 from gateway.auth.keys import Keys, UnfitKey, read_keys
 from gateway.auth.published_keys import PublishedKeys
 from gateway.http.client import HttpClient
+from gateway.operator_file import OperatorFile
 from gateway.settings import Settings, SettingsError
 from protocol.errors import AuthenticationFailed
 
@@ -32,11 +34,15 @@ class KeySource(Protocol):
         """End what is under way."""
 
 
-class KeyFile:
-    """Keys that were read at the start."""
+class KeyFile(OperatorFile):
+    """Keys of an algorithm in a file. Raises SettingsError if they cannot be read or used."""
 
-    def __init__(self, keys: Keys) -> None:
-        self._keys = keys
+    def __init__(self, path: Path, algorithm: str) -> None:
+        self._algorithm = algorithm
+        super().__init__("jwt_key_file", path)
+
+    def _load(self) -> None:
+        self._keys = _read(self._path, self._algorithm)
 
     async def find(self, kid: str | None) -> Any | None:
         """The key that a token means, or None."""
@@ -88,10 +94,16 @@ class JWTAuthenticator:
         await self._keys.stop()
 
 
-def make_jwt_authenticator(reactor: Any, settings: Settings) -> JWTAuthenticator:
-    """What the settings ask for. Raises SettingsError if the keys cannot be read or used."""
+def make_jwt_authenticator(reactor: Any, settings: Settings, files: list[OperatorFile]) -> JWTAuthenticator:
+    """What the settings ask for. Raises SettingsError if the keys cannot be read or used.
+
+    :param files: the file that the keys are in is added here.
+    """
     if settings.jwt_keys_url is None:
-        return JWTAuthenticator(settings, KeyFile(_read_file(settings)))
+        assert settings.jwt_key_file is not None  # there is either
+        key_file = KeyFile(settings.jwt_key_file, settings.jwt_algorithm)
+        files.append(key_file)
+        return JWTAuthenticator(settings, key_file)
     published = PublishedKeys(
         HttpClient(reactor),
         settings.jwt_keys_url,
@@ -103,14 +115,12 @@ def make_jwt_authenticator(reactor: Any, settings: Settings) -> JWTAuthenticator
     return JWTAuthenticator(settings, published)
 
 
-def _read_file(settings: Settings) -> Keys:
-    path = settings.jwt_key_file
-    assert path is not None  # there is either
+def _read(path: Path, algorithm: str) -> Keys:
     try:
-        return read_keys(path.read_bytes(), settings.jwt_algorithm)
+        return read_keys(path.read_bytes(), algorithm)
     except OSError as error:
         raise SettingsError(f"jwt_key_file: {path} cannot be read: {error.strerror or error}") from None
     except UnfitKey as error:
         raise SettingsError(
-            f"jwt_key_file: {path} cannot be used with jwt_algorithm {settings.jwt_algorithm}: {error}"
+            f"jwt_key_file: {path} cannot be used with jwt_algorithm {algorithm}: {error}"
         ) from None

@@ -12,6 +12,7 @@ from oslo_policy import policy
 
 from gateway.auth.identity import Identity
 from gateway.auth.policy_rules import ELSEWHERE, RULES, defaults
+from gateway.operator_file import OperatorFile
 from gateway.settings import SettingsError
 
 REMEMBERED: Final = 50_000
@@ -24,26 +25,18 @@ _REMOTE: Final = re.compile(r"(?<![^\s(])https?:")
 """A check that asks another server, and waits for it."""
 
 
-class Policy:
-    """The rules in force: the defaults, and over them those of a file, which is read once.
+class Policy(OperatorFile):
+    """The rules in force: the defaults, and over them those of a file.
 
     Raises SettingsError if the file cannot be read, or has a rule that is not known or not understood, that
     refers to one that is not there, or that would ask another server.
     """
 
     def __init__(self, path: Path) -> None:
-        found = _read(path)
-        conf = cfg.ConfigOpts()
-        conf([], default_config_files=[], default_config_dirs=[])
-        # With use_conf it would look at the file again for each decision.
-        self._enforcer = policy.Enforcer(conf, policy_file=str(path), use_conf=False)
-        self._enforcer.set_rules(policy.Rules.from_dict({**defaults(), **found}))
-        for name, text in found.items():
-            self._check(path, name, text)
-        try:
-            self._enforcer.check_rules(raise_on_violation=True)
-        except policy.InvalidDefinitionError as error:
-            raise _unusable(path, str(error)) from None
+        super().__init__("policy_file", path)
+
+    def _load(self) -> None:
+        self._enforcer = _make_enforcer(self._path)
         self._remembered = lru_cache(REMEMBERED)(self._decide)
 
     def allows(self, identity: Identity, action: str) -> bool:
@@ -61,14 +54,31 @@ class Policy:
         # All that is done here is done in one's own project.
         return bool(self._enforcer.enforce(rule, {"project_id": project, "user_id": user}, credentials))
 
-    def _check(self, path: Path, name: str, text: str) -> None:
-        if ":" in name and name not in RULES.values() and name not in ELSEWHERE:
-            raise _unusable(path, f"there is no rule {name!r}; docs/authentication.md has all")
-        if _REMOTE.search(text):
-            raise _unusable(path, f"the rule {name!r} asks another server, for which nobody can wait here")
-        # The library takes what it does not understand for what nobody may.
-        if _NOBODY.search(str(self._enforcer.rules[name])) and not _NOBODY.search(text):
-            raise _unusable(path, f"the rule {name!r} is not understood: {text!r}")
+
+def _make_enforcer(path: Path) -> policy.Enforcer:
+    found = _read(path)
+    conf = cfg.ConfigOpts()
+    conf([], default_config_files=[], default_config_dirs=[])
+    # With use_conf it would look at the file again for each decision.
+    enforcer = policy.Enforcer(conf, policy_file=str(path), use_conf=False)
+    enforcer.set_rules(policy.Rules.from_dict({**defaults(), **found}))
+    for name, text in found.items():
+        _check(path, name, text, str(enforcer.rules[name]))
+    try:
+        enforcer.check_rules(raise_on_violation=True)
+    except policy.InvalidDefinitionError as error:
+        raise _unusable(path, str(error)) from None
+    return enforcer
+
+
+def _check(path: Path, name: str, text: str, understood: str) -> None:
+    if ":" in name and name not in RULES.values() and name not in ELSEWHERE:
+        raise _unusable(path, f"there is no rule {name!r}; docs/authentication.md has all")
+    if _REMOTE.search(text):
+        raise _unusable(path, f"the rule {name!r} asks another server, for which nobody can wait here")
+    # The library takes what it does not understand for what nobody may.
+    if _NOBODY.search(understood) and not _NOBODY.search(text):
+        raise _unusable(path, f"the rule {name!r} is not understood: {text!r}")
 
 
 def _read(path: Path) -> dict[str, str]:

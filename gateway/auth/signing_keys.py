@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import overload
 
+from gateway.operator_file import OperatorFile
 from gateway.settings import SettingsError
 
 SHORTEST = 16
@@ -13,15 +16,32 @@ MAX_KEYS = 8
 """Each costs time with each signature that is looked at."""
 
 
-def read_signing_keys(path: str | None) -> tuple[bytes, ...]:
-    """The keys in a file, one in each line that is not empty. The first one signs. None: there are none.
+class SigningKeys(OperatorFile, Sequence[bytes]):
+    """The keys in a file, one in each line that is not empty. The first one signs.
 
     Raises SettingsError, in which no key stands.
     """
-    if path is None:
-        return ()
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("signing_key_file", path)
+
+    def _load(self) -> None:
+        self._keys = _read(self._path)
+
+    @overload
+    def __getitem__(self, which: int) -> bytes: ...
+    @overload
+    def __getitem__(self, which: slice) -> Sequence[bytes]: ...
+    def __getitem__(self, which: int | slice) -> bytes | Sequence[bytes]:
+        return self._keys[which]
+
+    def __len__(self) -> int:
+        return len(self._keys)
+
+
+def _read(path: Path) -> tuple[bytes, ...]:
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError:
         raise SettingsError(f"signing_key_file: {path}: is not UTF-8 text") from None
     except OSError as error:

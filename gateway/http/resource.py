@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import json
+import uuid
 from typing import Any
 
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from gateway import __version__
+
+
+def request_id() -> str:
+    """A new one, for the header x-openstack-request-id (protocol.md section 8)."""
+    return f"req-{uuid.uuid4()}"
 
 
 def answer(request: Request, status: int, kind: bytes, body: bytes) -> bytes:

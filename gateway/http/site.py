@@ -14,7 +14,7 @@ from twisted.web.server import NOT_DONE_YET, Request, Site
 from gateway.actions.call import Node
 from gateway.http.files import FilePage, Folder
 from gateway.http.request import make_request_type, read_headers
-from gateway.http.resource import ReadOnly, answer, json_answer
+from gateway.http.resource import ReadOnly, answer, json_answer, request_id
 from gateway.http.rest.resource import Rest
 from gateway.logs import get_logger
 from gateway.workers.channel import ChannelClosed
@@ -78,6 +78,7 @@ class _Page(ReadOnly):
 class _Versions(_Page):
     def render_GET(self, request: Request) -> bytes:
         """The versions of the API."""
+        request.setHeader(b"x-openstack-request-id", request_id().encode())
         return json_answer(request, 300, VERSIONS)
 
 

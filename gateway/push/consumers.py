@@ -167,6 +167,11 @@ class Consumers:
                 self._ended(dispatcher, worker, "not_permitted")
         await DeferredList(ending)
 
+    def end_all_forbidden(self) -> None:
+        """The operator has changed who may do what: begin the same on all sockets."""
+        for sink in list(self._sinks):
+            Deferred.fromCoroutine(self.end_forbidden(sink))
+
     def _let_go(self, dispatcher: Dispatcher, worker: Worker, seconds: float) -> Deferred[None]:
         """Lease nothing more to a consumer. Fires when the store knows how soon its claim ends, if it can."""
         worker.left = seconds

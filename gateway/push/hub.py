@@ -173,6 +173,11 @@ class Hub:
                 ending.append(self._begin_to_end(feed, sequence))
         await DeferredList(ending)
 
+    def end_all_forbidden(self) -> None:
+        """The operator has changed who may do what: begin the same on all sockets."""
+        for sink in list(self._sinks):
+            Deferred.fromCoroutine(self.end_forbidden(sink))
+
     def _begin_to_end(self, feed: Feed, sequence: int) -> Deferred[None]:
         ending: Deferred[None] = Deferred.fromCoroutine(self._unsubscribe(feed.queue, sequence))
         self._ending.add(ending)

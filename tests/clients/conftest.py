@@ -1,4 +1,4 @@
-"""OpenStack Zaqar from PyPI, which clients have to work with too."""
+"""OpenStack Zaqar from PyPI, which clients have to work with too; and a cloud with the gateway in it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import pytest
 
 from bench.peers.upstream import CONFIGURATION
 from bench.server import Server, free_port
+from tests.support.cloud import Cloud, start_cloud
 from tests.support.gateway import ROOT
+from tests.support.keystone import Keystone
 from tests.support.servers import start_redis
 
 INSTALL_TIMEOUT = 600
@@ -40,3 +42,10 @@ def upstream(zaqar_server: Path, tmp_path: Path) -> Iterator[str]:
         server.run("zaqar", [zaqar_server, "--config-file", tmp_path / "zaqar.conf"])
         server.wait_port(port)
         yield f"ws://127.0.0.1:{port}/"
+
+
+@pytest.fixture(scope="session")
+def cloud(keystone: Keystone, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """A cloud for the whole session."""
+    with start_cloud(keystone, tmp_path_factory.mktemp("cloud")) as running:
+        yield running

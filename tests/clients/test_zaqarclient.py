@@ -4,70 +4,58 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support.cloud import INSTALL_TIMEOUT, MEMBER, Cloud
 from tests.support.gateway import Gateway, start_gateway
 from tests.support.tokens import Issuer
 
 HERE = Path(__file__).parent
 
-INSTALL_TIMEOUT = 300
-"""Seconds that pip has to install the client."""
+pytestmark = pytest.mark.timeout(INSTALL_TIMEOUT + 120)
 
 
-@pytest.fixture(scope="session")
-def zaqarclient_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Python of a new environment that has the client, and nothing of ours."""
-    folder = tmp_path_factory.mktemp("zaqarclient") / "venv"
-    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    python = folder / "bin" / "python"
-    requirements = HERE / "zaqarclient.lock"
-    command: list[str | Path] = [
-        python,
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--require-hashes",
-        "-r",
-        requirements,
-    ]
-    subprocess.run(command, check=True, timeout=INSTALL_TIMEOUT)
-    return python
+def test_stock_client_works_unchanged(gateway: Gateway, openstack_python: Path) -> None:
+    converse(openstack_python, gateway.url, "token", "stock-client")
 
 
-@pytest.mark.timeout(INSTALL_TIMEOUT + 60)
-def test_stock_client_works_unchanged(gateway: Gateway, zaqarclient_python: Path) -> None:
-    converse(zaqarclient_python, gateway.url, "token", "stock-client")
-
-
-@pytest.mark.timeout(INSTALL_TIMEOUT + 60)
-def test_stock_client_authenticates(zaqarclient_python: Path, tmp_path: Path) -> None:
+def test_stock_client_authenticates(openstack_python: Path, tmp_path: Path) -> None:
     issuer = Issuer.new()
     with start_gateway(tmp_path / "data", *issuer.arguments(tmp_path)) as gateway:
-        converse(zaqarclient_python, gateway.url, issuer.token(project="stock"), "stock")
+        converse(openstack_python, gateway.url, issuer.token(project="stock"), "stock")
 
 
-@pytest.mark.timeout(INSTALL_TIMEOUT + 60)
-def test_stock_client_works_over_rest(gateway: Gateway, zaqarclient_python: Path) -> None:
-    conversation = HERE / "zaqarclient_rest_conversation.py"
-    command: list[str | Path] = [zaqarclient_python, conversation, gateway.http_url, "stock-rest"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+def test_stock_client_works_over_rest(gateway: Gateway, openstack_python: Path) -> None:
+    converse_over_rest(openstack_python, gateway.http_url, {})
+
+
+def test_stock_client_finds_the_gateway_in_the_catalog(cloud: Cloud, openstack_python: Path) -> None:
+    converse_over_rest(openstack_python, "", cloud.environment(MEMBER))
+
+
+def converse_over_rest(python: Path, endpoint: str, environment: dict[str, str]) -> None:
+    """The same over REST. The endpoint may be empty: then Keystone's catalog tells it."""
+    command: list[str | Path] = [python, HERE / "zaqarclient_rest_conversation.py", endpoint]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     got: dict[str, Any] = json.loads(done.stdout)
+    assert got["ping"] is True
+    assert {"rel/queues", "rel/messages", "rel/claims", "rel/subscriptions"} <= set(got["home"])
     assert got["metadata"]["owner"] == "stock"
     assert got["posted"] == 25
     assert got["listed"] == [{"job": n} for n in range(25)]
-    assert got["claimed"] == [{"job": 0}, {"job": 1}]
+    assert (got["one"], got["several"]) == ({"job": 3}, [{"job": 3}, {"job": 4}, {"job": 5}])
+    assert got["claimed"] == got["renewed"] == [{"job": 0}, {"job": 1}]
+    assert "404" in got["released"]
     assert got["popped"] == [{"job": 1}, {"job": 2}]
-    assert got["stats"] == 22
+    assert (got["stats"], got["purged"]) == (19, 0)
     assert got["subscriptions"] == [["http://example.org/hook", 700]]
     assert got["signed"] == ["expires", "methods", "paths", "project", "signature"]
-    assert (got["count"], got["queues"], got["left"]) == (1, ["jobs"], [])
+    others = [f"other-{n}" for n in range(4)]
+    assert (got["count"], got["queues"], got["left"]) == (5, ["jobs", *others], [])
 
 
 def converse(python: Path, url: str, token: str, project: str) -> None:

@@ -20,8 +20,7 @@ import msgspec
 
 from gateway.auth.authorisation import ByIdentity
 from gateway.auth.handshake import handshake_token
-from gateway.auth.jwt import JWTAuthenticator, KeyFile
-from gateway.auth.keys import read_keys
+from gateway.auth.jwt import JWTAuthenticator
 from gateway.http.hosts import LOOPBACK, host_allowed, host_name, origin_allowed
 from gateway.http.peers import client_address, is_local, parse_networks
 from gateway.settings import Settings
@@ -29,7 +28,7 @@ from protocol import envelope
 from protocol.codec import Form
 from protocol.errors import AuthenticationFailed, NotAuthenticated
 from protocol.signed_urls import ACTION_METHODS
-from tests.support.tokens import Algorithm, Issuer
+from tests.support.tokens import Algorithm, Issuer, KnownKeys
 
 Fuzzed = tuple[list[bytes], Callable[[bytes], object]]
 
@@ -55,7 +54,7 @@ def tokens(algorithm: Algorithm) -> Fuzzed:
         jwt.encode({"project": "p", "exp": time.time() + LONG}, "", "none"),
     ]
     signed = {token.rpartition(".")[0] for token in good}
-    keys = KeyFile(read_keys(issuer.public, algorithm))
+    keys = KnownKeys(issuer.public, algorithm)
     authenticator = JWTAuthenticator(Settings(data_dir=Path(), jwt_algorithm=algorithm), keys)
     loop = asyncio.new_event_loop()
 

@@ -146,6 +146,14 @@ class Keystone:
                 self._as_admin("PUT", f"/projects/{project}/users/{created}/roles/{known[role]}")
         return created
 
+    def create_service(self, kind: str, name: str, url: str) -> None:
+        """Have the catalog name a service of a type, at a URL that is the same for all."""
+        service = {"service": {"type": kind, "name": name}}
+        created = self._as_admin("POST", "/services", service)["service"]["id"]
+        for interface in ("public", "internal", "admin"):
+            endpoint = {"service_id": created, "interface": interface, "url": url}
+            self._as_admin("POST", "/endpoints", {"endpoint": endpoint})
+
     def token(self, user: str, project: str | None, *, by_name: bool = False) -> str:
         """A token of a user in a project; None: in no project. Both by id, or `by_name`."""
         named = {"domain": {"id": "default"}, "name": user} if by_name else {"id": user}

@@ -41,7 +41,8 @@ def main() -> None:
         manage(config, "fernet_setup", *owner)
         manage(config, "credential_setup", *owner)
         url = f"http://127.0.0.1:{port}/v3/"
-        manage(config, "bootstrap", "--bootstrap-password", password, "--bootstrap-public-url", url)
+        first = ("--bootstrap-password", password, "--bootstrap-public-url", url)
+        manage(config, "bootstrap", *first, "--bootstrap-region-id", "RegionOne")
         (folder / "ready").touch()
     os.environ["OS_KEYSTONE_CONFIG_FILES"] = str(config)
     # It reads its configuration, and the command line, when it is imported.

@@ -22,6 +22,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from jwt.algorithms import ECAlgorithm, HMACAlgorithm, OKPAlgorithm, RSAAlgorithm
 
+from gateway.auth.keys import read_keys
+
 Algorithm = Literal["HS256", "RS256", "ES256", "EdDSA"]
 ALGORITHMS: tuple[Algorithm, ...] = ("HS256", "RS256", "ES256", "EdDSA")
 
@@ -90,6 +92,20 @@ class Issuer:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(self.public)
         return ["--auth", "jwt", "--jwt-algorithm", self.algorithm, "--jwt-key-file", str(path)]
+
+
+class KnownKeys:
+    """The keys that a file would hold, for `gateway.auth.jwt.JWTAuthenticator`."""
+
+    def __init__(self, data: bytes, algorithm: str) -> None:
+        self._keys = read_keys(data, algorithm)
+
+    async def find(self, kid: str | None) -> Any | None:
+        """The key that a token means, or None."""
+        return self._keys.find(kid)
+
+    async def stop(self) -> None:
+        """Nothing is under way."""
 
 
 def key_set(*issuers: Issuer) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import uuid
 from collections.abc import Callable
 from time import perf_counter
 from typing import Any, cast
@@ -16,6 +15,7 @@ from twisted.web.server import Request
 from gateway import __version__
 from gateway.actions.call import Node
 from gateway.http.request import read_headers
+from gateway.http.resource import request_id
 from gateway.http.rest import errors
 from gateway.http.rest.asked import Shown
 from gateway.http.rest.client import RestClient
@@ -41,7 +41,7 @@ class Exchange:
 
     def __init__(self, node: Node, request: Request) -> None:
         self.request = request
-        self.id = f"req-{uuid.uuid4()}"
+        self.id = request_id()
         self.action = "invalid"
         self.further: dict[str, str] = {}
         self.headers: Headers = read_headers(request)

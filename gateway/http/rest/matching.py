@@ -29,7 +29,7 @@ class Routes:
         raise NotFound("Nothing is at this path; /v2/ tells what there is.")
 
 
-def choose(routes: Iterable[Route], method: str, query: Mapping[str, str]) -> Route:
+def choose(routes: Iterable[Route], method: str, query: Mapping[str, object]) -> Route:
     """The route of a method; of several the one that needs a parameter which is there. MethodNotAllowed."""
     found = [
         route for route in routes if route.method == method and (not route.needs or route.needs in query)

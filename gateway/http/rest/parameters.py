@@ -13,6 +13,9 @@ from schemas import limits
 MAX_PARAMETERS: Final = 100
 """Parameters of one URL."""
 
+Given = Mapping[str, Sequence[str]]
+"""The parameters of a URL as they stand there, each with all its values."""
+
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,20}", re.ASCII)
 _FLAGS: Final = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
@@ -22,11 +25,13 @@ class Parameter(NamedTuple):
 
     :ivar read: makes a value of its text. ValueError: it is none.
     :ivar field: the field of the action's body that it is; empty: none, it is for REST alone.
+    :ivar is_list: whether it is several values with commas between.
     """
 
     name: str
     read: Callable[[str], Any]
     field: str
+    is_list: bool = False
 
 
 def text(name: str, field: str | None = None) -> Parameter:
@@ -51,24 +56,34 @@ def flag(name: str, field: str | None = None) -> Parameter:
 
 def names(name: str, field: str) -> Parameter:
     """Several ids, with commas between."""
-    return Parameter(name, _read_names, field)
+    return Parameter(name, _read_names, field, is_list=True)
 
 
-def split(query: str) -> dict[str, str]:
+def split(query: str) -> Given:
     """The parameters of a URL as they stand there; those without a value are left out. BadRequest."""
+    given: dict[str, list[str]] = {}
     try:
-        return dict(parse_qsl(query, errors="replace", max_num_fields=MAX_PARAMETERS))
+        for name, value in parse_qsl(query, errors="replace", max_num_fields=MAX_PARAMETERS):
+            given.setdefault(name, []).append(value)
     except ValueError:
         raise BadRequest(f"A URL has at most {MAX_PARAMETERS} parameters.") from None
+    return given
 
 
-def read(known: Sequence[Parameter], given: Mapping[str, str]) -> dict[str, Any]:
-    """The values of those that are known, in their order; others are ignored. BadRequest."""
+def read(known: Sequence[Parameter], given: Given) -> dict[str, Any]:
+    """The values of those that are known, in their order; others are ignored. BadRequest.
+
+    A parameter that is there several times is a list in parts, as python-zaqarclient sends it; of any other
+    the last counts.
+    """
     values = {}
     for parameter in known:
         if parameter.name in given:
+            several = given[parameter.name]
             try:
-                values[parameter.name] = parameter.read(given[parameter.name])
+                values[parameter.name] = parameter.read(
+                    ",".join(several) if parameter.is_list else several[-1]
+                )
             except ValueError as error:
                 raise BadRequest(f"{parameter.name} must be {error}") from None
     return values

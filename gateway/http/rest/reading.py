@@ -10,6 +10,7 @@ from msgspec import Raw
 
 from gateway.http.rest.asked import Asked
 from gateway.http.rest.errors import NotAcceptable, UnsupportedMediaType
+from gateway.http.rest.parameters import Given
 from gateway.http.rest.routes import EVERY, Document, Route
 from protocol import envelope, event_stream
 from protocol.codec import CODECS, Form
@@ -61,15 +62,15 @@ def is_signed(headers: Headers) -> bool:
     return "url-signature" in headers
 
 
-def of_stream(headers: Headers, given: Mapping[str, str]) -> tuple[Headers, Mapping[str, str]]:
+def of_stream(headers: Headers, given: Given) -> tuple[Headers, Given]:
     """Headers and parameters of a request for an event stream.
 
     An EventSource sends no headers of its page: what others say there it says in the URL. When it comes back
     it names the last event that it has got, which goes before the parameter `from` of that URL.
     """
-    told = {name: given[parameter] for parameter, name in IN_URL.items() if parameter in given}
+    told = {name: given[parameter][-1] for parameter, name in IN_URL.items() if parameter in given}
     last = headers.get("last-event-id")
-    return {"client-id": str(uuid.uuid4()), **told, **headers}, {**given, "from": last} if last else given
+    return {"client-id": str(uuid.uuid4()), **told, **headers}, {**given, "from": [last]} if last else given
 
 
 def read(route: Route, asked: Asked, headers: Headers, project: str, content: bytes) -> Incoming:
@@ -126,4 +127,7 @@ def _read_document(document: Document, headers: Headers, content: bytes) -> dict
         return {document.whole: members}
     if document.fields is EVERY:
         return dict(members)
-    return {name: members[name] for name in document.fields if name in members}
+    told = {name: members[name] for name in document.fields if name in members}
+    if document.skips_null:
+        return {name: value for name, value in told.items() if bytes(value) != b"null"}
+    return told

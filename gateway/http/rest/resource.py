@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from copy import copy
 
 from twisted.internet.defer import Deferred
@@ -108,7 +107,7 @@ class Rest(Resource):
             if is_preflight(headers):
                 exchange.further |= preflight_headers(allowed(routes))
             return Shown(200)
-        given: Mapping[str, str] = parameters.split(exchange.query)
+        given = parameters.split(exchange.query)
         route = choose(routes, method, given)
         exchange.action = route.action
         if route.is_stream:

@@ -21,6 +21,7 @@ class Document(NamedTuple):
     :ivar is_list: it is an array and not an object.
     :ivar required: whether it may not be left out.
     :ivar kind: the content type that it must have; empty: any but that of a form.
+    :ivar skips_null: a member that is null is as if it were not there.
     """
 
     fields: Sequence[str] = ()
@@ -28,6 +29,7 @@ class Document(NamedTuple):
     is_list: bool = False
     required: bool = True
     kind: str = ""
+    skips_null: bool = False
 
 
 EVERY: Final = ("*",)
@@ -79,6 +81,8 @@ _MESSAGE = f"{_QUEUE}/messages/{{message_id}}"
 _CLAIM = f"{_QUEUE}/claims/{{claim_id}}"
 _SUBSCRIPTION = f"{_QUEUE}/subscriptions/{{subscription_id}}"
 _SUBSCRIBER = Document(("subscriber", "ttl", "options"))
+# `openstack messaging subscription update` sends null for what is to stay as it is.
+_CHANGES = _SUBSCRIBER._replace(skips_null=True)
 
 _s, _d, _w = showing, differences, waiting
 
@@ -120,7 +124,7 @@ _OF_QUEUES: Final = (
     Route("POST",   f"{_QUEUE}/subscriptions", "subscription_create", _s.subscribed, (), _SUBSCRIBER,
           run=_d.subscription_create),
     Route("GET",    _SUBSCRIPTION,            "subscription_get", _s.as_it_is),
-    Route("PATCH",  _SUBSCRIPTION,            "subscription_update", _s.in_its_place, document=_SUBSCRIBER),
+    Route("PATCH",  _SUBSCRIPTION,            "subscription_update", _s.in_its_place, document=_CHANGES),
     Route("DELETE", _SUBSCRIPTION,            "subscription_delete", _s.nothing),
     Route("PUT",    f"{_SUBSCRIPTION}/confirm", "subscription_confirm", _s.in_its_place,
           document=Document(("confirmed",))),

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from websockets.exceptions import ConnectionClosed
 
-from gateway.auth.signing_keys import read_signing_keys
+from gateway.auth.signing_keys import SigningKeys
 from gateway.settings import SettingsError
 from protocol.signed_urls import SignedUrl, sign
 from tests.support.client import Client, Form, Reply
@@ -320,8 +320,7 @@ def test_nothing_is_signed_without_a_key(plain_gateway: Gateway) -> None:
 
 def test_keys_are_lines(tmp_path: Path) -> None:
     (tmp_path / "keys").write_text(f"\n  {SIGNING} \r\n\n{OLD}")
-    assert read_signing_keys(str(tmp_path / "keys")) == (SIGNING.encode(), OLD.encode())
-    assert read_signing_keys(None) == ()
+    assert [*SigningKeys(tmp_path / "keys")] == [SIGNING.encode(), OLD.encode()]
 
 
 @pytest.mark.parametrize(
@@ -331,5 +330,5 @@ def test_file_without_good_keys_is_refused(tmp_path: Path, content: bytes | None
     if content is not None:
         (tmp_path / "keys").write_bytes(content)
     with pytest.raises(SettingsError, match=r"^signing_key_file: ") as caught:
-        read_signing_keys(str(tmp_path / "keys"))
+        SigningKeys(tmp_path / "keys")
     assert "fifteen" not in str(caught.value)

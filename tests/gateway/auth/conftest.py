@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 
 from gateway.auth.identity import Identity
-from gateway.auth.jwt import JWTAuthenticator, KeyFile
-from gateway.auth.keys import read_keys
+from gateway.auth.jwt import JWTAuthenticator
 from gateway.settings import Settings
-from tests.support.tokens import Issuer
+from tests.support.tokens import Issuer, KnownKeys
 
 Identify = Callable[[str], Identity]
 
@@ -21,8 +20,8 @@ Identify = Callable[[str], Identity]
 def identify_with(issuer: Issuer, folder: Path, data: bytes | None = None, **settings: Any) -> Identify:
     """What looks at tokens with this issuer's key, or with the keys in `data`."""
     made = Settings(data_dir=folder, jwt_algorithm=issuer.algorithm, **settings)
-    keys = read_keys(issuer.public if data is None else data, issuer.algorithm)
-    authenticator = JWTAuthenticator(made, KeyFile(keys))
+    keys = KnownKeys(issuer.public if data is None else data, issuer.algorithm)
+    authenticator = JWTAuthenticator(made, keys)
     return lambda token: asyncio.run(authenticator.identify(token))
 
 

@@ -54,7 +54,7 @@ def test_both_are_stopped() -> None:
 
 
 def test_nobody_has_to_authenticate(tmp_path: Path) -> None:
-    assert make_authenticator(None, Settings(data_dir=tmp_path)) is None
+    assert make_authenticator(None, Settings(data_dir=tmp_path), []) is None
 
 
 @pytest.mark.parametrize("text", [None, b"short", b"-----BEGIN PUBLIC KEY-----" + b"x" * 40])
@@ -63,6 +63,6 @@ def test_a_key_that_cannot_be_used(text: bytes | None, tmp_path: Path) -> None:
     if text is not None:
         path.write_bytes(text)
     with pytest.raises(SettingsError, match="jwt_key_file: ") as raised:
-        make_authenticator(None, Settings(data_dir=tmp_path, auth="jwt", jwt_key_file=path))
+        make_authenticator(None, Settings(data_dir=tmp_path, auth="jwt", jwt_key_file=path), [])
     assert str(path) in str(raised.value)
     assert "short" not in str(raised.value)

@@ -18,6 +18,7 @@ def test_the_root_tells_the_versions(gateway: Gateway) -> None:
     status, headers, body = http(gateway.http_url, "/")
     assert status == 300
     assert headers["content-type"] == "application/json"
+    assert headers["x-openstack-request-id"].startswith("req-")
     (version,) = json.loads(body)["versions"]
     assert (version["id"], version["status"]) == ("2", "CURRENT")
     assert version["updated"] == "2014-9-24T04:06:47Z"

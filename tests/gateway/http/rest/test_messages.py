@@ -65,6 +65,19 @@ def test_messages_are_deleted_by_their_ids(rest: Rest) -> None:
     assert rest.refused(404, "GET", f"{MESSAGES}?ids={','.join(ids)}") == "not_found"
 
 
+def test_ids_may_come_in_parts(rest: Rest) -> None:
+    ids = [path.rpartition("/")[2] for path in post(rest, 1, 2, 3)]
+    parts = f"ids={ids[0]}&ids={ids[1]},{ids[2]}"
+    assert [found["body"] for found in rest.done("GET", f"{MESSAGES}?{parts}")["messages"]] == [1, 2, 3]
+    rest.done("DELETE", f"{MESSAGES}?{parts}")
+    assert rest.done("GET", "/v2/queues/q/stats")["messages"]["total"] == 0
+
+
+def test_of_other_parameters_the_last_counts(rest: Rest) -> None:
+    post(rest, 1, 2, 3)
+    assert len(rest.done("GET", f"{MESSAGES}?echo=true&limit=1&limit=2")["messages"]) == 2
+
+
 @pytest.mark.parametrize("query", ["", "?ids=", "?ids=x&pop=1", "?pop=0", "?pop=x", f"?ids={'x,' * 20}x"])
 def test_a_deletion_that_says_not_what(rest: Rest, query: str) -> None:
     rest.refused(400, "DELETE", f"{MESSAGES}{query}")

@@ -26,6 +26,15 @@ def test_a_duplicate_changes_nothing(rest: Rest) -> None:
     assert rest.refused(409, "POST", SUBSCRIPTIONS, {"subscriber": "http://example.org/"}) == "conflict"
 
 
+def test_null_leaves_what_it_stands_for(rest: Rest) -> None:
+    made = rest.done("POST", SUBSCRIPTIONS, {"subscriber": "http://example.org/", "ttl": 100})
+    path = f"{SUBSCRIPTIONS}/{made['subscription_id']}"
+    rest.done("PATCH", path, {"subscriber": None, "ttl": 200, "options": None})
+    shown = rest.done("GET", path)
+    assert (shown["subscriber"], shown["ttl"]) == ("http://example.org/", 200)
+    rest.refused(400, "PATCH", path, {"ttl": "null"})
+
+
 def test_a_subscription_is_confirmed_on_the_websocket(gateway: Gateway) -> None:
     with Client(gateway.url) as client:
         body = {"queue_name": "q", "subscriber": "http://example.org/"}
