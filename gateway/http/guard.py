@@ -148,11 +148,18 @@ class GuardedEndpoint:
         self._timeout = timeout
 
     def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
-        """Connect. Refused where no address is allowed; ConnectError where none of them answers."""
+        """Connect.
+
+        Refused where no address is allowed; ConnectError where none of them answers; DNSLookupError where
+        there is none.
+        """
         return Deferred.fromCoroutine(self._connect(factory))
 
     async def _connect(self, factory: IProtocolFactory) -> IProtocol:
-        addresses = [each for each in await self._addresses() if self._guard.allows(each)]
+        found = await self._addresses()
+        if not found:
+            raise DNSLookupError(f"{self._host} was not found.")
+        addresses = [each for each in found if self._guard.allows(each)]
         if not addresses:
             raise Refused(f"{self._host} has no address that may be delivered to.")
         failure: Exception | None = None

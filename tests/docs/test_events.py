@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import fields
 
-from gateway.http.rest.reading import IN_URL
+from gateway.http.rest.parameters import IN_URL
 from schemas.events import STREAM_EVENTS
 from tests.support.chromium import Chromium
 from tests.support.gateway import Gateway, start_gateway

@@ -16,6 +16,15 @@ MAX_PARAMETERS: Final = 100
 Given = Mapping[str, Sequence[str]]
 """The parameters of a URL as they stand there, each with all its values."""
 
+IN_URL: Final = {
+    "project": "x-project-id",
+    "signature": "url-signature",
+    "expires": "url-expires",
+    "methods": "url-methods",
+    "paths": "url-paths",
+}
+"""Parameters of an event stream's URL, and the headers that they stand for."""
+
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,20}", re.ASCII)
 _FLAGS: Final = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 

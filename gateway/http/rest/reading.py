@@ -10,7 +10,7 @@ from msgspec import Raw
 
 from gateway.http.rest.asked import Asked
 from gateway.http.rest.errors import NotAcceptable, UnsupportedMediaType
-from gateway.http.rest.parameters import Given
+from gateway.http.rest.parameters import IN_URL, Given
 from gateway.http.rest.routes import EVERY, Document, Route
 from protocol import envelope, event_stream
 from protocol.codec import CODECS, Form
@@ -25,15 +25,6 @@ _JSON: Final = CODECS[Form.JSON]
 JSON: Final = "application/json"
 _FORMS: Final = ("application/x-www-form-urlencoded", "multipart/form-data")
 _SIGNED: Final = {"url-signature": "URL-Signature", "url-expires": "URL-Expires"}
-IN_URL: Final = {
-    "project": "x-project-id",
-    "signature": "url-signature",
-    "expires": "url-expires",
-    "methods": "url-methods",
-    "paths": "url-paths",
-}
-"""Parameters of an event stream's URL, and the headers that they stand for."""
-
 _SIGNED_LISTS: Final = {"url-methods": "URL-Methods", "url-paths": "URL-Paths"}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from copy import copy
+from time import time
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
@@ -11,7 +11,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 
 from gateway.actions.call import Call, Node
 from gateway.auth.authenticator import identify_and_count
-from gateway.auth.authorisation import ADMIN, ByIdentity
+from gateway.auth.authorisation import ADMIN
 from gateway.auth.handshake import handshake_token
 from gateway.auth.identity import Identity
 from gateway.http.rest import parameters, reading
@@ -29,13 +29,12 @@ from protocol.errors import (
     AdminOnly,
     AuthenticationFailed,
     BadRequest,
-    NotAuthenticated,
     NotFound,
     NotPermitted,
     RequestError,
 )
 from protocol.incoming import Incoming
-from protocol.registry import ACTIONS
+from protocol.signed_urls import permitted_over_rest
 
 log = get_logger(__name__)
 
@@ -49,7 +48,6 @@ class Rest(Resource):
         super().__init__()  # type: ignore[no-untyped-call]  # Twisted's is not typed
         self._node = node
         self._routes = Routes()
-        self._by_signature = ByIdentity(signing_keys=node.signing_keys)
         self._streams = Streams(node)
         self._working = 0
         self._idle: Deferred[None] | None = None
@@ -159,14 +157,7 @@ class Rest(Resource):
         Returns when the signature expires (seconds since the epoch), if that permits it; else None.
         """
         if reading.is_signed(headers):
-            signed = incoming
-            if route.signed_as:
-                signed = copy(incoming)
-                signed.action = ACTIONS[route.signed_as]
-            try:
-                return self._by_signature.check(None, signed)
-            except NotAuthenticated:
-                raise NotFound("No such resource, or the signature does not open it.") from None
+            return self._check_signature(route.signed_as or route.action, incoming)
         assert incoming.action is not None
         # As upstream, where nobody authenticates: who wants to administer says so.
         roles = [role.strip().lower() for role in headers.get("x-roles", "").split(",")]
@@ -174,3 +165,12 @@ class Rest(Resource):
             raise AdminOnly(f"{incoming.action.name} is for administrators: say so with X-Roles: {ADMIN}.")
         self._node.authorisation.check(identity, incoming)
         return None
+
+    def _check_signature(self, action: str, incoming: Incoming) -> float:
+        """When the signature of a request expires; NotFound unless it permits the action."""
+        assert incoming.headers is not None
+        keys = self._node.signing_keys
+        until = permitted_over_rest(keys, incoming.headers, action, incoming.body, time())
+        if until is None:
+            raise NotFound("No such resource, or the signature does not open it.")
+        return until

@@ -9,7 +9,7 @@ from gateway.actions import ACTIONS
 from gateway.actions.call import Answer, Call
 from gateway.http.rest import differences, showing, waiting
 from gateway.http.rest.asked import Asked
-from gateway.http.rest.parameters import Parameter, flag, integer, names, text, wait
+from gateway.http.rest.parameters import IN_URL, Parameter, flag, integer, names, text, wait
 from gateway.http.rest.showing import Show
 
 
@@ -42,6 +42,7 @@ class Route(NamedTuple):
     :ivar needs: a parameter without which this is not the route.
     :ivar is_stream: it is answered with an event stream, and not with what `show` makes.
     :ivar signed_as: the action that a signature has to open for this; empty: `action`.
+    :ivar name: how the operation is called; empty: as its action.
     """
 
     method: str
@@ -54,6 +55,12 @@ class Route(NamedTuple):
     needs: str = ""
     is_stream: bool = False
     signed_as: str = ""
+    name: str = ""
+
+    @property
+    def operation(self) -> str:
+        """How it is called."""
+        return self.name or self.action
 
     async def answer(self, call: Call, asked: Asked) -> Answer:
         """Do it."""
@@ -61,7 +68,7 @@ class Route(NamedTuple):
 
 
 _PAGE = (text("marker"), integer("limit"))
-_FROM = (text("from"),)
+_STREAM = (text("from"), *(text(name, field="") for name in IN_URL))
 _DETAILED = (*_PAGE, flag("detailed"))
 _QUEUES = (*_DETAILED, text("name", field=""), flag("with_count", field=""))
 _MESSAGES = (*_PAGE, flag("echo"), flag("include_claimed"), flag("include_delayed"), wait())
@@ -109,10 +116,10 @@ _OF_QUEUES: Final = (
     Route("DELETE", _MESSAGE,                 "message_delete",   _s.nothing, (text("claim_id"),)),
 
     # It tells what a list does, as it comes: who may read that may read this.
-    Route("GET",    f"{_QUEUE}/events",       "subscription_create", _s.nothing, _FROM,
-          is_stream=True, signed_as="message_list"),
-    Route("HEAD",   f"{_QUEUE}/events",       "subscription_create", _s.nothing, _FROM,
-          is_stream=True, signed_as="message_list"),
+    Route("GET",    f"{_QUEUE}/events",       "subscription_create", _s.nothing, _STREAM,
+          is_stream=True, signed_as="message_list", name="queue_events"),
+    Route("HEAD",   f"{_QUEUE}/events",       "subscription_create", _s.nothing, _STREAM,
+          is_stream=True, signed_as="message_list", name="queue_events"),
 
     Route("POST",   f"{_QUEUE}/claims",       "claim_create",     _s.claimed, _CLAIMS, _TERM,
           run=_w.claim_create),
@@ -136,16 +143,16 @@ _OF_THE_NODE: Final = (
     Route("HEAD",   "/v2/ping",               "ping_node",        _s.nothing),
     Route("GET",    "/v2/health",             "check_node_health", _s.as_it_is),
 
-    Route("GET",    "/v2/pools",              "pool_list",        _s.pools_or_flavors, _DETAILED),
+    Route("GET",    "/v2/pools",              "pool_list",        _s.pools, _DETAILED),
     Route("PUT",    "/v2/pools/{pool_name}",  "pool_create",      _s.in_its_place, document=_POOL),
-    Route("GET",    "/v2/pools/{pool_name}",  "pool_get",         _s.named),
-    Route("PATCH",  "/v2/pools/{pool_name}",  "pool_update",      _s.named, document=_POOL),
+    Route("GET",    "/v2/pools/{pool_name}",  "pool_get",         _s.pool),
+    Route("PATCH",  "/v2/pools/{pool_name}",  "pool_update",      _s.pool, document=_POOL),
     Route("DELETE", "/v2/pools/{pool_name}",  "pool_delete",      _s.nothing),
 
-    Route("GET",    "/v2/flavors",            "flavor_list",      _s.pools_or_flavors, _DETAILED),
+    Route("GET",    "/v2/flavors",            "flavor_list",      _s.flavors, _DETAILED),
     Route("PUT",    "/v2/flavors/{flavor_name}", "flavor_create", _s.in_its_place, document=_FLAVOR),
-    Route("GET",    "/v2/flavors/{flavor_name}", "flavor_get",    _s.named),
-    Route("PATCH",  "/v2/flavors/{flavor_name}", "flavor_update", _s.named, document=_FLAVOR),
+    Route("GET",    "/v2/flavors/{flavor_name}", "flavor_get",    _s.flavor),
+    Route("PATCH",  "/v2/flavors/{flavor_name}", "flavor_update", _s.flavor, document=_FLAVOR),
     Route("DELETE", "/v2/flavors/{flavor_name}", "flavor_delete", _s.nothing),
 )
 # fmt: on
