@@ -16,10 +16,10 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from gateway.logs import get_logger
+from gateway.push.followed_queue import FollowedQueue
 from gateway.push.frames import notifications, pieces
 from gateway.push.replays import PAGE, Replays
 from gateway.push.subscriber import Subscriber
-from gateway.push.tasks import Tasks
 from protocol.identifiers import format_id
 from schemas.events import GapEvent, SubscriptionEndedEvent
 from storage.base import MessageStore
@@ -48,11 +48,16 @@ class Feed:
         find: Callable[[Feed], Awaitable[tuple[Queue, OpenStore] | None]],
     ) -> None:
         self._reactor = reactor
-        self.queue = queue
-        self._opened = opened
         self._on_pushed = on_pushed
         self._on_removed = on_removed
-        self._find = find
+        self.followed = FollowedQueue(
+            reactor,
+            queue,
+            opened,
+            find=lambda: find(self),
+            on_back=self.listening,
+            on_gone=self._end_all,
+        )
         self.subscribers: dict[int, Subscriber] = {}
         self._subscribing = 0
         self._ended: dict[int, str] = {}
@@ -67,16 +72,18 @@ class Feed:
         self._reading = False
         self._read_again = False
         self._unsure = False
-        self._looking = False
-        self._tasks = Tasks(reactor, queue.name, self._look_for_queue)
-        self._replays = Replays(self, self._tasks, on_pushed)
+        self._replays = Replays(self, self.followed.tasks, on_pushed)
         self._ready: list[Deferred[Failure | None]] = []
-        opened.events.listen(queue)
+
+    @property
+    def queue(self) -> Queue:
+        """The queue, as it is known now."""
+        return self.followed.queue
 
     @property
     def store(self) -> MessageStore:
         """The store that the queue is in."""
-        return self._opened.store
+        return self.followed.store
 
     @property
     def position(self) -> int:
@@ -101,25 +108,13 @@ class Feed:
             self._ready.append(waiting)
             await waiting.addTimeout(timeout, self._reactor)
 
-    def close(self) -> None:
-        """Stop: no subscriber is left."""
-        self._tasks.close()
-        self._opened.events.leave(self.queue)
-
-    def move(self, queue: Queue, opened: OpenStore) -> None:
-        """The queue is here now, in another pool than before; its positions are the same."""
-        if opened is not self._opened:
-            self._opened.events.leave(self.queue)
-            self.queue, self._opened = queue, opened
-            opened.events.listen(queue)
-
     def listening(self) -> None:
         """The node listens (again): whatever was announced before was missed, and writes may be lost."""
         self.deliver()
         self._unsure = self._position is not None
-        self._tasks.begin("position", self._find_position)
+        self.followed.tasks.begin("position", self._find_position)
         if self.subscribers:
-            self._tasks.begin("subscribers", self._check_subscribers)
+            self.followed.tasks.begin("subscribers", self._check_subscribers)
         self._replays.resume_all()
 
     async def _find_position(self) -> None:
@@ -128,7 +123,7 @@ class Feed:
             self._position, self.timeline = swept.visible, swept.timeline
             self._tell_ready(None)
             if self._announced_early:  # while the answer was on its way
-                self._tasks.begin("read", self._read)
+                self.followed.tasks.begin("read", self._read)
         self._read_to(swept.visible)
         self._wake_in(swept.due_in)
 
@@ -155,7 +150,7 @@ class Feed:
             case Due(due_in):
                 self._wake_in(due_in)
             case Moved():
-                self._look_for_queue()
+                self.followed.look()
             case Ended(None, until):
                 if until >= self._ended_until.until:
                     self._ended_until = event
@@ -198,7 +193,7 @@ class Feed:
     def _wake_in(self, seconds: float | None) -> None:
         """Look at the queue when the next delay ends: its messages are announced by whoever looks first."""
         if seconds is not None:
-            self._tasks.after("due", seconds, self._wake)
+            self.followed.tasks.after("due", seconds, self._wake)
 
     async def _wake(self) -> None:
         self._wake_in((await self.store.sweep(self.queue)).due_in)
@@ -208,7 +203,7 @@ class Feed:
     def _read_to(self, position: int) -> None:
         self._target = max(self._target, position)
         if self._position is not None and (self._unsure or self._target > self._position):
-            self._tasks.begin("read", self._read)
+            self.followed.tasks.begin("read", self._read)
 
     def is_on(self, timeline: bytes) -> bool:
         """Whether positions of a timeline can be compared with the feed's, as far as is known."""
@@ -217,7 +212,7 @@ class Feed:
     def doubt(self) -> None:
         """Ask, before anything else is pushed, whether the store still has what was pushed last."""
         self._unsure = True
-        self._tasks.begin("read", self._read)
+        self.followed.tasks.begin("read", self._read)
 
     async def _read(self) -> None:
         self._read_again = True
@@ -225,7 +220,7 @@ class Feed:
             return
         self._reading = True
         try:
-            while self._read_again and not self._tasks.closed:
+            while self._read_again and not self.followed.tasks.closed:
                 self._read_again = False
                 if self._unsure:
                     await self._look_behind()
@@ -321,6 +316,11 @@ class Feed:
             self._tell_ended(self.subscribers[sequence], event.reason)
             self.remove(sequence)
 
+    def _end_all(self) -> None:
+        """The queue is gone, and its subscriptions with it."""
+        self._tell_ready(Failure(StaleQueue()))
+        self.told(Ended(None, max(self.subscribers, default=0), "queue_deleted"))
+
     def _tell_ended(self, subscriber: Subscriber, why: str) -> None:
         reason: Any = why  # the store tells no other than the schema has
         subscription_id = format_id(subscriber.sequence, self.queue.incarnation)
@@ -351,24 +351,6 @@ class Feed:
                 else:
                     self._replays.fall_behind(subscriber)
         self._on_pushed(pushed)
-
-    # Where the queue is
-
-    def _look_for_queue(self) -> None:
-        if not self._looking:
-            self._looking = True
-            self._tasks.begin("find", self._follow)
-
-    async def _follow(self) -> None:
-        found = await self._find(self)
-        self._looking = False
-        if found is None:  # gone, and its subscriptions with it
-            self._tell_ready(Failure(StaleQueue()))
-            self.told(Ended(None, max(self.subscribers, default=0), "queue_deleted"))
-        elif found[1] is self._opened:  # it was gone for a moment, and subscriptions may be
-            self.listening()
-        else:
-            self.move(*found)
 
 
 def joined(announced: list[Announced]) -> list[Announced]:

@@ -25,7 +25,9 @@ FIRST_PAGE = 10
 class Live(Protocol):
     """The feed whose subscribers these are."""
 
-    queue: Queue
+    @property
+    def queue(self) -> Queue:
+        """The queue."""
 
     @property
     def store(self) -> MessageStore:
