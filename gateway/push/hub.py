@@ -98,7 +98,7 @@ class Hub:
         try:
             with feed.subscribing():
                 try:
-                    await feed.ready(READY)
+                    await feed.tail.ready(READY)
                 except TimeoutError:
                     raise StoreUnavailable(
                         "The message store does not announce messages at the moment."
