@@ -208,6 +208,7 @@ class Gateway:
             make_site(node, rest),
             node.access.host_allowed,
             settings.handshake_timeout,
+            node.metrics.refused,
         )
         if self._certificate is not None:
             factory = TLSFactory(self._reactor, self._certificate, factory)
