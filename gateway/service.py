@@ -19,6 +19,9 @@ from gateway.auth.authorisation import make_authorisation
 from gateway.auth.chain import make_authenticator
 from gateway.auth.signing_keys import SigningKeys
 from gateway.catalog_watch import CatalogWatch
+from gateway.delivery.confirmations import make_confirmations
+from gateway.delivery.deliveries import Deliveries
+from gateway.delivery.resources import means_to_deliver
 from gateway.embedded.lock import DataFolderError
 from gateway.embedded.storage import open_storage
 from gateway.embedded.valkey import EmbeddedValkeyError
@@ -122,7 +125,7 @@ class Gateway:
         await catalog.start(upgrade=settings.catalog_url is None)
         self._stopping.add(catalog.stop)
 
-        store, stores = await self._open_stores(catalog, store_url, lambda: (hub, consumers))
+        store, stores = await self._open_stores(catalog, store_url, lambda: (hub, consumers, deliveries))
         changes = CatalogChanges(self._reactor, store.client, store_url, settings.request_timeout)
         router = Router(
             catalog,
@@ -139,17 +142,22 @@ class Gateway:
         self._stopping.add(hub.stop)
         consumers = Consumers(self._reactor, router, stores, settings.lease_grace, metrics.leases_pushed)
         self._stopping.add(consumers.stop)
-        watch = CatalogWatch(self._reactor, router, stores, COMPARE_INTERVAL)
-        watch.start()
-        self._stopping.add(watch.stop)
-        changes.start(watch.changed, watch.compare_soon)
-        self._stopping.add(changes.stop)
-        usage = Usage(settings.max_project_bytes) if settings.max_project_bytes else None
-        sweeper = Sweeper(self._reactor, router, catalog, settings.sweep_interval, usage)
-        sweeper.start()
-        self._stopping.add(sweeper.stop)
-
+        self._watch_catalog(router, stores, changes)
         share = settings.workers if self._is_worker else 1
+        means = means_to_deliver(
+            self._reactor, settings, router, stores, metrics.deliveries, signing_keys, share
+        )
+        deliveries = Deliveries(means, catalog)
+        usage = Usage(settings.max_project_bytes) if settings.max_project_bytes else None
+        sweeper = Sweeper(self._reactor, router, catalog, settings.sweep_interval, usage, deliveries.add)
+        for part in (deliveries, sweeper):
+            part.start()
+            self._stopping.add(part.stop)
+
+        confirmations = make_confirmations(
+            self._reactor, settings, means.senders, signing_keys, metrics.confirmation_sent, self._stopping
+        )
+
         rates = Rates(settings, share)
         self.node = Node(
             reactor=self._reactor,
@@ -159,6 +167,7 @@ class Gateway:
             stores=stores,
             hub=hub,
             consumers=consumers,
+            deliveries=deliveries,
             changes=changes,
             metrics=metrics,
             notification_url="",
@@ -166,6 +175,7 @@ class Gateway:
             authorisation=permitting,
             open_sockets=OpenSockets(settings, share),
             signing_keys=signing_keys,
+            confirmations=confirmations,
             authenticator=authenticator,
             rates=rates if rates.are_limited else None,
             usage=usage,
@@ -180,8 +190,16 @@ class Gateway:
             log.info("worker_listening", url=self.url, pid=os.getpid())
             await worker.listening()
 
+    def _watch_catalog(self, router: Router, stores: Stores, changes: CatalogChanges) -> None:
+        """Follow what others do to the catalog."""
+        watch = CatalogWatch(self._reactor, router, stores, COMPARE_INTERVAL)
+        watch.start()
+        self._stopping.add(watch.stop)
+        changes.start(watch.changed, watch.compare_soon)
+        self._stopping.add(changes.stop)
+
     async def _open_stores(
-        self, catalog: SQLCatalog, url: str, listeners: Callable[[], tuple[Hub, Consumers]]
+        self, catalog: SQLCatalog, url: str, listeners: Callable[[], tuple[Hub, Consumers, Deliveries]]
     ) -> tuple[RedisStore, Stores]:
         """Open the store that the gateway is started with, so that those of other pools can be opened too."""
 
@@ -228,9 +246,12 @@ class Gateway:
         )
 
         async def drain() -> None:
-            answered = Deferred.fromCoroutine(rest.drain())  # at the same time
+            # All at the same time.
+            answered = Deferred.fromCoroutine(rest.drain())
+            delivered = Deferred.fromCoroutine(node.deliveries.finish())
             await sockets.drain()
             await answered
+            await delivered
 
         async def close() -> None:
             node.draining = True

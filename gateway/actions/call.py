@@ -11,6 +11,8 @@ from msgspec import UNSET
 from gateway.auth.authenticator import Authenticator
 from gateway.auth.authorisation import Authorisation
 from gateway.auth.identity import Identity
+from gateway.delivery.confirmations import Confirmations
+from gateway.delivery.deliveries import Deliveries
 from gateway.http.access import Access
 from gateway.limits.rates import Rates
 from gateway.limits.sockets import OpenSockets
@@ -62,6 +64,7 @@ class Node:
     stores: Stores
     hub: Hub
     consumers: Consumers
+    deliveries: Deliveries
     changes: CatalogChanges
     metrics: Metrics
     notification_url: str
@@ -71,6 +74,8 @@ class Node:
     open_sockets: OpenSockets
     signing_keys: Sequence[bytes] = ()
     """Secret keys: the first signs URLs, signatures of all are accepted; none: nothing is signed."""
+    confirmations: Confirmations | None = None
+    """Asks subscribers that are not sockets to confirm; None: they need not."""
     authenticator: Authenticator | None = None
     """Finds out whom a token speaks for; None: nobody has to authenticate."""
     rates: Rates | None = None
