@@ -18,6 +18,7 @@ from gateway.actions.call import Node
 from gateway.auth.authorisation import make_authorisation
 from gateway.auth.chain import make_authenticator
 from gateway.auth.signing_keys import SigningKeys
+from gateway.auth.trusts import make_trusts
 from gateway.catalog_watch import CatalogWatch
 from gateway.delivery.confirmations import make_confirmations
 from gateway.delivery.deliveries import Deliveries
@@ -144,8 +145,11 @@ class Gateway:
         self._stopping.add(consumers.stop)
         self._watch_catalog(router, stores, changes)
         share = settings.workers if self._is_worker else 1
+        trusts = make_trusts(self._reactor, settings)
+        if trusts is not None:
+            self._stopping.add(trusts.stop)
         means = means_to_deliver(
-            self._reactor, settings, router, stores, metrics.deliveries, signing_keys, share
+            self._reactor, settings, router, stores, metrics.deliveries, signing_keys, trusts, share
         )
         deliveries = Deliveries(means, catalog)
         usage = Usage(settings.max_project_bytes) if settings.max_project_bytes else None
@@ -176,6 +180,7 @@ class Gateway:
             open_sockets=OpenSockets(settings, share),
             signing_keys=signing_keys,
             confirmations=confirmations,
+            trusts=trusts,
             authenticator=authenticator,
             rates=rates if rates.are_limited else None,
             usage=usage,

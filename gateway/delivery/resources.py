@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.auth.trusts import Trusts
 from gateway.delivery.endpoints import Endpoints
 from gateway.delivery.metrics import DeliveryMetrics
 from gateway.delivery.sender import Sender
@@ -44,6 +45,7 @@ def means_to_deliver(
     stores: Stores,
     metrics: DeliveryMetrics,
     signing_keys: Sequence[bytes],
+    trusts: Trusts | None,
     share: int,
 ) -> Resources:
     """What the settings allow for. `share`: among how many processes the node's limits are divided.
@@ -53,5 +55,5 @@ def means_to_deliver(
     per_endpoint = -(-settings.max_deliveries_per_endpoint // share)
     endpoints = Endpoints(reactor, per_endpoint, -(-settings.max_deliveries // share))
     metrics.watch(lambda: endpoints.count, lambda: endpoints.open_circuits)
-    senders = make_senders(reactor, settings, signing_keys)
+    senders = make_senders(reactor, settings, signing_keys, trusts)
     return Resources(reactor, router, stores, senders, endpoints, metrics, settings.require_confirmation)
