@@ -16,6 +16,14 @@ class Metrics:
         self.connections = Gauge(
             "zaqar_gateway_connections", "WebSocket connections that are open.", registry=self.registry
         )
+        self.streams = Gauge(
+            "zaqar_gateway_event_streams", "Event streams that are open.", registry=self.registry
+        )
+        self.waiting = Gauge(
+            "zaqar_gateway_waiting_requests",
+            "Requests over REST that wait for messages.",
+            registry=self.registry,
+        )
         self._requests = RequestMetrics()
         self.registry.register(self._requests)
         self.request_done = self._requests.done

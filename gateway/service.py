@@ -18,7 +18,6 @@ from gateway.actions.call import Node
 from gateway.auth.authorisation import make_authorisation
 from gateway.auth.chain import make_authenticator
 from gateway.auth.signing_keys import SigningKeys
-from gateway.auth.trusts import make_trusts
 from gateway.catalog_watch import CatalogWatch
 from gateway.delivery.confirmations import make_confirmations
 from gateway.delivery.deliveries import Deliveries
@@ -26,6 +25,7 @@ from gateway.delivery.resources import means_to_deliver
 from gateway.embedded.lock import DataFolderError
 from gateway.embedded.storage import open_storage
 from gateway.embedded.valkey import EmbeddedValkeyError
+from gateway.encryption_keys import make_keyring
 from gateway.http.access import Access
 from gateway.http.rest.resource import Rest
 from gateway.http.site import make_site
@@ -33,8 +33,10 @@ from gateway.http.switch import SwitchFactory
 from gateway.limits.rates import Rates
 from gateway.limits.sockets import OpenSockets
 from gateway.limits.usage import Usage
+from gateway.limits.waiting import WaitingRequests
 from gateway.metrics import Metrics
 from gateway.operator_file import OperatorFile
+from gateway.push.arrivals import Arrivals
 from gateway.push.consumers import Consumers
 from gateway.push.hub import Hub
 from gateway.push.liveness import Liveness
@@ -49,6 +51,7 @@ from gateway.workers.worker import Worker
 from protocol.errors import RequestError
 from storage.catalog.schema import SchemaError
 from storage.catalog.sql import SQLCatalog
+from storage.encryption import Keyring
 from storage.events import Event
 from storage.pools import DEFAULT_POOL
 from storage.redis.changes import CatalogChanges, QueueChanged
@@ -68,6 +71,9 @@ CACHED_ROUTES = 100_000
 
 CACHED_BYTES = 16_777_216
 """Bytes of their encoded metadata; in memory they take several times as much."""
+
+Listeners = tuple[Hub, Consumers, Arrivals, Deliveries]
+"""Who hears what the stores announce."""
 
 log = logs.get_logger(__name__)
 
@@ -121,12 +127,15 @@ class Gateway:
         self._certificate = load_certificate(settings)
         worker = Worker(self._reactor, metrics, self.reload) if self._is_worker else None
         store_url, catalog_url = await open_storage(self._reactor, settings, self._stopping)
+        keyring = make_keyring(settings, self._files)
         catalog = SQLCatalog(self._reactor, catalog_url, timeout=settings.request_timeout)
         # A database of its own nobody else uses: it can be migrated at once.
         await catalog.start(upgrade=settings.catalog_url is None)
         self._stopping.add(catalog.stop)
 
-        store, stores = await self._open_stores(catalog, store_url, lambda: (hub, consumers, deliveries))
+        store, stores = await self._open_stores(
+            catalog, store_url, keyring, lambda: (hub, consumers, arrivals, deliveries)
+        )
         changes = CatalogChanges(self._reactor, store.client, store_url, settings.request_timeout)
         router = Router(
             catalog,
@@ -145,11 +154,10 @@ class Gateway:
         self._stopping.add(consumers.stop)
         self._watch_catalog(router, stores, changes)
         share = settings.workers if self._is_worker else 1
-        trusts = make_trusts(self._reactor, settings)
-        if trusts is not None:
-            self._stopping.add(trusts.stop)
+        waiting = WaitingRequests(settings, share)
+        arrivals = Arrivals(self._reactor, router, stores, waiting, metrics.waiting.inc)
         means = means_to_deliver(
-            self._reactor, settings, router, stores, metrics.deliveries, signing_keys, trusts, share
+            self._reactor, settings, router, stores, metrics.deliveries, signing_keys, share
         )
         deliveries = Deliveries(means, catalog)
         usage = Usage(settings.max_project_bytes) if settings.max_project_bytes else None
@@ -171,6 +179,7 @@ class Gateway:
             stores=stores,
             hub=hub,
             consumers=consumers,
+            arrivals=arrivals,
             deliveries=deliveries,
             changes=changes,
             metrics=metrics,
@@ -179,8 +188,9 @@ class Gateway:
             authorisation=permitting,
             open_sockets=OpenSockets(settings, share),
             signing_keys=signing_keys,
+            keyring=keyring,
             confirmations=confirmations,
-            trusts=trusts,
+            trusts=means.trusts,
             authenticator=authenticator,
             rates=rates if rates.are_limited else None,
             usage=usage,
@@ -204,7 +214,7 @@ class Gateway:
         self._stopping.add(changes.stop)
 
     async def _open_stores(
-        self, catalog: SQLCatalog, url: str, listeners: Callable[[], tuple[Hub, Consumers, Deliveries]]
+        self, catalog: SQLCatalog, url: str, keyring: Keyring, listeners: Callable[[], Listeners]
     ) -> tuple[RedisStore, Stores]:
         """Open the store that the gateway is started with, so that those of other pools can be opened too."""
 
@@ -216,7 +226,7 @@ class Gateway:
             for listener in listeners():
                 listener.listening(incarnation)
 
-        opener = StoreOpener(self._reactor, self._settings, told, listening)
+        opener = StoreOpener(self._reactor, self._settings, told, listening, keyring)
         store, opened = await opener.open(DEFAULT_POOL, url, STORE_PATIENCE)
         stores = Stores(opened, catalog, opener.open_for_request)
         self._stopping.add(stores.stop)

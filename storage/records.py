@@ -278,6 +278,9 @@ class Waiting(NamedTuple):
     queue_name: str
     ttl: int | None
     record: bytes
+    """Not encrypted."""
+    encrypted: bool = False
+    """Whether it was, in the queue that it comes from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,3 +299,5 @@ class Swept:
     """Bytes of its messages' records."""
     deliveries: bool
     """Whether it has subscribers that the gateway delivers to."""
+    claim_ends_in: float | None
+    """Seconds until the next claim ends; None: there is none."""

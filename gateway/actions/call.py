@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from msgspec import UNSET
@@ -19,6 +19,7 @@ from gateway.limits.rates import Rates
 from gateway.limits.sockets import OpenSockets
 from gateway.limits.usage import Usage
 from gateway.metrics import Metrics
+from gateway.push.arrivals import Arrivals
 from gateway.push.consumers import Consumers
 from gateway.push.hub import Hub
 from gateway.push.subscriber import Sink
@@ -28,6 +29,7 @@ from protocol import envelope
 from protocol.codec import Form
 from protocol.envelope import Incoming
 from storage.base import Catalog
+from storage.encryption import Keyring
 from storage.redis.changes import CatalogChanges
 from storage.router import Router
 from storage.stores import Stores
@@ -65,6 +67,7 @@ class Node:
     stores: Stores
     hub: Hub
     consumers: Consumers
+    arrivals: Arrivals
     deliveries: Deliveries
     changes: CatalogChanges
     metrics: Metrics
@@ -75,6 +78,8 @@ class Node:
     open_sockets: OpenSockets
     signing_keys: Sequence[bytes] = ()
     """Secret keys: the first signs URLs, signatures of all are accepted; none: nothing is signed."""
+    keyring: Keyring = field(default_factory=Keyring)
+    """Keys by which messages are encrypted."""
     confirmations: Confirmations | None = None
     """Asks subscribers that are not sockets to confirm; None: they need not."""
     trusts: Trusts | None = None

@@ -207,12 +207,13 @@ class Courier:
     async def _postpone(self, seconds: float, error: str) -> None:
         home, attempts = self._home, self._attempts + 1
         self._attempts, self._due_at = attempts, self._now() + seconds
-        log.info("delivery_postponed", attempts=attempts, seconds=seconds, error=error, **self._shown())
-        await self._progress.note(
+        noted = await self._progress.note(
             lambda: home.store.delivery_postponed(
                 home.queue, home.owner, self.sequence, attempts, seconds, error
             )
         )
+        if noted:
+            log.info("delivery_postponed", attempts=attempts, seconds=seconds, error=error, **self._shown())
 
     async def _give_up(self, message: Message, error: str) -> None:
         home, queue = self._home, await self._home.current()

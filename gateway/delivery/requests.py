@@ -34,6 +34,7 @@ from zope.interface import implementer
 
 from gateway.http.client import Given, HttpError, reason_of, trust_root
 from gateway.http.guard import Guard, GuardedEndpoint, Target
+from gateway.http.names import Names
 
 MAX_ANSWER = 65_536
 """Bytes of an answer that are read, of its head and its body; none of them is kept."""
@@ -60,6 +61,7 @@ class Requests:
     def __init__(self, reactor: Any, guard: Guard, *, per_server: int, ca_file: Path | None = None) -> None:
         self._reactor = reactor
         self._guard = guard
+        self._names = Names(reactor)
         self._per_server = per_server
         self._tls = BrowserLikePolicyForHTTPS(trust_root(ca_file))
         self._pools: OrderedDict[Target, HTTPConnectionPool] = OrderedDict()
@@ -118,7 +120,11 @@ class Requests:
         return pool
 
     def _endpoint(self, target: Target, timeout: float) -> _BoundedEndpoint:
-        endpoint: Any = GuardedEndpoint(self._reactor, self._guard, target.host, target.port, timeout)
+        # An address that does not answer leaves time for the next one.
+        seconds = timeout / 2
+        endpoint: Any = GuardedEndpoint(
+            self._reactor, self._guard, target.host, target.port, seconds, self._names.addresses
+        )
         if target.scheme == "https":
             proof = self._tls.creatorForNetloc(target.host.encode(), target.port)
             endpoint = wrapClientTLS(proof, endpoint)

@@ -17,7 +17,8 @@ log = get_logger(__name__)
 class TrustedWebhooks:
     """A Sender for `trust+http` and `trust+https`.
 
-    :param webhooks: sends the requests; stopped by itself, as `trusts` is.
+    :param webhooks: sends the requests; stopped by itself.
+    :param trusts: stopped with this.
     """
 
     def __init__(self, webhooks: Webhooks, trusts: Trusts) -> None:
@@ -52,7 +53,8 @@ class TrustedWebhooks:
         return judged(answer)
 
     async def stop(self) -> None:
-        """Nothing is open but what others stop."""
+        """Stop getting tokens."""
+        await self._trusts.stop()
 
     async def _post(self, notice: Notice, token: str) -> int | Sent:
         url = _without_trust(notice.subscription.subscriber)

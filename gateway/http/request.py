@@ -8,6 +8,7 @@ from twisted.web.server import Request
 
 from gateway.actions.call import Node
 from gateway.http.resource import json_answer
+from storage.sending import flush
 
 
 def make_request_type(node: Node) -> type[Request]:
@@ -48,11 +49,16 @@ def make_request_type(node: Node) -> type[Request]:
             else:
                 super().process()  # type: ignore[no-untyped-call]  # Twisted's is not typed
 
+        def finish(self) -> None:
+            """The answer is whole: it is sent at once, and not after another look at all sockets."""
+            super().finish()  # type: ignore[no-untyped-call]  # Twisted's is not typed
+            flush(self.transport)
+
         def _refuse(self, status: int, title: str, told: str) -> None:
             """Answer, and end the connection: who sent this may have more of it."""
             self._end_connection()
             self.write(json_answer(self, status, {"title": title, "description": told}))  # type: ignore[no-untyped-call]
-            self.finish()  # type: ignore[no-untyped-call]
+            self.finish()
 
         def _end_connection(self) -> None:
             assert self.channel is not None

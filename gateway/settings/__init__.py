@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from gateway.settings.authentication import Authentication
 from gateway.settings.confirmation import Confirmation
 from gateway.settings.delivering import Delivering
+from gateway.settings.encryption import Encryption
 from gateway.settings.keystone import Keystone
 from gateway.settings.limits import Limits
 from gateway.settings.listening import Listening, is_loopback
@@ -34,6 +35,7 @@ class Settings(
     Keystone,
     Signing,
     Storing,
+    Encryption,
     Delivering,
     Confirmation,
     Mail,
@@ -45,7 +47,7 @@ class Settings(
 
 
 GROUPS = (
-    *(Listening, Authentication, Tokens, Keystone, Signing, Storing),
+    *(Listening, Authentication, Tokens, Keystone, Signing, Storing, Encryption),
     *(Delivering, Confirmation, Mail),
     *(Sockets, Limits, Running),
 )

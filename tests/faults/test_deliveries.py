@@ -151,9 +151,9 @@ def test_a_kill_between_tries_does_not_begin_the_tries_anew(
         receiver.wait_for(4)
         killed.wait_event("delivery_postponed", count=4)
         killed.kill()
-    start()
+    again = start()
     # After the lease it waits for the rest of the delay, and tries once.
-    receiver.wait_for(5, timeout=60)
+    assert again.wait_event("delivery_postponed", 60)["attempts"] == 5
     assert receiver.bodies() == [1] * 5
 
 

@@ -167,7 +167,7 @@ def test_one_who_never_accepts() -> None:
         (sent,) = send(notice(f"http://127.0.0.1:{server.getsockname()[1]}/"), webhook_timeout=0.3)
         for each in others:
             each.close()
-    assert sent == Sent(Result.AGAIN, "No answer came within 0.3 seconds.")
+    assert sent.result is Result.AGAIN
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]"])
