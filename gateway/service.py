@@ -183,6 +183,7 @@ class Gateway:
             signing_keys=signing_keys,
             keyring=keyring,
             confirmations=confirmations,
+            trusts=means.trusts,
             authenticator=authenticator,
             rates=rates if rates.are_limited else None,
             usage=usage,
