@@ -7,7 +7,7 @@
 #   make audit        known vulnerabilities in the dependencies, where PyPI can be reached
 #   make format       puts the format right
 #   make bench        compares with other servers; QUICK=1 in two minutes; a part: make bench ARGS="--only post"
-#   make docs         writes the generated pages of docs/
+#   make docs         writes what is made of the code: pages of docs/, the OpenAPI document
 #   make lock         resolves the dependencies anew; to newer versions: make lock UPGRADE=--upgrade
 #   make clean        removes what the other targets made, but not the data folder
 SHELL := /bin/bash

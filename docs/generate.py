@@ -1,4 +1,6 @@
-"""Writes docs/protocol.md, docs/extension.md and docs/configuration.md: `python -m docs.generate`.
+"""Writes what is made of the code: `python -m docs.generate`.
+
+These are docs/protocol.md, docs/extension.md, docs/configuration.md and the OpenAPI document of REST.
 
 The prose is in docs/templates. A line `<!-- name: argument -->` there becomes what the function of that name
 makes of the schemas, the errors, the settings or a recorded example; `{{module.NAME}}` becomes a constant.
@@ -18,6 +20,8 @@ import gateway.auth.keystone
 import gateway.http.rest.errors  # noqa: F401
 import storage.errors  # noqa: F401  # their errors are among those that are told
 from docs import tables
+from gateway.http.rest import openapi
+from gateway.http.site import OPENAPI
 from gateway.settings import GROUPS, SETTINGS
 from protocol import close_codes
 from protocol.errors import RequestError
@@ -126,9 +130,10 @@ def _constant(found: re.Match[str]) -> str:
 
 
 def main() -> None:
-    """Write the pages."""
+    """Write the pages and the document."""
     for page in PAGES:
         (FOLDER / page).write_text(render(page), encoding="utf-8")
+    OPENAPI.write_text(openapi.text(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from storage.errors import StoreFailed, StoreUnavailable
 from storage.events import Event
 from storage.pools import DEFAULT_POOL
 from storage.records import Room
+from storage.redis.delivery_registry import DeliveryRegistry
 from storage.redis.events import RedisEvents
 from storage.redis.health import LayoutError
 from storage.redis.nodes import NodeRegistry
@@ -70,7 +71,9 @@ class StoreOpener:
 
         lifetime = MISSED * self._settings.heartbeat_interval
         nodes = NodeRegistry(self._reactor, store.client, self._node, lifetime)
-        return store, OpenStore(store, events, close, "" if pool == DEFAULT_POOL else uri, nodes)
+        deliveries = DeliveryRegistry(store.client)
+        where = "" if pool == DEFAULT_POOL else uri
+        return store, OpenStore(store, events, close, where, nodes, deliveries)
 
     async def open_for_request(self, pool: str, uri: str) -> OpenStore:
         """Open a pool's store because a request needs it. Raises what the client is told."""

@@ -104,15 +104,16 @@ def document() -> dict[str, Any]:
             }
         },
         "operations": operations,
-        "components": {"messages": messages, "schemas": _referring_here(components)},
+        "components": {"messages": messages, "schemas": referring_here(components)},
     }
 
 
-def _referring_here(schema: Any) -> Any:
+def referring_here(schema: Any) -> Any:
+    """A schema whose references into a document of its own lead to the components of this one."""
     if isinstance(schema, list):
-        return [_referring_here(each) for each in schema]
+        return [referring_here(each) for each in schema]
     if isinstance(schema, dict):
-        return {key: _referring_here(each) for key, each in schema.items()}
+        return {key: referring_here(each) for key, each in schema.items()}
     if isinstance(schema, str) and schema.startswith("#/$defs/"):
         return _REFS.format(name=schema.removeprefix("#/$defs/"))
     return schema

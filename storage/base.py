@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Protocol
 
+from storage.deliveries import DeliveryStore
 from storage.moves import MoveCatalog
-from storage.pools import PoolCatalog
+from storage.pools import Durability, PoolCatalog
 from storage.records import (
     Adopted,
     Claim,
@@ -17,7 +18,6 @@ from storage.records import (
     Consumer,
     DeadLetter,
     Deleted,
-    Durability,
     Found,
     Leased,
     Message,
@@ -33,7 +33,7 @@ from storage.records import (
 )
 
 
-class MessageStore(Protocol):
+class MessageStore(DeliveryStore, Protocol):
     """Messages, claims and subscriptions of the queues of one pool.
 
     Every method raises `storage.errors.StaleQueue` where the queue's incarnation is not (or no longer)
@@ -140,10 +140,12 @@ class MessageStore(Protocol):
         *,
         confirmed: bool,
         start: Start | None = None,
+        deliver: bool = False,
     ) -> Subscribed | None:
         """Add a subscription; None if the subscriber has one.
 
-        It has got all messages up to `start` already; None: all that there are.
+        :param start: it has got all messages up to there already; None: all that there are.
+        :param deliver: the subscriber is no socket: what is posted from now on is to be delivered to it.
         """
 
     async def find_gap(self, queue: Queue, position: int, timeline: bytes = b"") -> Found:
@@ -157,7 +159,7 @@ class MessageStore(Protocol):
         """Up to `limit` subscriptions with a sequence above `after`."""
 
     async def get_subscription(self, queue: Queue, sequence: int) -> Subscription | None:
-        """One subscription."""
+        """One subscription, with its `delivery`."""
 
     async def find_subscription(self, queue: Queue, subscriber: str) -> Subscription | None:
         """The subscription of a subscriber."""
@@ -171,8 +173,17 @@ class MessageStore(Protocol):
         ttl: int | None = None,
         options: Mapping[str, Any] | None = None,
         confirmed: bool | None = None,
+        deliver: bool = False,
+        keep_place: bool = False,
     ) -> bool | None:
-        """Change what is given. None: there is no such subscription; False: the subscriber has another."""
+        """Change what is given. None: there is no such subscription; False: the subscriber has another.
+
+        Another subscriber is tried at once, however often the one before could not be reached. One that
+        confirms gets what is posted from now on.
+
+        :param deliver: the subscriber that is given is no socket (as in `subscribe`).
+        :param keep_place: one that confirms got messages before too, and goes on where it stands.
+        """
 
     async def unsubscribe(self, queue: Queue, sequence: int) -> None:
         """Remove a subscription, if it is there."""

@@ -52,10 +52,17 @@ class Taken(NamedTuple):
     number: int
 
 
+class DeliveriesChanged(NamedTuple):
+    """A subscription that is delivered to was made, changed or has ended."""
+
+    sequence: int | None
+    """Which; None: any of them."""
+
+
 class Moved(NamedTuple):
     """The queue has left for another pool."""
 
     pool: str
 
 
-Event = Announced | Ended | Due | Free | Taken | Moved
+Event = Announced | Ended | Due | Free | Taken | DeliveriesChanged | Moved

@@ -36,6 +36,20 @@ class Flavor:
     """By name, byte by byte."""
 
 
+@dataclass(frozen=True, slots=True)
+class Durability:
+    """What the store says of itself, for `/readyz` and the log at the start."""
+
+    server: str
+    """Its kind and version, as in `valkey 9.1.2`."""
+    persistence: str
+    """`always`, `everysec`, `no`, `off` or `unknown`."""
+    eviction: str
+    """`maxmemory-policy`, or `unknown`."""
+    role: str
+    """`primary`, `replica` or `unknown`."""
+
+
 def choose(weights: Mapping[str, int], number: int) -> str:
     """The pool that a number falls on, from 0 to below the sum of the weights.
 

@@ -242,6 +242,18 @@ class Stats:
     newest: Message | None
 
 
+class DeliveryCounts(NamedTuple):
+    """What came of delivering to a subscriber that is no socket."""
+
+    delivered: int = 0
+    failed: int = 0
+    """Messages that were given up."""
+    missed: int = 0
+    """How often messages had left the queue before they were read for it. Several count once."""
+    last_error: str = ""
+    """Why the last try that failed did so."""
+
+
 @dataclass(frozen=True, slots=True)
 class Subscription:
     """Somebody who wants every message of a queue."""
@@ -252,6 +264,8 @@ class Subscription:
     age: int
     options: Mapping[str, Any]
     confirmed: bool
+    delivery: DeliveryCounts | None = None
+    """Only where one subscription is asked for, and the gateway delivers to it."""
 
 
 class Waiting(NamedTuple):
@@ -280,17 +294,5 @@ class Swept:
     """What it belongs to."""
     bytes: int
     """Bytes of its messages' records."""
-
-
-@dataclass(frozen=True, slots=True)
-class Durability:
-    """What the store says of itself, for `/readyz` and the log at the start."""
-
-    server: str
-    """Its kind and version, as in `valkey 9.1.2`."""
-    persistence: str
-    """`always`, `everysec`, `no`, `off` or `unknown`."""
-    eviction: str
-    """`maxmemory-policy`, or `unknown`."""
-    role: str
-    """`primary`, `replica` or `unknown`."""
+    deliveries: bool
+    """Whether it has subscribers that the gateway delivers to."""

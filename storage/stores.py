@@ -16,6 +16,7 @@ from storage.base import Catalog, MessageStore
 from storage.errors import StoreUnavailable
 from storage.pools import DEFAULT_POOL
 from storage.records import Queue
+from storage.redis.delivery_registry import DeliveryRegistry
 from storage.redis.nodes import NodeRegistry
 from storage.shared_work import SharedWork
 
@@ -45,6 +46,8 @@ class OpenStore:
     """Where it is, with its password. Empty for the default pool."""
     nodes: NodeRegistry | None = None
     """The processes that use it; None: this one does not tell the others of itself."""
+    deliveries: DeliveryRegistry | None = None
+    """The queues that have something to deliver; None: this one does not deliver."""
 
 
 Open = Callable[[str, str], Awaitable[OpenStore]]

@@ -28,6 +28,7 @@ HOME = {
     "rel/messages": {"href-template": "/v2/queues/{queue_name}/messages{?marker,limit,echo,include_claimed}"},
     "rel/claims": {"href-template": "/v2/queues/{queue_name}/claims{?limit}"},
     "rel/subscriptions": {"href-template": "/v2/queues/{queue_name}/subscriptions{?marker,limit}"},
+    "service-desc": {"href": "/openapi.json"},
 }
 """What the service offers, by relation."""
 

@@ -17,8 +17,6 @@ def make_request_type(node: Node) -> type[Request]:
         """Its body is kept in memory up to `max_frame_bytes`; of a longer one nothing is: `too_large`."""
 
         too_large = False
-        # A form is no request here: nothing of Twisted's shall read it.
-        _parsePOSTFormSubmission = False
 
         def gotLength(self, length: int | None) -> None:
             """Where the body goes: into memory, never to a file."""

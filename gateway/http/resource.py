@@ -56,6 +56,6 @@ class Missing(ReadOnly):
         """404, whatever the method."""
         told = (
             "Plain HTTP has /, /v2/, /healthz, /readyz, /metrics, /console/, /protocol/, /sdk/, "
-            "/schemas/ and /asyncapi.json."
+            "/schemas/, /openapi.json and /asyncapi.json."
         )
         return json_answer(request, 404, {"title": "Not found", "description": told})

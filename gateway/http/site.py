@@ -26,6 +26,9 @@ log = get_logger(__name__)
 PAGES = Path(__file__).parents[1] / "pages"
 """The files that are served: a folder for each path."""
 
+OPENAPI = Path(__file__).parent / "rest" / "openapi.json"
+"""What gateway.http.rest.openapi has made of REST."""
+
 VERSIONS = {
     "versions": [
         {
@@ -52,10 +55,12 @@ def make_site(node: Node, rest: Rest) -> Site:
     root.putChild(b"metrics", _Private(node, _Metrics(node)))
     root.putChild(b"schemas", Folder(SCHEMAS))
     root.putChild(b"asyncapi.json", FilePage(SCHEMAS / "asyncapi.json"))
+    root.putChild(b"openapi.json", FilePage(OPENAPI))
     for name in ("sdk", "protocol"):
         root.putChild(name.encode(), Folder(PAGES / name))
     root.putChild(b"console", _Private(node, Folder(PAGES / "console")))
-    site = Site(root, requestFactory=make_request_type(node), timeout=60)
+    # A form is no request here: nothing of Twisted's shall read it.
+    site = Site(root, make_request_type(node), parsePOSTFormSubmission=False, timeout=60)
     site.noisy = False
     # Requests are counted in /metrics; Twisted's access log would say everything twice.
     site.log = lambda request: None  # type: ignore[method-assign]

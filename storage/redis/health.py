@@ -7,7 +7,7 @@ from contextlib import suppress
 
 from protocol.errors import Unavailable
 from storage.errors import StoreFailed, StoreFull, StoreReadOnly, StoreUnavailable
-from storage.records import Durability
+from storage.pools import Durability
 from storage.redis.client import ServerClient, StoreClient
 
 LAYOUT = 1

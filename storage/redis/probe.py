@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred, TimeoutError
 
 from protocol.errors import Unavailable
 from storage.errors import PoolUnusable, StoreUnavailable
-from storage.records import Durability
+from storage.pools import Durability
 from storage.redis.address import Kind, masked, parse
 from storage.redis.client import StoreClient
 from storage.redis.health import LayoutError, check_layout, look_at_durability

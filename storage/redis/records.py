@@ -2,7 +2,7 @@
 
 A message's record: flags (1 byte), ttl in seconds (4), client (16), then what the flags say there is:
 checksum (16), origin (length of the queue name (1), the name, id (16)), and last the body as it was posted.
-A script reads the client out of it (list.lua); all else is read here.
+A script reads the client out of it (listing.lua); all else is read here.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from typing import Any
 import msgpack
 
 from protocol.body import Body, Form
-from storage.events import Announced, Due, Ended, Event, Free, Moved, Taken
-from storage.records import Held, Message, NewMessage, Origin, Subscription, Waiting
+from storage.deliveries import Delivery
+from storage.events import Announced, DeliveriesChanged, Due, Ended, Event, Free, Moved, Taken
+from storage.records import DeliveryCounts, Held, Message, NewMessage, Origin, Subscription, Waiting
 
 _MSGPACK, _CHECKSUM, _ORIGIN = 1, 2, 4
 _HEAD = struct.Struct(">BI16s")
 _STATE = struct.Struct(">II")
+_DELIVERY = struct.Struct(">7sI7s7s7s7s7s")
 _SECOND = 1_000_000
 
 
@@ -111,11 +113,28 @@ def read_subscription(record: bytes) -> tuple[str, int, Mapping[str, Any], bool,
     return subscriber.decode(), ttl, msgpack.unpackb(options, strict_map_key=False), confirmed, since
 
 
-def unpack_subscription(now: int, sequence: int, record: bytes) -> Subscription:
+def unpack_subscription(
+    now: int, sequence: int, record: bytes, delivery: bytes | None = None
+) -> Subscription:
     """A subscription as it stands at `now`."""
     subscriber, ttl, options, confirmed, since = read_subscription(record)
     age = max(0, now - (since or sequence)) // _SECOND  # below 0 where the server's clock stepped back
-    return Subscription(sequence, subscriber, ttl, age, options, confirmed)
+    counts = None if delivery is None else _delivery_counts(delivery)
+    return Subscription(sequence, subscriber, ttl, age, options, confirmed, counts)
+
+
+def unpack_delivery(now: int, timeline: bytes, sequence: bytes, record: bytes, delivery: bytes) -> Delivery:
+    """A delivery (lua/delivering.lua) as it stands at `now`."""
+    position, attempts, due, *_ = _DELIVERY.unpack_from(delivery)
+    due_in = max(0, int.from_bytes(due, "big") - now) / _SECOND
+    subscription = unpack_subscription(now, int.from_bytes(sequence, "big"), record, delivery)
+    return Delivery(subscription, int.from_bytes(position, "big"), attempts, due_in, timeline)
+
+
+def _delivery_counts(delivery: bytes) -> DeliveryCounts:
+    _, _, _, *counts, _ = _DELIVERY.unpack_from(delivery)
+    delivered, failed, missed = (int.from_bytes(count, "big") for count in counts)
+    return DeliveryCounts(delivered, failed, missed, delivery[_DELIVERY.size :].decode())
 
 
 def unpack_event(payload: bytes) -> Event:
@@ -125,6 +144,8 @@ def unpack_event(payload: bytes) -> Event:
         reason = (event[3] if len(event) > 3 else b"unknown").decode()  # an older version tells none
         return Ended(event[1], 0, reason) if event[1] else Ended(None, event[2], reason)
     if event[0] == b"free":
+        if len(event) > 3:  # so that an older version finds nothing in it
+            return DeliveriesChanged(event[3] or None)
         return Free(event[1], event[2])
     if event[0] == b"taken":
         return Taken(event[1], event[2])

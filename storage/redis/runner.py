@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -110,9 +111,15 @@ class ScriptRunner:
     async def _evaluate(
         self, client: StoreClient, script: Script, queue: Queue, arguments: tuple[Argument, ...]
     ) -> tuple[Reply, StoreConnection]:
-        head, absent = _keys(queue.incarnation)
-        rest = (2, head, absent, self.clock_offset, *arguments)
-        try:
-            return await client.send(head, "EVALSHA", script.sha, *rest, with_timeline=script.opens)
-        except ScriptUnknown:
-            return await client.send(head, "EVAL", script.source, *rest, with_timeline=script.opens)
+        return await evaluate(client, script, _keys(queue.incarnation), self.clock_offset, *arguments)
+
+
+async def evaluate(
+    client: StoreClient, script: Script, keys: Sequence[bytes], *arguments: Argument
+) -> tuple[Reply, StoreConnection]:
+    """Run a script on keys of one slot, once; its answer as it is. Raises what `StoreClient.send` raises."""
+    rest = (len(keys), *keys, *arguments)
+    try:
+        return await client.send(keys[0], "EVALSHA", script.sha, *rest, with_timeline=script.opens)
+    except ScriptUnknown:
+        return await client.send(keys[0], "EVAL", script.source, *rest, with_timeline=script.opens)

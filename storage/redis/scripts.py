@@ -8,12 +8,13 @@ from importlib.resources import files
 
 _REFUSED_WHEN_FULL = (
     *("create", "post", "post_once", "claim", "lease", "subscribe", "subscription_update", "deliver"),
-    *("moving/arrive", "moving/import"),
+    *("delivery_dead_lettered", "moving/arrive", "moving/import", "registry/add"),
 )
 """What adds data is refused when memory is used up; all else goes on, so that memory can be freed (OOM)."""
 
 _READS = (
     "claim_get",
+    "deliveries",
     "get",
     "list",
     "outbox",
@@ -23,17 +24,28 @@ _READS = (
     "subscription_get",
     "subscription_list",
     "sweep",
+    "undelivered",
 )
 """What tells nobody that something was written, although what was due may have been."""
 
 _BETWEEN = {
     **dict.fromkeys(("claim", "pop", "claim_adopt", "claim_update", "lease"), "leasing"),
-    **{"subscribe": "lost", "resume": "lost", "post": "room", "post_once": "room once"},
+    **dict.fromkeys(("deliveries", "deliveries_own", "delivered", "delivery_postponed"), "delivering"),
+    **dict.fromkeys(("delivery_failed", "delivery_dead_lettered", "subscription_update"), "delivering"),
+    **{"list": "listing", "undelivered": "delivering listing"},
+    **{"subscribe": "lost delivering", "resume": "lost", "post": "room", "post_once": "room once"},
 }
 """What stands before a script, behind what all begin with."""
 
 _ALONE = ("create",)
-"""Scripts that do not begin with common.lua. Those of moving/ go on with another, others with opening.lua."""
+"""Scripts that begin with nothing."""
+
+_BEGINNINGS = {
+    "": ("common", "opening"),
+    "moving": ("common", "moving/common"),
+    "registry": ("registry/common",),
+}
+"""What all others of a folder begin with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +66,8 @@ def _load(name: str, file: str = "") -> Script:
     # `#!lua` makes every access to a key of another slot an error on a cluster, also where one node has both.
     first_line = "#!lua\n" if name in _REFUSED_WHEN_FULL else "#!lua flags=allow-oom\n"
     folder, _, _ = name.rpartition("/")
-    parts = [] if name in _ALONE else ["common", f"{folder}/common" if folder else "opening"]
-    parts += _BETWEEN.get(name, "").split()
+    parts = () if name in _ALONE else _BEGINNINGS[folder]
+    parts += tuple(_BETWEEN.get(name, "").split())
     source = first_line + "".join((lua / f"{part}.lua").read_text() for part in (*parts, file or name))
     sha = hashlib.sha1(source.encode(), usedforsecurity=False).hexdigest()
     return Script(name, source, sha, writes=name not in _READS, opens="opening" in parts)
@@ -72,6 +84,12 @@ CREATE = _load("create")
 DELETE = _load("delete")
 DELETE_MANY = _load("delete_many")
 DELIVER = _load("deliver")
+DELIVERED = _load("delivered")
+DELIVERIES = _load("deliveries")
+DELIVERIES_OWN = _load("deliveries_own")
+DELIVERY_DEAD_LETTERED = _load("delivery_dead_lettered", "delivery_failed")
+DELIVERY_FAILED = _load("delivery_failed")
+DELIVERY_POSTPONED = _load("delivery_postponed")
 GET = _load("get")
 LEASE = _load("lease")
 LIST = _load("list")
@@ -91,6 +109,7 @@ SUBSCRIPTION_GET = _load("subscription_get")
 SUBSCRIPTION_LIST = _load("subscription_list")
 SUBSCRIPTION_UPDATE = _load("subscription_update")
 SWEEP = _load("sweep")
+UNDELIVERED = _load("undelivered")
 UNSUBSCRIBE = _load("unsubscribe")
 
 MOVE_ACKNOWLEDGE = _load("moving/acknowledge")
@@ -107,3 +126,9 @@ MOVE_OPEN = _load("moving/open")
 MOVE_OUTBOX = _load("moving/outbox")
 MOVE_SETTLE_IN = _load("moving/settle_in")
 MOVE_TAKE = _load("moving/take")
+
+REGISTRY_ADD = _load("registry/add")
+REGISTRY_KEEP = _load("registry/keep")
+REGISTRY_RELEASE = _load("registry/release")
+REGISTRY_REMOVE = _load("registry/remove")
+REGISTRY_TAKE = _load("registry/take")

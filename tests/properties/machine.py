@@ -48,7 +48,7 @@ class Operation:
     """The same thing, to be done with the store and with the model."""
 
     on_store: Callable[[MessageStore, Queue], Coroutine[Any, Any, Any]]
-    on_model: Callable[[QueueModel], Any]
+    on_model: Callable[[Any], Any]
 
 
 def posting(sent: list[NewMessage], client: bytes, room: Room = Room()) -> Operation:  # noqa: B008  # immutable
@@ -93,12 +93,13 @@ class StoreMachine(RuleBasedStateMachine):
     claims: Bundle[bytes] = Bundle("claims")
     positions: Bundle[int] = Bundle("positions")
     consumers: Bundle[Consumer] = Bundle("consumers")
+    model = QueueModel
 
     def __init__(self, first: RedisStore, second: RedisStore) -> None:
         super().__init__()
         jobs = LiveQueue(first)
         self.hands = [jobs, jobs.through(second)]
-        self.jobs = QueueModel(jobs.now)
+        self.jobs = self.model(jobs.now)
         self.dead_queue = LiveQueue(first, "dead")
         self.dead = QueueModel(self.dead_queue.now)
 

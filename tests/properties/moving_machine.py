@@ -10,8 +10,8 @@ from hypothesis.stateful import precondition, rule
 from storage.catalog.sql import SQLCatalog
 from storage.records import NewMessage
 from storage.redis.store import RedisStore
-from tests.properties.machine import StoreMachine, posting
-from tests.properties.model import QueueModel
+from tests.properties.deliveries_machine import DeliveriesMachine
+from tests.properties.machine import posting
 from tests.support.moves import Steps, contents
 from tests.support.reactor import run
 from tests.support.store import ALICE, STARTED_AT, text
@@ -22,7 +22,7 @@ STOCK = 20
 POOLS = ("default", "there")
 
 
-class MovingMachine(StoreMachine):
+class MovingMachine(DeliveriesMachine):
     """A queue used over two connections to the store that it is in, and moved between two.
 
     Dead letters are delivered only where the queue that takes them is.
@@ -40,7 +40,7 @@ class MovingMachine(StoreMachine):
             hand.queue = queue
         run(stores[0][0].create, queue)
         self.hands[0].move_to(STARTED_AT)
-        self.jobs = QueueModel(self.hands[0].now)
+        self.jobs = self.model(self.hands[0].now)
         for pair in stores:
             for store in pair:
                 store.scripts.clock_offset = stores[0][0].scripts.clock_offset
@@ -81,6 +81,7 @@ class MovingMachine(StoreMachine):
         moving.run_until(None)
         self.moving = None
         self.place = 1 - self.place
+        self.jobs.owner = None
         for hand, store in zip(self.hands, self.stores[self.place], strict=True):
             hand.store = store
         assert contents(live.store, live.queue) == before

@@ -453,7 +453,7 @@ def test_a_move_can_be_given_up(stores: Stores, catalog: SQLCatalog, jobs: LiveQ
     assert run(catalog.list_moves, -1, 10) == []
     assert contents(stores[1], jobs.queue) == {}
     assert set(value_of(stores[0], jobs.queue, "head")) == {
-        *(b"last", b"visible", b"wake", b"bytes", b"timelines"),
+        *(b"last", b"visible", b"wake", b"bytes", b"timelines", b"owner"),
     }
     jobs.post("goes on")
 

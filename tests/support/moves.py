@@ -14,6 +14,7 @@ from storage.records import DeadLetter, Queue
 from storage.redis.moving import RedisMoves
 from storage.redis.runner import head_key
 from storage.redis.store import RedisStore
+from tests.support.deliveries import Deliveries
 from tests.support.reactor import reactor, run
 from tests.support.store import BOB, LiveQueue, new_claim
 
@@ -38,6 +39,7 @@ KEYS = (
         "held",
     ),
     *("outbox", "origins", "subscriptions", "subscribers", "subscription_order", "subscription_expiry"),
+    *("deliveries", "delivery_order"),
     *("lost", "firsts", "firsts_expiry"),
     *("noted", "taken"),
 )
@@ -48,7 +50,7 @@ TIMEOUT = 20.0
 
 OF_A_MOVE = ("noted", "taken")
 OF_A_MOVE_IN_HEAD = (b"move", b"arriving", b"arrived", b"wake")
-OF_A_SERVER_IN_HEAD = (b"timelines",)
+OF_A_SERVER_IN_HEAD = (b"timelines", b"owner")
 
 
 def contents(store: RedisStore, queue: Queue) -> dict[str, Any]:
@@ -88,6 +90,9 @@ def fill(live: LiveQueue) -> dict[str, Any]:
     live.claim(freed, limit=1)
     live.release(freed)
     subscriptions = [subscribe(live, f"http://{name}") for name in "abc"]
+    deliveries = Deliveries(live).own()
+    hooks = [deliveries.subscribe(f"http://hook/{name}") for name in "ab"]
+    deliveries.postponed(hooks[0], 2, 100)
     return {
         "free": free[6:],
         "delayed": delayed,
@@ -95,6 +100,8 @@ def fill(live: LiveQueue) -> dict[str, Any]:
         "claimed": claimed,
         "other": other,
         "subscriptions": subscriptions,
+        "deliveries": deliveries,
+        "hooks": hooks,
     }
 
 

@@ -25,6 +25,7 @@ class Answer(NamedTuple):
 class Rest:
     """One connection to a gateway, over which many requests go.
 
+    :ivar headers: which each request has.
     :param project: another one for each client unless told; None: no header says it.
     """
 
@@ -33,11 +34,11 @@ class Rest:
         assert parts.hostname
         self.project = f"project-{uuid.uuid4().hex}" if project == "" else project
         self.connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=TIMEOUT)
-        self._headers = {"Client-ID": str(uuid.uuid4())}
+        self.headers = {"Client-ID": str(uuid.uuid4())}
         if self.project is not None:
-            self._headers["X-Project-ID"] = self.project
+            self.headers["X-Project-ID"] = self.project
         if token:
-            self._headers["X-Auth-Token"] = token
+            self.headers["X-Auth-Token"] = token
 
     def __enter__(self) -> Self:
         return self
@@ -51,7 +52,7 @@ class Rest:
         """Send a request. Bytes go as they are, all else as JSON; in names of headers `_` stands for `-`."""
         sent = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
         further = {name.replace("_", "-"): value for name, value in headers.items()}
-        self.connection.request(method, path, body=sent, headers={**self._headers, **further})
+        self.connection.request(method, path, body=sent, headers={**self.headers, **further})
         reply = self.connection.getresponse()
         raw = reply.read()
         found = {name.lower(): value for name, value in reply.getheaders()}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from gateway.http.rest import parameters
+from schemas.rest import Link
 
 TOPICS = "/v2/topics"
 
@@ -34,7 +35,7 @@ class Asked:
         """The path of the queue that this is about."""
         return f"{TOPICS if self.of_topic else '/v2/queues'}/{self.arguments['queue_name']}"
 
-    def next_links(self, marker: str | None) -> list[dict[str, str]]:
+    def next_links(self, marker: str | None) -> list[Link]:
         """The links of a page: the next one is behind `marker`; None: the page is empty.
 
         As upstream's it has the parameters of this page, and the marker where this page's was, or last.
@@ -42,7 +43,7 @@ class Asked:
         if marker is None:
             return []
         query = parameters.write(self.query | {"marker": marker})
-        return [{"rel": "next", "href": f"{self.path}?{query}"}]
+        return [Link(rel="next", href=f"{self.path}?{query}")]
 
 
 class Shown(NamedTuple):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from http import HTTPStatus
-from typing import Any
 
 from protocol.errors import (
     AdminOnly,
@@ -19,6 +18,8 @@ from protocol.errors import (
     SchemaViolation,
     TooManyRequests,
 )
+from schemas.rest import Refusal
+from storage.errors import TooManyQueues
 
 AGAIN = "Please try again in a few seconds."
 
@@ -59,18 +60,19 @@ class UnsupportedMediaType(RequestError):
 _TITLES: tuple[tuple[type[RequestError] | tuple[type[RequestError], ...], str], ...] = (
     ((MalformedFrame, SchemaViolation), "Invalid request body"),
     ((AdminOnly, NotPermitted, NotAuthenticated, AuthenticationFailed), "Not authorized"),
+    (TooManyQueues, "Too many queues"),
     (Forbidden, "Unable to delete"),  # what is left of them: somebody's claim holds it
     (NotFound, "Not found"),
     (Conflict, "Resource conflict"),
 )
 
 
-def document(error: RequestError) -> dict[str, Any]:
+def document(error: RequestError) -> Refusal:
     """The body of the answer: title and description as upstream's, and the stable code."""
     told = str(error)
     if error.status == 503:
         told = f"{told} {AGAIN}"
-    return {"title": _title(error), "description": told, "code": error.code}
+    return Refusal(title=_title(error), description=told, code=error.code)
 
 
 def headers(error: RequestError) -> dict[str, str]:

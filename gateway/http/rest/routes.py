@@ -123,16 +123,16 @@ _OF_THE_NODE: Final = (
     Route("HEAD",   "/v2/ping",               "ping_node",        _s.nothing),
     Route("GET",    "/v2/health",             "check_node_health", _s.as_it_is),
 
-    Route("GET",    "/v2/pools",              "pool_list",        _s.pools_or_flavors, _DETAILED),
+    Route("GET",    "/v2/pools",              "pool_list",        _s.pools, _DETAILED),
     Route("PUT",    "/v2/pools/{pool_name}",  "pool_create",      _s.in_its_place, document=_POOL),
-    Route("GET",    "/v2/pools/{pool_name}",  "pool_get",         _s.named),
-    Route("PATCH",  "/v2/pools/{pool_name}",  "pool_update",      _s.named, document=_POOL),
+    Route("GET",    "/v2/pools/{pool_name}",  "pool_get",         _s.pool),
+    Route("PATCH",  "/v2/pools/{pool_name}",  "pool_update",      _s.pool, document=_POOL),
     Route("DELETE", "/v2/pools/{pool_name}",  "pool_delete",      _s.nothing),
 
-    Route("GET",    "/v2/flavors",            "flavor_list",      _s.pools_or_flavors, _DETAILED),
+    Route("GET",    "/v2/flavors",            "flavor_list",      _s.flavors, _DETAILED),
     Route("PUT",    "/v2/flavors/{flavor_name}", "flavor_create", _s.in_its_place, document=_FLAVOR),
-    Route("GET",    "/v2/flavors/{flavor_name}", "flavor_get",    _s.named),
-    Route("PATCH",  "/v2/flavors/{flavor_name}", "flavor_update", _s.named, document=_FLAVOR),
+    Route("GET",    "/v2/flavors/{flavor_name}", "flavor_get",    _s.flavor),
+    Route("PATCH",  "/v2/flavors/{flavor_name}", "flavor_update", _s.flavor, document=_FLAVOR),
     Route("DELETE", "/v2/flavors/{flavor_name}", "flavor_delete", _s.nothing),
 )
 # fmt: on

@@ -6,18 +6,16 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any
 
-from msgspec import UNSET, Struct
+from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import asdict
 
 from gateway.http.rest.asked import Asked, Shown
 from protocol.metadata import DEFAULTS, Metadata, with_defaults
+from schemas import rest
 from schemas.messages import MessageView
 
 Show = Callable[[Asked, int, Any], Shown]
 """Makes an answer of a request's URL and what its action has returned."""
-
-UNKNOWN_TO_CLIENTS = frozenset({"dead_letter", "created"})
-"""What python-zaqarclient fails on in a message: other than elsewhere it takes no keys that Zaqar has not."""
 
 ABOUT_CLAIMS = frozenset(islice(DEFAULTS, 3, None))
 """What the metadata of a topic do not show unless they have it: a topic has no claims."""
@@ -51,40 +49,50 @@ def metadata(asked: Asked, status: int, reply: Metadata) -> Shown:
 def queues(asked: Asked, status: int, reply: Any) -> Shown:
     """A page of queues. The action's own answer has the count where it was asked for."""
     page, count = reply
-    shown = []
-    for queue in page.queues:
-        item = {"name": queue.name, "href": f"{asked.path}/{queue.name}"}
-        if queue.metadata is not UNSET:
-            item["metadata"] = _with_defaults(asked, queue.metadata)
-        shown.append(item)
-    document = {asked.path.rpartition("/")[2]: shown, "links": asked.next_links(page.marker)}
-    return Shown(status, document if count is None else document | {"count": count})
+    shown = [
+        rest.Queue(
+            name=queue.name,
+            href=f"{asked.path}/{queue.name}",
+            metadata=UNSET if queue.metadata is UNSET else _with_defaults(asked, queue.metadata),
+        )
+        for queue in page.queues
+    ]
+    links, counted = asked.next_links(page.marker), UNSET if count is None else count
+    if asked.of_topic:
+        return Shown(status, rest.TopicPage(topics=shown, links=links, count=counted))
+    return Shown(status, rest.QueuePage(queues=shown, links=links, count=counted))
 
 
 def stats(asked: Asked, _: int, reply: Any) -> Shown:
     """Counts; those of a missing queue are zeros and no error."""
-    counts = _fields(reply.messages)
-    for end in {"newest", "oldest"} & counts.keys():
-        counts[end] = _message(asked, counts[end]) | {"created": counts[end].created}
-    return Shown(200, {"messages": counts})
+    counts = reply.messages
+    shown = rest.Counts(
+        claimed=counts.claimed,
+        free=counts.free,
+        total=counts.total,
+        newest=_counted(asked, counts.newest),
+        oldest=_counted(asked, counts.oldest),
+    )
+    return Shown(200, rest.Stats(messages=shown))
 
 
 def posted(asked: Asked, status: int, reply: Any) -> Shown:
     """Where the new messages are."""
     resources = [f"{asked.path}/{message_id}" for message_id in reply.message_ids]
-    return Shown(status, {"resources": resources}, f"{asked.path}?ids={','.join(reply.message_ids)}")
+    location = f"{asked.path}?ids={','.join(reply.message_ids)}"
+    return Shown(status, rest.Posted(resources=resources), location)
 
 
 def messages(asked: Asked, status: int, reply: Any) -> Shown:
     """A page of messages."""
-    shown = _messages(asked, reply.messages)
     last = reply.messages[-1].id if reply.messages else None
-    return Shown(status, {"messages": shown, "links": asked.next_links(last)})
+    shown = _messages(asked, reply.messages)
+    return Shown(status, rest.MessagePage(messages=shown, links=asked.next_links(last)))
 
 
 def found(asked: Asked, status: int, reply: Any) -> Shown:
     """Messages that were asked for by their ids."""
-    return Shown(status, {"messages": _messages(asked, reply.messages)})
+    return Shown(status, rest.Messages(messages=_messages(asked, reply.messages)))
 
 
 def message(asked: Asked, status: int, reply: Any) -> Shown:
@@ -101,38 +109,50 @@ def claimed(asked: Asked, status: int, reply: Any) -> Shown:
     """The messages of a new claim, and where it is; nothing if there is none."""
     if status == 204:
         return Shown(status)
-    return Shown(status, {"messages": _messages(asked, reply.messages)}, f"{asked.path}/{reply.claim_id}")
+    shown = rest.Messages(messages=_messages(asked, reply.messages))
+    return Shown(status, shown, f"{asked.path}/{reply.claim_id}")
 
 
 def claim(asked: Asked, status: int, reply: Any) -> Shown:
     """A claim."""
     shown = _messages(asked, reply.messages)
-    return Shown(status, {"href": asked.path, "age": reply.age, "ttl": reply.ttl, "messages": shown})
+    return Shown(status, rest.Claim(href=asked.path, age=reply.age, ttl=reply.ttl, messages=shown))
 
 
 def subscribed(asked: Asked, status: int, reply: Any) -> Shown:
     """The new subscription, or why there is none."""
     if status == 409:
-        told = {"title": "Resource conflict", "description": reply, "code": "conflict"}
+        told = rest.Refusal(title="Resource conflict", description=reply, code="conflict")
         return Shown(status, told, asked.path)
-    return Shown(status, {"subscription_id": reply.subscription_id}, asked.path)
+    return Shown(status, rest.Subscribed(subscription_id=reply.subscription_id), asked.path)
 
 
 def subscriptions(asked: Asked, status: int, reply: Any) -> Shown:
     """A page of subscriptions."""
-    return Shown(status, {"subscriptions": reply.subscriptions, "links": asked.next_links(reply.marker)})
+    links = asked.next_links(reply.marker)
+    return Shown(status, rest.SubscriptionPage(subscriptions=reply.subscriptions, links=links))
 
 
-def named(asked: Asked, status: int, reply: Any) -> Shown:
-    """A pool or a flavor."""
-    return Shown(status, _fields(reply) | {"href": asked.path})
+def pool(asked: Asked, status: int, reply: Any) -> Shown:
+    """A pool."""
+    return Shown(status, rest.Pool(**_fields(reply), href=asked.path))
 
 
-def pools_or_flavors(asked: Asked, status: int, reply: Any) -> Shown:
-    """A page of either."""
-    kind = asked.path.rpartition("/")[2]
-    shown = [_fields(each) | {"href": f"{asked.path}/{each.name}"} for each in getattr(reply, kind)]
-    return Shown(status, {kind: shown, "links": asked.next_links(reply.marker)})
+def pools(asked: Asked, status: int, reply: Any) -> Shown:
+    """A page of pools."""
+    shown = [rest.Pool(**_fields(each), href=f"{asked.path}/{each.name}") for each in reply.pools]
+    return Shown(status, rest.PoolPage(pools=shown, links=asked.next_links(reply.marker)))
+
+
+def flavor(asked: Asked, status: int, reply: Any) -> Shown:
+    """A flavor."""
+    return Shown(status, rest.Flavor(**_fields(reply), href=asked.path))
+
+
+def flavors(asked: Asked, status: int, reply: Any) -> Shown:
+    """A page of flavors."""
+    shown = [rest.Flavor(**_fields(each), href=f"{asked.path}/{each.name}") for each in reply.flavors]
+    return Shown(status, rest.FlavorPage(flavors=shown, links=asked.next_links(reply.marker)))
 
 
 def _with_defaults(asked: Asked, given: Metadata) -> Metadata:
@@ -142,15 +162,36 @@ def _with_defaults(asked: Asked, given: Metadata) -> Metadata:
     return shown
 
 
-def _messages(asked: Asked, views: Sequence[MessageView]) -> list[dict[str, Any]]:
+def _messages(asked: Asked, views: Sequence[MessageView]) -> list[rest.Message]:
     return [_message(asked, view) for view in views]
 
 
-def _message(asked: Asked, view: MessageView) -> dict[str, Any]:
-    """A message with its path, which has the claim that it is deleted with."""
+def _message(asked: Asked, view: MessageView) -> rest.Message:
+    """A message. Other than elsewhere it has no keys that Zaqar has not: python-zaqarclient fails on them."""
+    return rest.Message(
+        id=view.id,
+        href=_href(asked, view),
+        claim_id=view.claim_id,
+        ttl=view.ttl,
+        age=view.age,
+        body=view.body,
+        checksum=view.checksum,
+        claim_count=view.claim_count,
+    )
+
+
+def _counted(asked: Asked, view: MessageView | UnsetType) -> rest.CountedMessage | UnsetType:
+    """The newest or the oldest message of a queue, if there is one."""
+    if view is UNSET:
+        return UNSET
+    assert view.created is not UNSET  # statistics show messages in full
+    return rest.CountedMessage(**_fields(_message(asked, view)), created=view.created)
+
+
+def _href(asked: Asked, view: MessageView) -> str:
+    """The path of a message, with the claim that it is deleted with."""
     claimed_by = f"?claim_id={view.claim_id}" if view.claim_id else ""
-    shown = {name: value for name, value in _fields(view).items() if name not in UNKNOWN_TO_CLIENTS}
-    return shown | {"href": f"{asked.queue_path}/messages/{view.id}{claimed_by}"}
+    return f"{asked.queue_path}/messages/{view.id}{claimed_by}"
 
 
 def _fields(shown: Struct) -> dict[str, Any]:

@@ -11,7 +11,8 @@
 -- head (hash)          last: the newest number drawn; visible: the newest position; wake: nothing comes due before;
 --                      timelines: the last few that the queue was on, see opening.lua;
 --                      bytes: size of the records, of messages with a sequence above counted (where that is missing: of
---                      all); removed, or moved: the pool where the queue is now; more while it moves (moving/common.lua)
+--                      all); owner of the deliveries (delivering.lua);
+--                      removed, or moved: the pool where the queue is now; more while it moves (moving/common.lua)
 -- messages (hash)      sequence -> record; free, claimed (zset) sequence by position
 -- delayed, due (zset)  sequence by itself, and by the time its delay ends
 -- expiry (zset)        sequence by the time it expires
@@ -22,6 +23,8 @@
 -- outbox (list)        dead letters on their way; origins (zset) dead letters that arrived, by when to forget
 -- subscriptions (hash) sequence -> record; subscribers (hash) subscriber -> sequence
 -- subscription_order, subscription_expiry (zset)
+-- deliveries (hash)    sequence of a subscription that is delivered to -> how far that is (delivering.lua)
+-- delivery_order (zset) these by themselves
 -- lost (zset)          reason (expired, deleted, purged) by the highest position that a message left for it
 -- firsts (hash)        dedup_id -> sequence of the message that had it first; firsts_expiry (zset) by when to forget it
 -- noted, taken (set)   while the queue moves to another pool: what has changed (moving/common.lua)
@@ -48,12 +51,16 @@ local function firsts_keys()
   return PREFIX .. "firsts", PREFIX .. "firsts_expiry"
 end
 
+local function delivery_keys()
+  return PREFIX .. "deliveries", PREFIX .. "delivery_order"
+end
+
 local function message_keys()
   return MESSAGES, FREE, CLAIMED, DELAYED, DUE, EXPIRY, STATES, CLAIMS, LEASES, HELD, FULL
 end
 
 local function subscription_keys()
-  return SUBSCRIPTIONS, SUBSCRIBERS, SUBSCRIPTION_ORDER, SUBSCRIPTION_EXPIRY
+  return SUBSCRIPTIONS, SUBSCRIBERS, SUBSCRIPTION_ORDER, SUBSCRIPTION_EXPIRY, delivery_keys()
 end
 
 local function other_keys()
@@ -302,6 +309,19 @@ local function pack_lease(since, ttl, grace, consumer)
   return struct.pack(">I7I4I4", since, ttl, grace) .. consumer
 end
 
+-- Tell who delivers that a subscription was made, changed or has ended: its number, or 0 for any. To an older gateway
+-- this is an event that says nothing.
+local function tell_delivery(number)
+  call("SPUBLISH", CHANNEL, cmsgpack.pack({ "free", false, {}, number }))
+end
+
+-- Deliver no more to a subscription. False: nobody did.
+local function forget_delivery(sequence)
+  local deliveries, order = delivery_keys()
+  call("ZREM", order, sequence)
+  return call("HDEL", deliveries, sequence) == 1
+end
+
 -- `reason`: expired or deleted.
 local function drop_subscription(sequence, subscriber, reason)
   note("s", { sequence })
@@ -310,6 +330,9 @@ local function drop_subscription(sequence, subscriber, reason)
   call("ZREM", SUBSCRIPTION_ORDER, sequence)
   call("ZREM", SUBSCRIPTION_EXPIRY, sequence)
   call("SPUBLISH", CHANNEL, cmsgpack.pack({ "ended", unpack_number(sequence), 0, reason }))
+  if forget_delivery(sequence) then
+    tell_delivery(unpack_number(sequence))
+  end
 end
 
 local function first_score(key)

@@ -19,8 +19,12 @@ if ARGV[2] == "1" then
 end
 if ARGV[3] == "1" then
   note("p", { "subscriptions" })
+  local delivered = call("EXISTS", (delivery_keys())) == 1
   call("UNLINK", subscription_keys())
   call("SPUBLISH", CHANNEL, cmsgpack.pack({ "ended", false, last, "purged" }))
+  if delivered then
+    tell_delivery(0)
+  end
 end
 close_head()
 return 1

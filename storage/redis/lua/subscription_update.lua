@@ -3,6 +3,8 @@
 -- ARGV[2]     sequence as 7 bytes
 -- ARGV[3]     the record it must have now; ARGV[4] the record it gets: MessagePack arrays that begin with the subscriber
 -- ARGV[5]     seconds it lives from now, or empty to leave that as it is
+-- ARGV[6]     1 if its subscriber is no socket, and is to be delivered to if it is not yet
+-- ARGV[7]     1 if it is to be delivered what is posted from now on
 -- Returns     1; 0 if the new subscriber has another subscription; -1 if the record is no longer that one
 -- Complexity  O(log s) for s subscriptions
 
@@ -28,6 +30,21 @@ if ARGV[5] ~= "" then
   local expires = now + ARGV[5] * 1000000
   call("ZADD", SUBSCRIPTION_EXPIRY, expires, sequence)
   wake_at(expires)
+end
+local delivery = read_delivery(sequence)
+if delivery then
+  if ARGV[7] == "1" then
+    advance(delivery, visible)
+  end
+  if was ~= becomes then
+    delivery.attempts, delivery.due = 0, 0
+  end
+  write_delivery(sequence, delivery)
+elseif ARGV[6] == "1" then
+  begin_delivery(sequence)
+end
+if delivery or ARGV[6] == "1" then
+  tell_delivery(unpack_number(sequence))
 end
 close_head()
 return 1

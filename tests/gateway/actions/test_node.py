@@ -33,6 +33,7 @@ def test_authentication_needs_no_client_id(client: Client) -> None:
 def test_the_home_document_has_links(client: Client) -> None:
     resources = done(client.request("get_home_doc"), 200)["resources"]
     assert {"rel/queues", "rel/queue", "rel/messages", "rel/claims"} <= resources.keys()
+    assert resources.pop("service-desc") == {"href": "/openapi.json"}
     for link in resources.values():
         assert link["href-template"].startswith("/v2/queues")
 

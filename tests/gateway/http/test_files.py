@@ -29,6 +29,7 @@ def test_the_schemas(gateway: Gateway) -> None:
         assert (status, headers["content-type"]) == (200, "application/json")
         assert body == path.read_bytes()
     assert json.loads(http(gateway.http_url, "/asyncapi.json")[2])["asyncapi"] == "3.0.0"
+    assert json.loads(http(gateway.http_url, "/openapi.json")[2])["openapi"] == "3.1.1"
 
 
 def test_pages_may_load_only_what_is_here(gateway: Gateway) -> None:

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from schemas import limits
-from storage.events import Announced, Due, Ended, Event
+from storage.events import Announced, DeliveriesChanged, Due, Ended, Event
 from storage.records import DeadLetter
 from storage.redis.client import ServerEvents
 from storage.redis.events import RedisEvents
+from tests.support.deliveries import Deliveries
 from tests.support.reactor import reactor, run, wait_until
 from tests.support.servers import Server, start_valkey
 from tests.support.store import SECOND, LiveQueue, bodies, connected, numbers, put_on_timeline
@@ -271,3 +272,50 @@ def test_a_wrong_password_is_tried_again(tmp_path: Path) -> None:
         admin.execute_command("ACL", "SETUSER", "node", "on", ">pw", "+@all", "~*", "allchannels")
         wait_until(lambda: ear.listening != [])
         ear.stop()
+
+
+def test_changes_of_deliveries_are_announced(ear: Ear, jobs: LiveQueue) -> None:
+    hooks = Deliveries(jobs).own()
+    first = hooks.subscribe("http://first", 60)
+    ear.listen(jobs)
+    hook = hooks.subscribe()
+    hooks.update(hook, options={"a": 1})
+    assert ear.next(2) == [DeliveriesChanged(hook)] * 2
+    hooks.update(hook, subscriber="http://there", deliver=True)
+    assert ear.next(2) == [Ended(hook, reason="deleted"), DeliveriesChanged(hook)]
+    hooks.unsubscribe(hook)
+    assert ear.next(2) == [Ended(hook, reason="deleted"), DeliveriesChanged(hook)]
+    jobs.advance(60)
+    jobs.stats()
+    assert ear.next(2) == [Ended(first, reason="expired"), DeliveriesChanged(first)]
+    hooks.subscribe()
+    jobs.purge(messages=False)
+    *_, ended, changed = ear.next(3)
+    assert isinstance(ended, Ended)
+    assert changed == DeliveriesChanged(None)
+
+
+def test_sockets_are_no_deliveries(ear: Ear, jobs: LiveQueue) -> None:
+    Deliveries(jobs).own()
+    ear.listen(jobs)
+    made = run(lambda: jobs.store.subscribe(jobs.queue, "ws-1", 60, {}, confirmed=True))
+    assert made is not None
+    run(lambda: jobs.store.update_subscription(jobs.queue, made.sequence, ttl=70))
+    run(jobs.store.unsubscribe, jobs.queue, made.sequence)
+    jobs.purge()
+    ended, purged = ear.next(2)
+    assert ended == Ended(made.sequence, reason="deleted")
+    assert isinstance(purged, Ended)
+
+
+def test_what_is_delivered_is_not_announced(ear: Ear, jobs: LiveQueue) -> None:
+    hooks = Deliveries(jobs).own()
+    hook = hooks.subscribe()
+    first, second = jobs.post(1, 2)
+    ear.listen(jobs)
+    hooks.delivered(hook, first)
+    hooks.postponed(hook, 1)
+    hooks.failed(hook, second)
+    hooks.page(hook, second)
+    jobs.post("last")
+    assert isinstance(ear.next()[0], Announced)

@@ -8,7 +8,7 @@ import pytest
 import redis
 
 from storage.errors import StoreFailed
-from storage.records import Durability
+from storage.pools import Durability
 from storage.redis.health import LAYOUT, LayoutError
 from storage.redis.store import RedisStore
 from tests.support.reactor import run

@@ -16,6 +16,7 @@ from storage.redis import moving
 from storage.redis.events import RedisEvents
 from storage.redis.moving import RedisMoves
 from storage.redis.store import RedisStore
+from tests.support.deliveries import Deliveries
 from tests.support.moves import KEYS, bury, contents, fill, subscribe, value_of
 from tests.support.reactor import reactor, run, wait_until
 from tests.support.servers import Server
@@ -175,6 +176,23 @@ def swap_subscribers(live: LiveQueue, state: State) -> None:
         run(lambda s=sequence, n=name: live.store.update_subscription(live.queue, s, subscriber=n))
 
 
+def replace_hook(state: State) -> None:
+    state["deliveries"].unsubscribe(state["hooks"][0])
+    state["deliveries"].subscribe("http://hook/a")
+
+
+def confirm_hook(live: LiveQueue, state: State) -> None:
+    hook = state["hooks"][0]
+    state["deliveries"].update(hook, confirmed=False)
+    live.post("new")
+    state["deliveries"].update(hook, confirmed=True)
+
+
+def miss(live: LiveQueue, state: State) -> None:
+    live.delete(live.post("new")[0])
+    assert state["deliveries"].page(state["hooks"][0]).gap
+
+
 CHANGES: dict[str, Callable[[LiveQueue, State], Any]] = {
     "post": lambda live, state: live.post("new", "newer"),
     "post once": lambda live, state: live.post_once("e", "new"),
@@ -205,6 +223,18 @@ CHANGES: dict[str, Callable[[LiveQueue, State], Any]] = {
     "another ttl": lambda live, state: change_subscription(live, state, ttl=60),
     "another subscriber": lambda live, state: change_subscription(live, state, subscriber="http://e"),
     "subscribers swapped": swap_subscribers,
+    "subscribe a hook": lambda live, state: state["deliveries"].subscribe("http://hook/c"),
+    "unsubscribe a hook": lambda live, state: state["deliveries"].unsubscribe(state["hooks"][0]),
+    "a hook in place of another": lambda live, state: replace_hook(state),
+    "a hook confirms": confirm_hook,
+    "another hook": lambda live, state: state["deliveries"].update(state["hooks"][0], subscriber="http://x"),
+    "a socket becomes a hook": lambda live, state: change_subscription(
+        live, state, subscriber="http://e", deliver=True
+    ),
+    "delivered": lambda live, state: state["deliveries"].delivered(state["hooks"][0], live.post("new")[0]),
+    "postponed": lambda live, state: state["deliveries"].postponed(state["hooks"][1], 5),
+    "given up": lambda live, state: state["deliveries"].failed(state["hooks"][0], live.post("new")[0]),
+    "missed": miss,
     "delays end": lambda live, state: pass_time(live, 60),
     "claims end": lambda live, state: pass_time(live, 90),
     "messages and subscriptions expire": lambda live, state: pass_time(live, 3601),
@@ -255,6 +285,28 @@ def test_a_queue_of_everything_moves_exactly(move: Moving) -> None:
     there.advance(60)
     assert there.counts() == (6 + 3 + 2, 2, 1)
     assert there.post("goes on")[0] > there.page(limit=1000).messages[-2].sequence
+
+
+def test_places_move_and_their_owner_does_not(move: Moving) -> None:
+    state = fill(move.live)
+    hooks, hook = state["deliveries"], state["hooks"][0]
+    (posted,) = move.live.post("news")
+    hooks.delivered(hook, posted)
+    hooks.postponed(hook, 3, 60, "refused")
+    before = hooks.all()
+    move.begin()
+    move.copy()
+    assert hooks.delivered(state["hooks"][1], posted), "it goes on meanwhile"
+    there = Deliveries(move.leave())
+    assert there.all() is None
+    assert there.delivered(hook, posted) is False
+    after = there.own().all()
+    assert [each.subscription.sequence for each in after or []] == state["hooks"]
+    assert (after or [])[0].position == posted
+    assert (after or [])[0].attempts == 3
+    assert before is not None
+    assert there.counts(hook) == before[0].subscription.delivery
+    assert run(there.live.store.sweep, there.live.queue).deliveries is True
 
 
 def test_pages_go_on_where_many_have_one_score(move: Moving, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.body import Body, Form
-from storage.events import Announced, Due, Ended
+from storage.events import Announced, DeliveriesChanged, Due, Ended, Free
 from storage.records import Message, NewMessage, Origin, Subscription, Waiting
 from storage.redis.records import (
     pack_message,
@@ -42,7 +42,7 @@ def test_sequences_sort_as_numbers_do(one: int, other: int) -> None:
 @given(new_messages, ids, sequences)
 def test_a_message(message: NewMessage, client: bytes, sequence: int) -> None:
     record = pack_message(message, client)
-    assert record[5:21] == client, "where list.lua looks for it"
+    assert record[5:21] == client, "where listing.lua looks for it"
     now = sequence + 5_999_999
     told = unpack_message(now, sequence, sequence, b"", record)
     assert told == Message(
@@ -126,3 +126,10 @@ def test_an_entry_of_the_outbox() -> None:
         assert unpack_waiting(entry) == Waiting(
             entry, 7, 9_000_000_000_000_001, "dead", None if ttl < 0 else ttl, b"record"
         )
+
+
+def test_a_change_of_deliveries_is_what_says_nothing_to_an_older_version() -> None:
+    changed = ["free", False, [], 7]
+    assert unpack_event(msgpack.packb(changed)) == DeliveriesChanged(7)
+    assert unpack_event(msgpack.packb([*changed[:3], 0])) == DeliveriesChanged(None)
+    assert unpack_event(msgpack.packb(changed[:3])) == Free(messages=False, claims=[])

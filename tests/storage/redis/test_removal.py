@@ -11,6 +11,7 @@ from storage.errors import StaleQueue
 from storage.records import DeadLetter, NewMessage, Queue, Start, Waiting
 from storage.redis.runner import head_key
 from storage.redis.store import RedisStore
+from tests.support.deliveries import ALPHA, Deliveries
 from tests.support.reactor import run
 from tests.support.servers import Server
 from tests.support.store import ALICE, LiveQueue, bodies, new_claim, new_queue, numbers, text
@@ -38,6 +39,13 @@ CALLS: dict[str, Callable[[RedisStore, Queue], Awaitable[Any]]] = {
     "find_subscription": lambda s, q: s.find_subscription(q, "http://here"),
     "update_subscription": lambda s, q: s.update_subscription(q, 1, ttl=60),
     "unsubscribe": lambda s, q: s.unsubscribe(q, 1),
+    "own_deliveries": lambda s, q: s.own_deliveries(q, ALPHA),
+    "deliveries": lambda s, q: s.deliveries(q, ALPHA, 0, 1),
+    "undelivered": lambda s, q: s.undelivered(q, ALPHA, 1, 0, 1),
+    "delivered": lambda s, q: s.delivered(q, ALPHA, 1, 1, 1),
+    "delivery_postponed": lambda s, q: s.delivery_postponed(q, ALPHA, 1, 1, 5, "timeout"),
+    "delivery_failed": lambda s, q: s.delivery_failed(q, ALPHA, 1, 1, 1, "timeout", None),
+    "delivery_failed for good": lambda s, q: s.delivery_failed(q, ALPHA, 1, 1, 1, "", ("dead", None)),
     "waiting_dead_letters": lambda s, q: s.waiting_dead_letters(q, 1),
     "deliver_dead_letter": lambda s, q: s.deliver_dead_letter(q, LETTER, q),
     "forget_dead_letter": lambda s, q: s.forget_dead_letter(q, LETTER),
@@ -52,6 +60,7 @@ def full(jobs: LiveQueue) -> None:
     jobs.post("late", delay=60)
     jobs.claim(limit=2)
     run(lambda: jobs.store.subscribe(jobs.queue, "http://here", 60, {}, confirmed=True))
+    Deliveries(jobs).own().subscribe("http://there", 60)
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -140,8 +149,8 @@ def test_purging_messages_takes_the_claimed_and_the_delayed_too(
     assert jobs.update(claim) is False
     jobs.advance(60, microseconds=-100)
     assert jobs.bodies(claimed=True, delayed=True) == []
-    (left,) = run(jobs.store.list_subscriptions, jobs.queue, 0, 10)
-    assert left.subscriber == "http://here"
+    left = run(jobs.store.list_subscriptions, jobs.queue, 0, 10)
+    assert [each.subscriber for each in left] == ["http://here", "http://there"]
     assert jobs.keys(store_server.client()) == {
         "lost",
         "head",
@@ -149,6 +158,8 @@ def test_purging_messages_takes_the_claimed_and_the_delayed_too(
         "subscribers",
         "subscription_order",
         "subscription_expiry",
+        "deliveries",
+        "delivery_order",
     }
 
 

@@ -18,6 +18,7 @@ from storage.records import NewMessage, Queue, Start
 from storage.redis import runner
 from storage.redis.client import ServerClient
 from storage.redis.store import RedisStore
+from tests.support.deliveries import ALPHA
 from tests.support.proxy import Proxy
 from tests.support.reactor import run, wait_until
 from tests.support.servers import Server, start_valkey
@@ -45,6 +46,12 @@ REPEATED: dict[str, Call] = {
     "unsubscribe": lambda s, q: s.unsubscribe(q, 1),
     "post once": lambda s, q: s.post(q, [NewMessage(text(1), 60, dedup_id=b"a")], ALICE, 600),
     "waiting_dead_letters": lambda s, q: s.waiting_dead_letters(q, 1),
+    "own_deliveries": lambda s, q: s.own_deliveries(q, ALPHA),
+    "deliveries": lambda s, q: s.deliveries(q, ALPHA, 0, 1),
+    "undelivered": lambda s, q: s.undelivered(q, ALPHA, 1, 0, 1),
+    "delivered": lambda s, q: s.delivered(q, ALPHA, 1, 1, 1),
+    "delivery_postponed": lambda s, q: s.delivery_postponed(q, ALPHA, 1, 1, 5, "timeout"),
+    "delivery_failed": lambda s, q: s.delivery_failed(q, ALPHA, 1, 1, 1, "timeout", None),
 }
 ONCE: dict[str, Call] = {
     "post": lambda s, q: s.post(q, [NewMessage(text("new"), 60)], ALICE),

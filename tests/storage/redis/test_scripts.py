@@ -15,6 +15,7 @@ from storage.redis import scripts
 from storage.redis.runner import channel, head_key
 from storage.redis.scripts import Script
 from storage.redis.store import RedisStore
+from tests.support.deliveries import Deliveries
 from tests.support.reactor import run, wait_until
 from tests.support.servers import Server, free_port, start_redis, start_valkey
 from tests.support.store import LiveQueue, connected_to, new_claim, new_queue
@@ -72,6 +73,16 @@ def everything(store: RedisStore) -> list[LiveQueue]:
         run(store.update_subscription, jobs.queue, number, subscriber=f"{name}/", ttl=60)
         run(store.get_subscription, jobs.queue, number)
     run(store.unsubscribe, jobs.queue, number)
+    hooks = Deliveries(jobs).own()
+    hook, other = hooks.subscribe("http://hook"), hooks.subscribe("http://other")
+    (failing, passing) = jobs.post("failing", "passing")
+    jobs.delete(jobs.post("missed")[0])
+    assert hooks.page(hook) is not None
+    hooks.postponed(hook, 1)
+    hooks.failed(hook, failing, dead_letter=("dead", None))
+    hooks.failed(other, failing)
+    hooks.delivered(hook, passing)
+    hooks.unsubscribe(other)
     run(store.list_subscriptions, jobs.queue, 0, 10)
     jobs.post("last")
     return [jobs, dead]
@@ -102,6 +113,8 @@ def test_on_a_cluster_no_script_leaves_the_slot_of_its_queue(cluster: Server) ->
             "subscriptions",
             "subscribers",
             "subscription_order",
+            "deliveries",
+            "delivery_order",
         }
         for live in queues:
             tag = b"{%016x}" % live.queue.incarnation
@@ -135,7 +148,9 @@ def test_there_is_a_script_for_every_file_and_operation() -> None:
     lua = Path(str(files("storage.redis") / "lua"))
     here = {str(path.relative_to(lua).with_suffix("")) for path in lua.rglob("*.lua")}
     shared = {"common", "opening", "leasing", "moving/common", "lost", "once", "room"}
-    assert here - shared == {script.name for script in ALL} - {"pop", "post_once"}
+    shared |= {"delivering", "listing", "registry/common"}
+    twice = {"pop", "post_once", "delivery_dead_lettered"}
+    assert here - shared == {script.name for script in ALL} - twice
     assert len({script.sha for script in ALL}) == len(ALL)
 
 
@@ -147,7 +162,7 @@ def test_the_server_knows_a_script_by_its_digest(store_server: Server, script: S
 @pytest.mark.parametrize("script", ALL, ids=lambda script: script.name)
 def test_what_adds_data_is_refused_when_memory_is_full(script: Script) -> None:
     adds = {"claim", "create", "deliver", "lease", "post", "subscribe", "subscription_update"}
-    adds |= {"moving/arrive", "moving/import", "post_once"}
+    adds |= {"moving/arrive", "moving/import", "post_once", "delivery_dead_lettered", "registry/add"}
     assert script.source.startswith("#!lua\n" if script.name in adds else "#!lua flags=allow-oom\n")
 
 

@@ -12,8 +12,10 @@ from storage.errors import (
 )
 from storage.events import Announced, Event
 from storage.records import DeadLetter, Deleted, Queue
+from storage.redis.delivery_registry import DeliveryQueue, DeliveryRegistry
 from storage.redis.events import RedisEvents
 from storage.redis.store import RedisStore
+from tests.support.deliveries import ALPHA, OMEGA, Deliveries
 from tests.support.reactor import reactor, run, sleep, wait_until
 from tests.support.servers import Server
 from tests.support.store import LiveQueue, bodies, connected_to, new_claim, new_queue
@@ -119,6 +121,28 @@ def test_dead_letters_go_to_a_queue_in_another_slot(there: RedisStore) -> None:
         run(there.dead_letter_arrived, jobs.queue, waiting, dead.queue)
         assert dead.bodies() == ["bad"]
         assert run(there.waiting_dead_letters, jobs.queue, 10) == []
+
+
+def test_deliveries_of_queues_in_many_slots(there: RedisStore) -> None:
+    registry = DeliveryRegistry(there.client)
+    queues = [LiveQueue(there, f"queue-{number}") for number in range(12)]
+    for live in queues:
+        run(registry.add, DeliveryQueue.of(live.queue))
+        hooks = Deliveries(live).own()
+        hook = hooks.subscribe()
+        first, second = live.post(1, 2)
+        assert hooks.failed(hook, first, dead_letter=("dead", None))
+        assert hooks.page(hook) == (live.get(second), second, None)
+        assert hooks.delivered(hook, second)
+        assert hooks.one(hook).position == second
+        assert hooks.by(OMEGA).own().delivered(hook, second)
+        assert hooks.all() is None
+    mine = {DeliveryQueue.of(live.queue) for live in queues}
+    taken = run(registry.take, ALPHA, 1000, 15)
+    assert mine <= taken.keys()
+    assert run(registry.keep, ALPHA, mine, 15).keys() == mine
+    run(registry.release, ALPHA, mine)
+    assert mine <= run(registry.take, OMEGA, 1000, 15).keys()
 
 
 def test_announcements_of_queues_in_many_slots(there: RedisStore, ears: Ears) -> None:

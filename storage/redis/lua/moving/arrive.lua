@@ -12,7 +12,7 @@ if head[1] and copied_by ~= MOVE and copied_by ~= ARGV[3] then
 end
 local keep = ARGV[4] == "1" and copied_by == ARGV[3]
 if keep then
-  call("HDEL", HEAD, "last", "visible", "wake", "bytes", "counted", "move", "arrived")
+  call("HDEL", HEAD, "last", "visible", "wake", "bytes", "counted", "owner", "move", "arrived")
 else
   wipe()
 end

@@ -72,7 +72,8 @@ local READ = {
     return { "c", claim, call("ZSCORE", CLAIMS, claim), call("HGET", LEASES, claim) }
   end,
   s = function(sequence)
-    return { "s", sequence, call("HGET", SUBSCRIPTIONS, sequence), call("ZSCORE", SUBSCRIPTION_EXPIRY, sequence) }
+    local record, expires = call("HGET", SUBSCRIPTIONS, sequence), call("ZSCORE", SUBSCRIPTION_EXPIRY, sequence)
+    return { "s", sequence, record, expires, call("HGET", (delivery_keys()), sequence) }
   end,
   o = function(origin)
     return { "o", origin, call("ZSCORE", ORIGINS, origin) }

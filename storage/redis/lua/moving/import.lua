@@ -39,7 +39,7 @@ local WRITE = {
       call("HDEL", LEASES, claim)
     end
   end,
-  s = function(sequence, record, expires)
+  s = function(sequence, record, expires, delivery)
     local known = call("HGET", SUBSCRIPTIONS, sequence)
     local subscriber = known and cmsgpack.unpack(known)[1]
     if known and call("HGET", SUBSCRIBERS, subscriber) == sequence then -- else another has it by now
@@ -54,6 +54,13 @@ local WRITE = {
       call("HDEL", SUBSCRIPTIONS, sequence)
       call("ZREM", SUBSCRIPTION_ORDER, sequence)
       call("ZREM", SUBSCRIPTION_EXPIRY, sequence)
+    end
+    if record and delivery then
+      local deliveries, order = delivery_keys()
+      call("HSET", deliveries, sequence, delivery)
+      call("ZADD", order, unpack_number(sequence), sequence)
+    else
+      forget_delivery(sequence)
     end
   end,
   o = function(origin, forgotten_at)

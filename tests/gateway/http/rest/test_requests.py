@@ -115,6 +115,16 @@ def test_what_a_client_accepts(rest: Rest, accept: str, status: int) -> None:
     assert rest.ask("GET", "/v2/queues", Accept=accept).status == status
 
 
+@pytest.mark.parametrize(
+    "kind",
+    ["application/x-www-form-urlencoded", "multipart/form-data", "multipart/form-data; boundary=b"],
+)
+def test_forms_are_refused_as_everything_else_is(rest: Rest, kind: str) -> None:
+    for body in (b"", b"a=b&c=d", b"--b\r\n\r\n"):
+        assert rest.refused(400, "POST", "/v2/queues/q/purge", body, Content_Type=kind) == "bad_request"
+    rest.done("GET", "/v2/queues")
+
+
 def test_each_answer_has_an_id(rest: Rest) -> None:
     ids = {rest.ask("GET", path).headers["x-openstack-request-id"] for path in ("/v2/queues", "/v2/x")}
     assert len(ids) == 2
