@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
+from contextlib import suppress
 from types import TracebackType
 from typing import IO, Self
 
@@ -16,13 +17,17 @@ class Receiver:
     """A running receiver; leaving the context ends it.
 
     :param addresses: at how many loopback addresses it listens: each is a server of its own to who delivers.
+    :param patience: seconds without a message after which there is no hope for those that are waited for.
     """
 
-    def __init__(self, addresses: int) -> None:
+    def __init__(self, addresses: int, patience: float = 20.0) -> None:
         # A file, not a pipe: nobody reads it while messages come.
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  # __exit__ closes it
         self._process = subprocess.Popen(
-            [str(RECEIVER), "--addresses", str(addresses), "--message", MARK],
+            [
+                str(RECEIVER),
+                *("--addresses", str(addresses), "--message", MARK, "--patience", str(patience)),
+            ],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -33,8 +38,9 @@ class Receiver:
     def wait(self, messages: int) -> None:
         """Wait until so many have come since the start. Raises `LoadError` if nothing comes for long."""
         assert self._process.stdin is not None
-        self._process.stdin.write(b"wait %d\n" % messages)
-        self._process.stdin.flush()
+        with suppress(BrokenPipeError):  # it has failed, and says why
+            self._process.stdin.write(b"wait %d\n" % messages)
+            self._process.stdin.flush()
         self._line()
 
     def _line(self) -> bytes:
@@ -56,6 +62,7 @@ class Receiver:
         assert self._process.stdout is not None
         self._process.kill()
         self._process.wait()
-        self._process.stdin.close()
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
         self._process.stdout.close()
         self._errors.close()

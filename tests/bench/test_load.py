@@ -93,7 +93,7 @@ def test_a_refusal_over_rest_fails_the_load_with_its_answer(gateway: Gateway) ->
     with Load(port_of(gateway), 1, options) as load:
         load.do("open")
         load.do("prepare")
-        with pytest.raises(LoadError, match="HTTP/1.1 404 Not Found"):
+        with pytest.raises(LoadError, match=r"HTTP/1\.1 404 Not Found"):
             load.do("run 0.1")
 
 
