@@ -15,6 +15,11 @@ class Metrics:
         self.connections = Gauge(
             "zaqar_gateway_connections", "WebSocket connections that are open.", registry=self.registry
         )
+        self.http_connections = Gauge(
+            "zaqar_gateway_http_connections",
+            "Connections of plain HTTP that are open.",
+            registry=self.registry,
+        )
         self._requests = RequestMetrics()
         self.registry.register(self._requests)
         self.request_done = self._requests.done

@@ -23,6 +23,7 @@ from gateway.embedded.lock import DataFolderError
 from gateway.embedded.storage import open_storage
 from gateway.embedded.valkey import EmbeddedValkeyError
 from gateway.http.access import Access
+from gateway.http.connections import Connections
 from gateway.http.rest.resource import Rest
 from gateway.http.site import make_site
 from gateway.http.switch import SwitchFactory
@@ -202,11 +203,14 @@ class Gateway:
     def _listen(self, node: Node) -> None:
         settings = self._settings
         sockets, rest = SocketFactory(self._reactor, node), Rest(node)
+        share = settings.workers if self._is_worker else 1
+        connections = Connections(self._reactor, settings, node.access.is_proxy, node.metrics, share)
         factory: IProtocolFactory = SwitchFactory(
             self._reactor,
             sockets,
-            make_site(node, rest),
+            make_site(node, rest, connections),
             node.access.host_allowed,
+            connections.refusal,
             settings.handshake_timeout,
         )
         if self._certificate is not None:
@@ -227,15 +231,19 @@ class Gateway:
         )
 
         async def drain() -> None:
-            answered = Deferred.fromCoroutine(rest.drain())  # at the same time
+            others = [
+                Deferred.fromCoroutine(part.drain()) for part in (rest, connections)
+            ]  # at the same time
             await sockets.drain()
-            await answered
+            for drained in others:
+                await drained
 
         async def close() -> None:
             node.draining = True
             node.consumers.pause()
             await within(self._reactor, settings.shutdown_timeout, drain)
             sockets.drop()
+            connections.drop()
 
         self._stopping.add(close, settings.shutdown_timeout + PART)
         self._stopping.add(port.stopListening)

@@ -43,11 +43,19 @@ class NotAcceptable(RequestError):
 
 
 class BodyTooLarge(RequestError):
-    """The body of a request has more bytes than a frame may have."""
+    """The body of a request has more bytes than a frame may have: fewer, where it says not who sends it."""
 
     status = 413
     code = "body_too_large"
     limit = "max_frame_bytes"
+
+    def __init__(self, most: int, *, authenticated: bool) -> None:
+        told = f"The body of a request may have {most} bytes"
+        if authenticated:
+            super().__init__(f"{told}.")
+        else:
+            super().__init__(f"{told} without authentication.")
+            self.limit = "max_unauthenticated_frame_bytes"
 
 
 class UnsupportedMediaType(RequestError):
