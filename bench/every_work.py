@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.rest_work import RestPost
+from bench.rest_work import RestPost, Webhooks
 from bench.work import SEVERAL, Fanout, Idle, Pauses, Post, PostToPush, Resume, Work
 
 WORK: Sequence[Work] = (
@@ -15,6 +15,8 @@ WORK: Sequence[Work] = (
     Fanout("fanout", 1, "1.3 x the C send loop"),
     Fanout("fanout8", SEVERAL, "1.5 us, 0.75 x NATS"),
     PostToPush(),
+    Webhooks("webhooks", 100, 5),
+    Webhooks("webhooks1", 1, 100),
     Idle(),
     Pauses(),
     Resume(),

@@ -16,7 +16,8 @@ from types import ModuleType
 from typing import Any
 
 import gateway.actions.sharing
-import gateway.auth.keystone
+import gateway.auth.keystone_client
+import gateway.delivery.confirmations
 import gateway.http.rest.errors  # noqa: F401
 import storage.errors  # noqa: F401  # their errors are among those that are told
 from docs import tables

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, generate_latest
 
+from gateway.delivery.metrics import DeliveryMetrics
 from gateway.request_metrics import RequestMetrics
 
 
@@ -44,15 +45,27 @@ class Metrics:
             ["outcome"],
             registry=self.registry,
         )
+        self._confirmations = Counter(
+            "zaqar_gateway_confirmations",
+            "What came of asking subscribers to confirm: delivered, refused or given_up.",
+            ["result"],
+            registry=self.registry,
+        )
         self._paused = Counter(
             "zaqar_gateway_reading_paused",
             "Sockets that were not read on because too much of theirs waited.",
             registry=self.registry,
         )
 
+        self.deliveries = DeliveryMetrics(self.registry)
+
     def authenticated(self, outcome: str) -> None:
         """A token was `accepted` or `refused`, or who decides was `unavailable`."""
         self._authentications.labels(outcome).inc()
+
+    def confirmation_sent(self, result: str) -> None:
+        """What a subscriber was asked is `delivered`, `refused` or `given_up`."""
+        self._confirmations.labels(result).inc()
 
     def pushed(self, count: int) -> None:
         """Notifications were sent."""

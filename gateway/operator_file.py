@@ -45,5 +45,6 @@ def has_files_to_reload(settings: Settings) -> bool:
             settings.jwt_key_file,
             settings.policy_file,
             settings.signing_key_file,
+            settings.encryption_key_file,
         )
     )

@@ -19,9 +19,13 @@ from gateway.auth.authorisation import make_authorisation
 from gateway.auth.chain import make_authenticator
 from gateway.auth.signing_keys import SigningKeys
 from gateway.catalog_watch import CatalogWatch
+from gateway.delivery.confirmations import make_confirmations
+from gateway.delivery.deliveries import Deliveries
+from gateway.delivery.resources import means_to_deliver
 from gateway.embedded.lock import DataFolderError
 from gateway.embedded.storage import open_storage
 from gateway.embedded.valkey import EmbeddedValkeyError
+from gateway.encryption_keys import make_keyring
 from gateway.http.access import Access
 from gateway.http.connections import Connections
 from gateway.http.rest.resource import Rest
@@ -46,6 +50,7 @@ from gateway.workers.worker import Worker
 from protocol.errors import RequestError
 from storage.catalog.schema import SchemaError
 from storage.catalog.sql import SQLCatalog
+from storage.encryption import Keyring
 from storage.events import Event
 from storage.pools import DEFAULT_POOL
 from storage.redis.changes import CatalogChanges, QueueChanged
@@ -118,12 +123,15 @@ class Gateway:
         self._certificate = load_certificate(settings)
         worker = Worker(self._reactor, metrics, self.reload) if self._is_worker else None
         store_url, catalog_url = await open_storage(self._reactor, settings, self._stopping)
+        keyring = make_keyring(settings, self._files)
         catalog = SQLCatalog(self._reactor, catalog_url, timeout=settings.request_timeout)
         # A database of its own nobody else uses: it can be migrated at once.
         await catalog.start(upgrade=settings.catalog_url is None)
         self._stopping.add(catalog.stop)
 
-        store, stores = await self._open_stores(catalog, store_url, lambda: (hub, consumers))
+        store, stores = await self._open_stores(
+            catalog, store_url, keyring, lambda: (hub, consumers, deliveries)
+        )
         changes = CatalogChanges(self._reactor, store.client, store_url, settings.request_timeout)
         router = Router(
             catalog,
@@ -140,17 +148,22 @@ class Gateway:
         self._stopping.add(hub.stop)
         consumers = Consumers(self._reactor, router, stores, settings.lease_grace, metrics.leases_pushed)
         self._stopping.add(consumers.stop)
-        watch = CatalogWatch(self._reactor, router, stores, COMPARE_INTERVAL)
-        watch.start()
-        self._stopping.add(watch.stop)
-        changes.start(watch.changed, watch.compare_soon)
-        self._stopping.add(changes.stop)
-        usage = Usage(settings.max_project_bytes) if settings.max_project_bytes else None
-        sweeper = Sweeper(self._reactor, router, catalog, settings.sweep_interval, usage)
-        sweeper.start()
-        self._stopping.add(sweeper.stop)
-
+        self._watch_catalog(router, stores, changes)
         share = settings.workers if self._is_worker else 1
+        means = means_to_deliver(
+            self._reactor, settings, router, stores, metrics.deliveries, signing_keys, share
+        )
+        deliveries = Deliveries(means, catalog)
+        usage = Usage(settings.max_project_bytes) if settings.max_project_bytes else None
+        sweeper = Sweeper(self._reactor, router, catalog, settings.sweep_interval, usage, deliveries.add)
+        for part in (deliveries, sweeper):
+            part.start()
+            self._stopping.add(part.stop)
+
+        confirmations = make_confirmations(
+            self._reactor, settings, means.senders, signing_keys, metrics.confirmation_sent, self._stopping
+        )
+
         rates = Rates(settings, share)
         self.node = Node(
             reactor=self._reactor,
@@ -160,6 +173,7 @@ class Gateway:
             stores=stores,
             hub=hub,
             consumers=consumers,
+            deliveries=deliveries,
             changes=changes,
             metrics=metrics,
             notification_url="",
@@ -167,6 +181,8 @@ class Gateway:
             authorisation=permitting,
             open_sockets=OpenSockets(settings, share),
             signing_keys=signing_keys,
+            keyring=keyring,
+            confirmations=confirmations,
             authenticator=authenticator,
             rates=rates if rates.are_limited else None,
             usage=usage,
@@ -181,8 +197,20 @@ class Gateway:
             log.info("worker_listening", url=self.url, pid=os.getpid())
             await worker.listening()
 
+    def _watch_catalog(self, router: Router, stores: Stores, changes: CatalogChanges) -> None:
+        """Follow what others do to the catalog."""
+        watch = CatalogWatch(self._reactor, router, stores, COMPARE_INTERVAL)
+        watch.start()
+        self._stopping.add(watch.stop)
+        changes.start(watch.changed, watch.compare_soon)
+        self._stopping.add(changes.stop)
+
     async def _open_stores(
-        self, catalog: SQLCatalog, url: str, listeners: Callable[[], tuple[Hub, Consumers]]
+        self,
+        catalog: SQLCatalog,
+        url: str,
+        keyring: Keyring,
+        listeners: Callable[[], tuple[Hub, Consumers, Deliveries]],
     ) -> tuple[RedisStore, Stores]:
         """Open the store that the gateway is started with, so that those of other pools can be opened too."""
 
@@ -194,7 +222,7 @@ class Gateway:
             for listener in listeners():
                 listener.listening(incarnation)
 
-        opener = StoreOpener(self._reactor, self._settings, told, listening)
+        opener = StoreOpener(self._reactor, self._settings, told, listening, keyring)
         store, opened = await opener.open(DEFAULT_POOL, url, STORE_PATIENCE)
         stores = Stores(opened, catalog, opener.open_for_request)
         self._stopping.add(stores.stop)
@@ -231,9 +259,9 @@ class Gateway:
         )
 
         async def drain() -> None:
-            others = [
-                Deferred.fromCoroutine(part.drain()) for part in (rest, connections)
-            ]  # at the same time
+            # All at the same time.
+            parts = (rest.drain(), connections.drain(), node.deliveries.finish())
+            others = [Deferred.fromCoroutine(part) for part in parts]
             await sockets.drain()
             for drained in others:
                 await drained

@@ -7,9 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 from gateway import logs
+from gateway.encryption_keys import UnreadableLog
 from gateway.push.liveness import MISSED
 from gateway.settings import Settings
 from protocol.errors import Unavailable
+from storage.encryption import Keyring
 from storage.errors import StoreFailed, StoreUnavailable
 from storage.events import Event
 from storage.pools import DEFAULT_POOL
@@ -32,7 +34,10 @@ class UnfitStore(Exception):
 
 
 class StoreOpener:
-    """Opens stores. `on_event` and `on_listening` are told what they announce (storage.redis.events)."""
+    """Opens stores. `on_event` and `on_listening` are told what they announce (storage.redis.events).
+
+    :param keyring: encrypts the messages of queues that demand it.
+    """
 
     def __init__(
         self,
@@ -40,8 +45,11 @@ class StoreOpener:
         settings: Settings,
         on_event: Callable[[int, Event], None],
         on_listening: Callable[[int], None],
+        keyring: Keyring,
     ) -> None:
         self._reactor = reactor
+        self._keyring = keyring
+        self._unreadable = UnreadableLog(reactor)
         self._settings = settings
         self._node = os.urandom(8).hex()
         self._on_event = on_event
@@ -55,14 +63,22 @@ class StoreOpener:
         """
         timeout = self._settings.request_timeout
         room = Room(self._settings.max_queue_messages, self._settings.max_queue_bytes)
-        store = RedisStore(self._reactor, uri, timeout, self._settings.min_replicas, room)
+        store = RedisStore(
+            self._reactor,
+            uri,
+            timeout,
+            self._settings.min_replicas,
+            room,
+            self._keyring,
+            self._unreadable.told,
+        )
         try:
             await store.start(patience)
             await look_at_store(pool, store)
         except BaseException:
             await store.stop()
             raise
-        events = RedisEvents(self._reactor, uri, timeout, self._on_event, self._on_listening)
+        events = RedisEvents(self._reactor, uri, timeout, self._on_event, self._on_listening, self._keyring)
         events.start()
 
         async def close() -> None:

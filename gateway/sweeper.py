@@ -6,6 +6,7 @@ uses.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList
@@ -30,15 +31,26 @@ log = get_logger(__name__)
 
 
 class Sweeper:
-    """Sweeps up to PER_ROUND queues every `interval` seconds. `usage` is told how large they are."""
+    """Sweeps up to PER_ROUND queues every `interval` seconds.
+
+    :param usage: is told how large they are.
+    :param on_deliveries: is called with each queue that has subscribers to be delivered to.
+    """
 
     def __init__(
-        self, reactor: Any, router: Router, catalog: Catalog, interval: float, usage: Usage | None = None
+        self,
+        reactor: Any,
+        router: Router,
+        catalog: Catalog,
+        interval: float,
+        usage: Usage | None = None,
+        on_deliveries: Callable[[Queue], Awaitable[None]] | None = None,
     ) -> None:
         self._router = router
         self._catalog = catalog
         self._interval = interval
         self._usage = usage
+        self._on_deliveries = on_deliveries
         self._after = -1
         self._loop = LoopingCall(lambda: Deferred.fromCoroutine(self._round()))
         self._loop.clock = reactor
@@ -91,6 +103,8 @@ class Sweeper:
             swept = await store.sweep(queue)
             if self._usage is not None:
                 self._usage.measured(queue, swept.bytes)
+            if swept.deliveries and self._on_deliveries is not None:
+                await self._on_deliveries(queue)  # should nobody know of it, by a crash or a move
             if swept.waiting:
                 delivered = await deliver(self._router, store, queue)
                 log.info("dead_letters_delivered", queue=queue.name, count=delivered)

@@ -45,6 +45,8 @@ class QueueSettings:
     """The ttl of a message from when it is dead-lettered; None: it keeps its own."""
     max_claim_count: int | None
     flavor: str | None
+    encrypted: bool
+    """Whether messages are encrypted before they are stored."""
 
 
 def read_metadata(raw: Raw | UnsetType, form: Form) -> Metadata:
@@ -106,6 +108,7 @@ def settings(metadata: Mapping[str, Any]) -> QueueSettings:
         dead_letter_ttl=setting("_dead_letter_queue_messages_ttl"),
         max_claim_count=setting("_max_claim_count"),
         flavor=metadata.get("_flavor"),
+        encrypted=setting("_enable_encrypt_messages"),
     )
 
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from msgspec import UNSET
 
@@ -30,7 +30,7 @@ ACTION_METHODS: Final[Mapping[str, str]] = MappingProxyType(
         "message_delete_many": "DELETE",
     }
 )
-"""The actions that a signature can permit, and the method that stands for each."""
+"""The actions that a signature can permit on every transport, and the method that stands for each."""
 
 _OTHER_ACTIONS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
     {
@@ -45,6 +45,7 @@ _OTHER_ACTIONS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
             "subscription_list": "GET",
             "subscription_get": "GET",
             "subscription_update": "PATCH",
+            "subscription_confirm": "PUT",
             "subscription_delete": "DELETE",
         },
     }
@@ -58,7 +59,9 @@ LIFETIME: Final = 86_400
 """Seconds for which a signature is good unless it says otherwise."""
 
 # None has a backslash or a comma, so there is only one way in which what is signed can be taken apart.
-_PATH: Final = re.compile(r"/v2/queues/[a-zA-Z0-9_\-.]{1,64}/(?:messages|subscriptions|claims)")
+_PATH: Final = re.compile(
+    r"/v2/queues/[a-zA-Z0-9_\-.]{1,64}/(?:messages|claims|subscriptions(?:/[0-9a-f-]{36}/confirm)?)"
+)
 _METHOD: Final = re.compile(r"[A-Z]{1,16}")
 _EXPIRES: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}")
 _GIVEN_TIME: Final = re.compile(_EXPIRES.pattern + r"(?:\.[0-9]{1,6})?(?:Z|[+-][0-9]{2}:?[0-9]{2})?")
@@ -78,6 +81,19 @@ class SignedUrl(NamedTuple):
 def path_of(queue_name: str, resource: str) -> str:
     """The path under which a queue's messages, subscriptions or claims are signed."""
     return f"/v2/queues/{queue_name}/{resource}"
+
+
+def confirmation_path(queue_name: str, subscription_id: str) -> str:
+    """The path that is signed for who is asked to confirm a subscription (protocol.md section 6)."""
+    return f"{path_of(queue_name, 'subscriptions')}/{subscription_id}/confirm"
+
+
+def to_confirm(queue_name: str, subscription_id: str, project: str, end: float) -> SignedUrl:
+    """What lets a subscriber confirm one subscription, and nothing else.
+
+    :param end: when the signature expires, in seconds since the epoch.
+    """
+    return SignedUrl((confirmation_path(queue_name, subscription_id),), ("PUT",), project, _told(end))
 
 
 def to_sign(
@@ -107,8 +123,7 @@ def to_sign(
     if end <= now:
         raise BadRequest("expires is in the past; give a time to come, UTC.")
     paths = tuple(path_of(queue_name, resource) for resource in wanted)
-    told = datetime.fromtimestamp(int(end), UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    return SignedUrl(paths, tuple(verbs), project, told)
+    return SignedUrl(paths, tuple(verbs), project, _told(end))
 
 
 def sign(key: bytes, url: SignedUrl) -> str:
@@ -127,11 +142,47 @@ def permitted_until(
 ) -> float | None:
     """When the signature in the headers expires, if it permits the action; else None, whatever is wrong.
 
+    On every transport: one of ACTION_METHODS. Over REST there are more, see `permitted_over_rest`.
+
     :param keys: any of them may have signed.
     :param headers: of the request; those that are a URL's may be of any type.
     :param queue_name: the queue that the action is done with (docs/compatibility.md, 4).
     :param now: seconds since the epoch.
     """
+    return _permitted_until(keys, headers, ACTION_METHODS.get(action), [path_of(queue_name, "messages")], now)
+
+
+def permitted_over_rest(
+    keys: Sequence[bytes],
+    headers: RequestHeaders | AuthenticateHeaders,
+    action: str,
+    body: Any,
+    now: float,
+) -> bool:
+    """Whether the signature in the headers permits the action over REST: also with claims and subscriptions.
+
+    A path permits all that is below it. The path that confirms one subscription permits that alone.
+
+    :param body: of the action; the paths are made of its names.
+    """
+    for resource in SHARED_RESOURCES:
+        method = _OTHER_ACTIONS.get(resource, ACTION_METHODS).get(action)
+        if method is not None:
+            paths = [path_of(body.queue_name, resource)]
+            if action == "subscription_confirm":
+                paths.append(confirmation_path(body.queue_name, body.subscription_id))
+            return _permitted_until(keys, headers, method, paths, now) is not None
+    return False
+
+
+def _permitted_until(
+    keys: Sequence[bytes],
+    headers: RequestHeaders | AuthenticateHeaders,
+    method: str | None,
+    opening: Sequence[str],
+    now: float,
+) -> float | None:
+    """When the signature expires, if it is for the method and for one of the paths in `opening`."""
     signature, expires = headers.url_signature, headers.url_expires
     paths, methods = _items(headers.url_paths, _PATH), _items(headers.url_methods, _METHOD)
     if not isinstance(signature, str) or not _SIGNATURE.fullmatch(signature) or not paths or not methods:
@@ -142,7 +193,7 @@ def permitted_until(
     good = False
     for key in keys:  # all of them, so that the time taken does not tell which
         good |= hmac.compare_digest(sign(key, url), signature)
-    if not good or ACTION_METHODS.get(action) not in methods or path_of(queue_name, "messages") not in paths:
+    if not good or method not in methods or not any(path in paths for path in opening):
         return None
     end = _seconds(expires)
     return end if end is not None and end > now else None
@@ -169,6 +220,10 @@ def _items(value: object, form: re.Pattern[str]) -> tuple[str, ...]:
         return ()
     found = tuple(item for item in value if isinstance(item, str) and form.fullmatch(item))
     return found if len(found) == len(value) else ()
+
+
+def _told(end: float) -> str:
+    return datetime.fromtimestamp(int(end), UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _given_time(text: str) -> float:

@@ -5,22 +5,23 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 from msgspec import UNSET, Raw, UnsetType
 
 from protocol.body import Form
 from protocol.codec import CODECS
 from protocol.errors import BadRequest
+from protocol.mail_address import is_header_text, is_mail_address, read_mailbox
 from protocol.metadata import read_value
 from protocol.retry_policy import check_retry_policy
+from protocol.webhooks import check_post_data, check_post_headers
 from schemas import limits
 
 WEB_SCHEMES: Final = ("http", "https", "trust+http", "trust+https")
 SCHEMES: Final = (*WEB_SCHEMES, "mailto")
 
 _NOT_IN_A_URL: Final = re.compile("[\x00-\x20\x7f]")
-_MAIL_ADDRESS: Final = re.compile(r"[^@\s]+@[^@\s]+")
 
 
 def check_subscriber(url: str) -> None:
@@ -42,8 +43,20 @@ def check_subscriber(url: str) -> None:
     if parts.scheme in WEB_SCHEMES:
         if not host:
             raise BadRequest(f"subscriber must name a host after {parts.scheme}://")
-    elif _MAIL_ADDRESS.fullmatch(unquote(parts.path)) is None:
-        raise BadRequest("subscriber must name a mail address after mailto:")
+        if "@" in parts.netloc:
+            raise BadRequest("subscriber may hold no user and password: use the header Authorization")
+    elif not is_mail_address(unquote(parts.path)):
+        raise BadRequest("subscriber must name one mail address after mailto:")
+    elif not is_header_text(mail_subject(url)):
+        raise BadRequest("subscriber must have a subject of one line")
+
+
+def mail_subject(url: str) -> str:
+    """The subject that a mailto URL asks for; empty: none (RFC 6068)."""
+    for name, value in parse_qsl(urlsplit(url).query, errors="replace"):
+        if name.lower() == "subject":
+            return value
+    return ""
 
 
 def check_lifetime(ttl: int, now: float) -> None:
@@ -66,13 +79,19 @@ def read_options(options: Mapping[str, Raw] | UnsetType, form: Form) -> dict[str
     policy = read.get("_retry_policy")
     if policy is not None:
         check_retry_policy("_retry_policy", policy)
-    headers = read.get("post_headers")
-    if headers is not None and not _is_headers(headers):
-        raise BadRequest("post_headers must be an object of strings")
-    if not isinstance(read.get("post_data"), str | None):
-        raise BadRequest("post_data must be a string")
+    check_post_headers(read.get("post_headers"))
+    check_post_data(read.get("post_data"))
+    _check_mail(read)
     return read
 
 
-def _is_headers(value: object) -> bool:
-    return isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
+def _check_mail(options: Mapping[str, Any]) -> None:
+    """Raise BadRequest unless `from` and `subject` can stand in the headers of a mail."""
+    sender, subject = options.get("from"), options.get("subject")
+    if sender is not None:
+        try:
+            read_mailbox(sender if isinstance(sender, str) else "")
+        except ValueError:
+            raise BadRequest("from must be one mail address, with or without a name before it") from None
+    if subject is not None and not (isinstance(subject, str) and is_header_text(subject)):
+        raise BadRequest("subject must be a string of one line")

@@ -48,6 +48,9 @@ POST_BYTES: Final = 262_144
 OPTIONS_BYTES: Final = 65_536
 """Bytes of the encoded options of one subscription, or of one pool."""
 
+POST_DATA_PLACEHOLDERS: Final = 4
+"""How often `post_data` of one subscription may hold the message."""
+
 METADATA_BYTES: Final = 65_536
 """Bytes of the encoded metadata object of one queue."""
 

@@ -117,6 +117,7 @@ class Subscribed(Struct, frozen=True, kw_only=True):
     """A new subscription."""
 
     subscription_id: str
+    signature_secret: str | UnsetType = UNSET
 
 
 class SubscriptionPage(Struct, frozen=True, kw_only=True):

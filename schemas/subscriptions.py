@@ -75,6 +75,16 @@ class SubscriptionCreateReply(Struct, frozen=True, kw_only=True):
     marker: str | UnsetType = UNSET
     recovered: bool | UnsetType = UNSET
     gap: Gap | UnsetType | None = UNSET
+    signature_secret: str | UnsetType = UNSET
+
+
+class DeliveryView(Struct, frozen=True, kw_only=True):
+    """What came of delivering messages to the subscriber so far."""
+
+    delivered: int
+    failed: int
+    missed: int
+    last_error: str
 
 
 class SubscriptionView(Struct, frozen=True, kw_only=True):
@@ -87,6 +97,8 @@ class SubscriptionView(Struct, frozen=True, kw_only=True):
     age: int
     options: dict[str, Any]
     confirmed: bool
+    delivery: DeliveryView | UnsetType = UNSET
+    signature_secret: str | UnsetType = UNSET
 
 
 class SubscriptionListReply(Struct, frozen=True, kw_only=True):

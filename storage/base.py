@@ -38,7 +38,7 @@ class MessageStore(DeliveryStore, Protocol):
 
     Every method raises `storage.errors.StaleQueue` where the queue's incarnation is not (or no longer)
     here, and the other errors of that module where the store is away, full or read-only. Nothing expired
-    is ever shown or counted.
+    is ever shown or counted. Messages of queues that demand it are kept encrypted.
     """
 
     async def create(self, queue: Queue) -> None:
@@ -73,10 +73,18 @@ class MessageStore(DeliveryStore, Protocol):
         include_claimed: bool = False,
         include_delayed: bool = False,
     ) -> Page:
-        """Up to `limit` messages behind `start`, without those posted by the client `not_from`."""
+        """Up to `limit` messages behind `start`, without those posted by the client `not_from`.
 
-    async def get_messages(self, queue: Queue, sequences: Sequence[int]) -> list[Message | None]:
-        """The messages of these sequences, in the same order; None where there is none."""
+        Fewer if one cannot be read: the page ends in front of it. MessageUnreadable if that is the first.
+        """
+
+    async def get_messages(
+        self, queue: Queue, sequences: Sequence[int], *, only_readable: bool = False
+    ) -> list[Message | None]:
+        """The messages of these sequences, in the same order; None where there is none.
+
+        :param only_readable: None too where one cannot be read; else MessageUnreadable.
+        """
 
     async def delete_message(self, queue: Queue, sequence: int, claim: bytes | None) -> Deleted:
         """Delete one message. An empty `claim` stands for one that cannot exist."""
@@ -87,18 +95,25 @@ class MessageStore(DeliveryStore, Protocol):
         """Delete messages. With `claims`, each must be held by one of these; else False, and none is."""
 
     async def pop_messages(self, queue: Queue, limit: int, dead_letter: DeadLetter | None) -> Claimed:
-        """Take up to `limit` free messages out of the queue. At most once: a lost answer loses them."""
+        """Take up to `limit` free messages out of the queue. At most once: a lost answer loses them.
+
+        Those whose key is missing stay, and are passed over for a while; EncryptionKeyMissing if there are no
+        others.
+        """
 
     async def stats(self, queue: Queue) -> Stats:
-        """Counts and the two ends."""
+        """Counts and the two ends, as far as those can be read."""
 
     async def create_claim(
         self, queue: Queue, claim: bytes, ttl: int, grace: int, limit: int, dead_letter: DeadLetter | None
     ) -> Claimed:
-        """Lease up to `limit` free messages to the claim (16 bytes) for `ttl` seconds."""
+        """Lease up to `limit` free messages to the claim (16 bytes) for `ttl` seconds.
+
+        With those whose key is missing as `pop_messages`.
+        """
 
     async def get_claim(self, queue: Queue, claim: bytes) -> Claim | None:
-        """A live claim with its messages."""
+        """A live claim with those of its messages that can be read."""
 
     async def update_claim(self, queue: Queue, claim: bytes, ttl: int, grace: int) -> bool:
         """Start a claim's time anew. False: there is none."""
@@ -195,10 +210,13 @@ class MessageStore(DeliveryStore, Protocol):
         """Do what is due: end claims, delays, messages and subscriptions whose time has come."""
 
     async def waiting_dead_letters(self, queue: Queue, limit: int) -> list[Waiting]:
-        """The first dead letters in the outbox."""
+        """The first dead letters in the outbox, without those that cannot be read: they wait there."""
 
     async def deliver_dead_letter(self, source: Queue, waiting: Waiting, target: Queue) -> None:
-        """Put a dead letter into its queue, which is in this store. Once, however often it is called."""
+        """Put a dead letter into its queue, which is in this store. Once, however often it is called.
+
+        It is encrypted for that queue if that demands it, or if it was before.
+        """
 
     async def forget_dead_letter(self, source: Queue, waiting: Waiting) -> None:
         """Take a delivered dead letter out of the outbox."""

@@ -68,6 +68,8 @@ class DeliveryStore(Protocol):
         What was removed behind that place (expired, deleted, purged) is counted as missed, here and now: only
         the script that reads the page knows for certain what it does not hold.
 
+        The page ends in front of a message that cannot be read. MessageUnreadable if that is the first.
+
         None: the deliveries are another's, or the subscription has gone.
         """
 

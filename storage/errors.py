@@ -25,6 +25,9 @@
     ├── OutcomeUnknown                the connection broke before the answer: it may have been written
     ├── TooFewReplicas                it was written, but a failover may lose it
     ├── NoPool                        no pool takes new queues
+    ├── MessageUnreadable             a message is kept encrypted, and cannot be read
+    │   ├── EncryptionKeyMissing          this gateway lacks the key, for reading it or for posting
+    │   └── MessageNotAuthentic           it was changed in the store, or moved there to another queue
     └── CatalogUnavailable            the SQL database does not answer
 """
 
@@ -168,6 +171,31 @@ class NoPool(Unavailable):
     """No pool takes new queues, or none of the flavor does. Nothing was created."""
 
     code = "no_pool"
+
+
+class MessageUnreadable(Unavailable):
+    """A message is kept encrypted, and cannot be read. It stays where it is.
+
+    :param key_id: the key that it was encrypted by; for the operator's log.
+    """
+
+    code = "message_unreadable"
+
+    def __init__(self, message: str, key_id: str = "") -> None:
+        super().__init__(message)
+        self.key_id = key_id
+
+
+class EncryptionKeyMissing(MessageUnreadable):
+    """This gateway does not have the key: for what is stored, or for what its queue wants encrypted."""
+
+    code = "encryption_key_missing"
+
+
+class MessageNotAuthentic(MessageUnreadable):
+    """What is stored is not what a gateway has written for this queue."""
+
+    code = "message_not_authentic"
 
 
 class CatalogUnavailable(Unavailable):

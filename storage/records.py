@@ -278,6 +278,9 @@ class Waiting(NamedTuple):
     queue_name: str
     ttl: int | None
     record: bytes
+    """Not encrypted."""
+    encrypted: bool = False
+    """Whether it was, in the queue that it comes from."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,3 +48,13 @@ def transmit(transport: Any, send: Send | None, data: bytes) -> None:
             return
         data = data[sent:]
     transport.write(data)
+
+
+def flush(transport: Any) -> None:
+    """Send what waits in a transport now, where it is plain; what the kernel does not take goes on waiting.
+
+    A transport that is to close is left to the reactor, which closes it when all is sent.
+    """
+    free = transport.connected and not transport.disconnecting
+    if free and plain_send(transport) is not None and not is_empty(transport):
+        transport.doWrite()

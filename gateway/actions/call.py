@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from msgspec import UNSET
@@ -11,6 +11,8 @@ from msgspec import UNSET
 from gateway.auth.authenticator import Authenticator
 from gateway.auth.authorisation import Authorisation
 from gateway.auth.identity import Identity
+from gateway.delivery.confirmations import Confirmations
+from gateway.delivery.deliveries import Deliveries
 from gateway.http.access import Access
 from gateway.limits.rates import Rates
 from gateway.limits.sockets import OpenSockets
@@ -25,6 +27,7 @@ from protocol import envelope
 from protocol.codec import Form
 from protocol.envelope import Incoming
 from storage.base import Catalog
+from storage.encryption import Keyring
 from storage.redis.changes import CatalogChanges
 from storage.router import Router
 from storage.stores import Stores
@@ -62,6 +65,7 @@ class Node:
     stores: Stores
     hub: Hub
     consumers: Consumers
+    deliveries: Deliveries
     changes: CatalogChanges
     metrics: Metrics
     notification_url: str
@@ -71,6 +75,10 @@ class Node:
     open_sockets: OpenSockets
     signing_keys: Sequence[bytes] = ()
     """Secret keys: the first signs URLs, signatures of all are accepted; none: nothing is signed."""
+    keyring: Keyring = field(default_factory=Keyring)
+    """Keys by which messages are encrypted."""
+    confirmations: Confirmations | None = None
+    """Asks subscribers that are not sockets to confirm; None: they need not."""
     authenticator: Authenticator | None = None
     """Finds out whom a token speaks for; None: nobody has to authenticate."""
     rates: Rates | None = None

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from gateway.actions.call import Answer, Call, given
+from gateway.actions.encryption import check_encryption
 from gateway.auth.authorisation import check_metadata
 from gateway.auth.permitted_queues import list_permitted
 from gateway.dead_letters import deliver
@@ -26,6 +27,7 @@ async def queue_create(call: Call) -> Answer:
     name = call.body.queue_name
     metadata = read_metadata(call.body.metadata, call.form)
     check_metadata(call.client.identity, metadata)
+    check_encryption(call.node.keyring, metadata)
     _, created = await call.router.ensure(call.project, name, metadata)
     return (201 if created else 204), f"Queue {name} created."
 
@@ -64,6 +66,7 @@ async def queue_update(call: Call) -> Answer:
     def patch(metadata: Mapping[str, Any]) -> Metadata:
         patched = apply_patch(metadata, call.body.patch, call.form)
         check_metadata(call.client.identity, patched, metadata)
+        check_encryption(call.node.keyring, patched, metadata)
         return patched
 
     try:

@@ -9,7 +9,8 @@ from typing import Any
 from msgspec import UNSET
 
 from gateway.actions.call import Answer, Call, given
-from gateway.actions.views import gap_view, subscription_view
+from gateway.actions.confirming import ask, ask_again, is_another, tell_unsubscribed
+from gateway.actions.views import created, gap_view, signature_secret, subscription_view
 from protocol.codec import CODECS
 from protocol.errors import BadRequest, Conflict, NotFound, SchemaViolation, TooManySubscriptions
 from protocol.extension import EARLIEST, NOW
@@ -17,10 +18,10 @@ from protocol.identifiers import format_id, parse_id, parse_marker
 from protocol.subscribers import check_lifetime, check_subscriber, read_options
 from schemas import limits
 from schemas.queues import EmptyReply
-from schemas.subscriptions import SubscriptionCreateReply, SubscriptionListReply, SubscriptionView
+from schemas.subscriptions import SubscriptionListReply, SubscriptionView
 from storage.base import MessageStore
 from storage.errors import NoQueue
-from storage.records import Queue, Start, Subscribed
+from storage.records import Queue, Start, Subscribed, Subscription
 
 
 async def subscription_create(call: Call) -> Answer:
@@ -34,33 +35,37 @@ async def subscription_create(call: Call) -> Answer:
     check_lifetime(ttl, time())
     options = read_options(body.options, call.form)
     resumes = _resumes(call) if extended else ""
+    confirmations = call.node.confirmations if subscriber else None
     if subscriber:
         check_subscriber(subscriber)
+        if confirmations is not None:
+            confirmations.check_room()
     elif not call.client.subscriber:
         raise BadRequest("subscriber is missing: over REST there is no socket that could be meant")
     else:
         _check_room(call)
 
-    async def subscribe(store: MessageStore, queue: Queue) -> tuple[Subscribed, int] | None:
+    async def subscribe(store: MessageStore, queue: Queue) -> tuple[Subscribed, Queue] | None:
         if subscriber:
-            made = await store.subscribe(queue, subscriber, ttl, options, confirmed=False)
+            await call.node.deliveries.add(queue)
+            made = await store.subscribe(queue, subscriber, ttl, options, confirmed=False, deliver=True)
+            call.node.deliveries.look()
         else:
             client, start = call.client, _start(resumes, queue)
             made = await call.node.hub.subscribe(
                 client, queue, client.subscriber, ttl, options, call.form, start
             )
-        return None if made is None else (made, queue.incarnation)
+        return None if made is None else (made, queue)
 
     made = await call.router.run(call.project, body.queue_name, subscribe, create=True)
     if made is None:
-        return 409, f"Subscription {body.queue_name} not created."
-    subscribed, incarnation = made
+        again = None if confirmations is None else await ask_again(call, confirmations)
+        return (409, f"Subscription {body.queue_name} not created.") if again is None else (201, again)
+    subscribed, queue = made
+    if confirmations is not None:
+        confirmations.ask(queue, Subscription(subscribed.sequence, subscriber, ttl, 0, options, False))
     further = _where_it_stands(subscribed, resumes) if lasting else {}
-    return 201, SubscriptionCreateReply(
-        subscription_id=format_id(subscribed.sequence, incarnation),
-        message=f"Subscription {body.queue_name} created.",
-        **further,
-    )
+    return 201, created(call, queue, subscriber, subscribed.sequence, **further)
 
 
 def _check_room(call: Call) -> None:
@@ -135,7 +140,15 @@ async def subscription_get(call: Call) -> Answer:
     async def read(store: MessageStore, queue: Queue) -> SubscriptionView | None:
         sequence = _sequence(call, queue)
         found = None if sequence is None else await store.get_subscription(queue, sequence)
-        return None if found is None else subscription_view(found, queue)
+        if found is None:
+            return None
+        # A socket's has the form of a URL too, and is delivered nothing.
+        secret = (
+            ""
+            if found.delivery is None
+            else signature_secret(call, found.subscriber, format_id(found.sequence, queue.incarnation))
+        )
+        return subscription_view(found, queue, secret)
 
     try:
         shown = await call.router.run(call.project, call.body.queue_name, read)
@@ -170,13 +183,28 @@ async def subscription_update(call: Call) -> Answer:
     if ttl is not None:
         check_lifetime(ttl, time())
 
+    confirmations = call.node.confirmations
+    if subscriber is not None and confirmations is not None:
+        confirmations.check_room()
+
     async def update(store: MessageStore, queue: Queue) -> bool | None:
         sequence = _sequence(call, queue)
         if sequence is None:
             return None
-        return await store.update_subscription(
-            queue, sequence, subscriber=subscriber, ttl=ttl, options=options
+        # Whoever takes another's place has confirmed nothing.
+        anew = confirmations is not None and await is_another(store, queue, sequence, subscriber)
+        done = await store.update_subscription(
+            queue,
+            sequence,
+            subscriber=subscriber,
+            ttl=ttl,
+            options=options,
+            confirmed=False if anew else None,
+            deliver=True,
         )
+        if done and anew and confirmations is not None:
+            await ask(confirmations, store, queue, sequence)
+        return done
 
     try:
         done = await call.router.run(call.project, body.queue_name, update)
@@ -196,7 +224,13 @@ async def subscription_confirm(call: Call) -> Answer:
         sequence = _sequence(call, queue)
         if sequence is None:
             return None
-        return await store.update_subscription(queue, sequence, confirmed=call.body.confirmed)
+        confirmations = call.node.confirmations
+        done = await store.update_subscription(
+            queue, sequence, confirmed=call.body.confirmed, keep_place=confirmations is None
+        )
+        if done and not call.body.confirmed and confirmations is not None:
+            await tell_unsubscribed(confirmations, store, queue, sequence)
+        return done
 
     try:
         done = await call.router.run(call.project, call.body.queue_name, confirm)

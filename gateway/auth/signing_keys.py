@@ -6,14 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import overload
 
+from gateway.key_file import MAX_KEYS, read_key_lines
 from gateway.operator_file import OperatorFile
 from gateway.settings import SettingsError
 
 SHORTEST = 16
 """Characters that a key has at least. 32 or more that are random are better."""
-
-MAX_KEYS = 8
-"""Each costs time with each signature that is looked at."""
 
 
 class SigningKeys(OperatorFile, Sequence[bytes]):
@@ -40,13 +38,7 @@ class SigningKeys(OperatorFile, Sequence[bytes]):
 
 
 def _read(path: Path) -> tuple[bytes, ...]:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError:
-        raise SettingsError(f"signing_key_file: {path}: is not UTF-8 text") from None
-    except OSError as error:
-        raise SettingsError(f"signing_key_file: {path}: cannot be read: {error.strerror or error}") from None
-    keys = [line.strip() for line in lines if line.strip()]
+    keys = read_key_lines("signing_key_file", path)
     if not 1 <= len(keys) <= MAX_KEYS or min(map(len, keys)) < SHORTEST:
         raise SettingsError(
             f"signing_key_file: {path}: holds {len(keys)} keys, or too short ones; "

@@ -110,9 +110,9 @@ class HttpClient:
         try:
             return await self._request(method, url, headers, body, max_bytes)
         except (ResponseFailed, RequestTransmissionFailed) as error:
-            raise HttpError(_reason(error.reasons[0].value)) from error
+            raise HttpError(reason_of(error.reasons[0].value)) from error
         except (ConnectError, DNSLookupError, ConnectionClosed, SSL.Error) as error:
-            raise HttpError(_reason(error)) from error
+            raise HttpError(reason_of(error)) from error
         finally:
             self._turns.release()
 
@@ -122,7 +122,7 @@ class HttpClient:
         sent = Headers({"User-Agent": [f"zaqar-gateway/{__version__}"]})
         for name, value in headers.items():
             sent.setRawHeaders(name, [value])
-        producer = None if body is None else _Given(body)
+        producer = None if body is None else Given(body)
         response: IResponse = await self._agent.request(method.encode(), url.encode(), sent, producer)
         reader = _Body(max_bytes)
         response.deliverBody(reader)
@@ -152,7 +152,7 @@ def trust_root(ca_file: Path | None) -> Any:
 
 
 @implementer(IBodyProducer)
-class _Given:
+class Given:
     """The body of a request, sent in one piece."""
 
     def __init__(self, body: bytes) -> None:
@@ -216,7 +216,7 @@ def _too_late(result: object, timeout: float) -> HttpAnswer:
     raise HttpError(f"No whole answer came within {timeout:g} seconds.")
 
 
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
     """An error in a few words."""
     text = " ".join(str(error).split()) or type(error).__name__
     return text if len(text) <= _LONGEST_REASON else text[:_LONGEST_REASON] + "…"

@@ -8,7 +8,7 @@ elsewhere by then (DNS rebinding). See docs/compatibility.md, 6.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
@@ -137,22 +137,39 @@ class _Found:
 class GuardedEndpoint:
     """A TCP connection to a host, if the guard allows one of its addresses. Implements IStreamClientEndpoint.
 
-    :param timeout: seconds for each address.
+    :param timeout: seconds for each address, and for the name.
+    :param look_up: finds the addresses of a name; None: Twisted does.
     """
 
-    def __init__(self, reactor: Any, guard: Guard, host: str, port: int, timeout: float) -> None:
+    def __init__(
+        self,
+        reactor: Any,
+        guard: Guard,
+        host: str,
+        port: int,
+        timeout: float,
+        look_up: Callable[[str], Deferred[list[str]]] | None = None,
+    ) -> None:
         self._reactor = reactor
         self._guard = guard
         self._host = host
         self._port = port
         self._timeout = timeout
+        self._look_up = look_up or self._ask_twisted
 
     def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
-        """Connect. Refused where no address is allowed; ConnectError where none of them answers."""
+        """Connect.
+
+        Refused where no address is allowed; ConnectError where none of them answers; DNSLookupError where
+        there is none.
+        """
         return Deferred.fromCoroutine(self._connect(factory))
 
     async def _connect(self, factory: IProtocolFactory) -> IProtocol:
-        addresses = [each for each in await self._addresses() if self._guard.allows(each)]
+        found = await self._addresses()
+        if not found:
+            raise DNSLookupError(f"{self._host} was not found.")
+        addresses = [each for each in found if self._guard.allows(each)]
         if not addresses:
             raise Refused(f"{self._host} has no address that may be delivered to.")
         failure: Exception | None = None
@@ -170,9 +187,12 @@ class GuardedEndpoint:
         raise failure
 
     async def _addresses(self) -> Sequence[str]:
-        found = _Found()
-        self._reactor.nameResolver.resolveHostName(found, self._host)
         try:
-            return await found.done.addTimeout(self._timeout, self._reactor)
+            return await self._look_up(self._host).addTimeout(self._timeout, self._reactor)
         except TimeoutError:
             raise DNSLookupError(f"{self._host} was not found in time.") from None
+
+    def _ask_twisted(self, host: str) -> Deferred[list[str]]:
+        found = _Found()
+        self._reactor.nameResolver.resolveHostName(found, host)
+        return found.done

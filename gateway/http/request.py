@@ -13,6 +13,7 @@ from gateway.http.resource import answer, json_answer
 from gateway.http.rest import errors
 from gateway.http.rest.cross_origin import answer_headers
 from gateway.http.rest.reading import is_signed
+from storage.sending import flush
 
 
 def make_request_type(node: Node) -> type[Request]:
@@ -54,7 +55,7 @@ def make_request_type(node: Node) -> type[Request]:
         def process(self) -> None:
             """Look at what has been looked at in a connection's first request only; then answer."""
             if self.startedWriting:  # that it is too large
-                self.finish()  # type: ignore[no-untyped-call]  # Twisted's is not typed
+                self.finish()
                 return
             hosts = self.requestHeaders.getRawHeaders(b"host", [])
             upgrades = b",".join(self.requestHeaders.getRawHeaders(b"upgrade", []))
@@ -95,11 +96,16 @@ def make_request_type(node: Node) -> type[Request]:
             document = msgspec.json.encode(errors.document(error))
             self.write(answer(self, error.status, b"application/json", document))
 
+        def finish(self) -> None:
+            """The answer is whole: it is sent at once, and not after another look at all sockets."""
+            super().finish()  # type: ignore[no-untyped-call]  # Twisted's is not typed
+            flush(self.transport)
+
         def _refuse(self, status: int, title: str, told: str) -> None:
             """Answer, and end the connection: who sent this may have more of it."""
             self._end_connection()
             self.write(json_answer(self, status, {"title": title, "description": told}))
-            self.finish()  # type: ignore[no-untyped-call]  # the same
+            self.finish()
 
         def _end_connection(self) -> None:
             if self.channel is not None:

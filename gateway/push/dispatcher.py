@@ -254,7 +254,9 @@ class Dispatcher:
                 return
             missing = worker.adopted(adopted)
             for i in range(0, len(missing), BATCH):
-                found = await self._opened.store.get_messages(self.queue, missing[i : i + BATCH])
+                found = await self._opened.store.get_messages(
+                    self.queue, missing[i : i + BATCH], only_readable=True
+                )
                 held = [each for each in found if each is not None and each.claim_id == worker.terms.claim]
                 if self.workers.get(worker.terms.claim) is not worker:  # it has gone meanwhile
                     return

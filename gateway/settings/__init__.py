@@ -10,9 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from gateway.settings.authentication import Authentication
+from gateway.settings.confirmation import Confirmation
+from gateway.settings.delivering import Delivering
+from gateway.settings.encryption import Encryption
 from gateway.settings.keystone import Keystone
 from gateway.settings.limits import Limits
 from gateway.settings.listening import Listening, is_loopback
+from gateway.settings.mail import Mail
 from gateway.settings.running import Running
 from gateway.settings.setting import PREFIX, Setting, SettingsError, mask_url
 from gateway.settings.signing import Signing
@@ -24,11 +28,29 @@ __all__ = ["GROUPS", "PREFIX", "SETTINGS", "Setting", "Settings", "SettingsError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(Listening, Authentication, Tokens, Keystone, Signing, Storing, Sockets, Limits, Running):
+class Settings(
+    Listening,
+    Authentication,
+    Tokens,
+    Keystone,
+    Signing,
+    Storing,
+    Encryption,
+    Delivering,
+    Confirmation,
+    Mail,
+    Sockets,
+    Limits,
+    Running,
+):
     """What the gateway runs with. Times are seconds, sizes bytes. Only `data_dir` has to be given here."""
 
 
-GROUPS = (Listening, Authentication, Tokens, Keystone, Signing, Storing, Sockets, Limits, Running)
+GROUPS = (
+    *(Listening, Authentication, Tokens, Keystone, Signing, Storing, Encryption),
+    *(Delivering, Confirmation, Mail),
+    *(Sockets, Limits, Running),
+)
 """The groups in the order in which they are shown; the docstring of each is its title."""
 
 SETTINGS: Mapping[str, Setting] = {

@@ -4,31 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from gateway.settings.kinds import check_file, seconds, text
+from gateway.settings.kinds import check_file, check_web_url, seconds, text
+from gateway.settings.passwords import PASSWORD, WORD, check_word
 from gateway.settings.setting import setting
 
 
 def check_auth_url(text: str) -> str:
     """The address of a Keystone; with or without `/v3` at its end."""
-    parts = urlsplit(text)
-    plain = text.isascii() and text.isprintable() and " " not in text
-    if not plain or parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
-        raise ValueError(text)
-    if parts.query or parts.fragment or parts.port == 0:
-        raise ValueError(text)
-    return text.rstrip("/").removesuffix("/v3")
+    return check_web_url(text).rstrip("/").removesuffix("/v3")
 
 
-def check_word(text: str) -> str:
-    """A name or a password."""
-    if not 0 < len(text) <= 256 or not text.isprintable():
-        raise ValueError(text)
-    return text
-
-
-_WORD = "up to 256 printable characters"
 _FILE = text("FILE", "a file", check_file)
 
 
@@ -44,11 +30,11 @@ class Keystone:
         optional=True,
     )
     keystone_username: str = setting(
-        "zaqar", text("NAME", _WORD, check_word), "user of the gateway itself, which asks"
+        "zaqar", text("NAME", WORD, check_word), "user of the gateway itself, which asks"
     )
     keystone_password: str | None = setting(
         None,
-        text("PASSWORD", _WORD, check_word),
+        PASSWORD,
         "the user's password; not taken from the command line, which others can read",
         default_text="what keystone_password_file holds",
         optional=True,
@@ -58,13 +44,13 @@ class Keystone:
         None, _FILE, "file whose first line is the user's password", default_text="none", optional=True
     )
     keystone_user_domain: str = setting(
-        "Default", text("NAME", _WORD, check_word), "name of the user's domain"
+        "Default", text("NAME", WORD, check_word), "name of the user's domain"
     )
     keystone_project: str = setting(
-        "service", text("NAME", _WORD, check_word), "name of the project that the user asks for"
+        "service", text("NAME", WORD, check_word), "name of the project that the user asks for"
     )
     keystone_project_domain: str = setting(
-        "Default", text("NAME", _WORD, check_word), "name of that project's domain"
+        "Default", text("NAME", WORD, check_word), "name of that project's domain"
     )
     keystone_cache: float = setting(
         60.0, seconds(1, 3600), "seconds for which an answer holds; in them a revoked token loses its sockets"

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from storage.redis import address
 
@@ -147,6 +148,17 @@ def check_folder(text: str) -> Path:
 def check_file(text: str) -> Path:
     """A file, relative to the working folder or to the home folder (~)."""
     return check_folder(text)
+
+
+def check_web_url(text: str) -> str:
+    """The address of something on the web, to which a path or a query can be added."""
+    parts = urlsplit(text)
+    plain = text.isascii() and text.isprintable() and " " not in text
+    if not plain or parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+        raise ValueError(text)
+    if parts.query or parts.fragment or parts.port == 0:
+        raise ValueError(text)
+    return text
 
 
 def check_redis_url(text: str) -> str:

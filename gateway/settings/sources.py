@@ -146,11 +146,14 @@ def _check_together(settings: Settings, sources: Sources) -> None:
             f"{sources['auth']}), and nobody has a role; allowed: --auth, or no policy_file"
         )
     _check_keys(settings, sources)
-    if sources["keystone_password"] == "command line":
-        raise SettingsError(
-            "keystone_password: is not allowed on the command line, which all users of the machine can read; "
-            "allowed: the environment, a TOML file, or keystone_password_file"
-        )
+    for name in ("keystone_password", "smtp_password"):
+        if sources[name] == "command line":
+            raise SettingsError(
+                f"{name}: is not allowed on the command line, which all users of the machine can read; "
+                f"allowed: the environment, a TOML file, or {name}_file"
+            )
+    _check_confirmation(settings, sources)
+    _check_mail(settings, sources)
     if (settings.tls_cert is None) != (settings.tls_key is None):
         given, missing = ("tls_key", "tls_cert") if settings.tls_cert is None else ("tls_cert", "tls_key")
         raise SettingsError(
@@ -180,6 +183,32 @@ def _check_keys(settings: Settings, sources: Sources) -> None:
         raise SettingsError(
             f"auth: jwt (from {sources['auth']}) needs keys from one place, not {len(given)}; allowed: "
             "jwt_key_file or jwt_keys_url"
+        )
+
+
+def _check_confirmation(settings: Settings, sources: Sources) -> None:
+    if settings.require_confirmation and settings.signing_key_file is None:
+        raise SettingsError(
+            f"require_confirmation: true is not allowed (from {sources['require_confirmation']}) without "
+            "signing_key_file, whose key signs what subscribers confirm with; allowed: both, or false"
+        )
+    mails = settings.require_confirmation and settings.smtp_host is not None
+    if mails and settings.external_confirmation_url is None:
+        raise SettingsError(
+            "external_confirmation_url: is not set, and require_confirmation with smtp_host needs it for "
+            "what mail links to; allowed: the URL of a page"
+        )
+
+
+def _check_mail(settings: Settings, sources: Sources) -> None:
+    if settings.smtp_host is None:
+        return
+    if settings.mail_from is None:
+        raise SettingsError("mail_from: is not set, and smtp_host needs it; allowed: a mail address")
+    if settings.smtp_user is not None and settings.smtp_tls == "none":
+        raise SettingsError(
+            f"smtp_tls: none is not allowed (from {sources['smtp_tls']}) with smtp_user, whose password all "
+            "on the way could read; allowed: starttls or tls"
         )
 
 

@@ -14,6 +14,7 @@ from twisted.python.failure import Failure
 
 from gateway import logs
 from gateway.embedded.storage import open_storage
+from gateway.encryption_keys import EncryptionKeys, key_file
 from gateway.service import (
     START_FAILURES,
     StartError,
@@ -67,6 +68,9 @@ class Supervisor:
         settings = self._settings
         load_certificate(settings)  # what keeps each worker from starting shall be said once
         store_url, catalog_url = await open_storage(self._reactor, settings, self._stopping)
+        encryption_keys = key_file(settings)
+        if encryption_keys is not None:
+            EncryptionKeys(encryption_keys)  # as with the certificate
         if settings.catalog_url is None:
             await self._migrate(catalog_url)
         reserved = reserve(numeric_address(settings.host), settings.port)
@@ -77,6 +81,7 @@ class Supervisor:
             port=port,
             redis_url=store_url,
             catalog_url=catalog_url,
+            encryption_key_file=encryption_keys,
             shutdown_timeout=max(SHORTEST_TIMEOUT, settings.shutdown_timeout - ENDING),
         )
         self._workers = [

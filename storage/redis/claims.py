@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from storage.records import Adopted, Claim, Claimed, Consumer, DeadLetter, Leased, Queue
 from storage.redis import records, scripts
+from storage.redis.encrypted_records import Records
 from storage.redis.runner import ScriptRunner
 
 TAKE_TRIES = 4
@@ -22,6 +23,7 @@ class RedisClaims:
     """The part of a message store that leases messages, or hands them out for good."""
 
     scripts: ScriptRunner
+    _records: Records
 
     async def pop_messages(self, queue: Queue, limit: int, dead_letter: DeadLetter | None) -> Claimed:
         # The claim is shown on what is popped, and ends with it.
@@ -44,15 +46,19 @@ class RedisClaims:
         pop: bool,
     ) -> Claimed:
         arguments: list[bytes | str | int] = [claim, ttl, grace, limit, "pop" if pop else "claim"]
-        arguments += _dead_letter_arguments(dead_letter)
-        script, dead_lettered = scripts.POP if pop else scripts.CLAIM, 0
+        arguments += (self._records.keyring.ids, *_dead_letter_arguments(dead_letter))
+        script, dead_lettered, unreadable = scripts.POP if pop else scripts.CLAIM, 0, None
         for _ in range(TAKE_TRIES):
             # A claim that exists is answered with what it holds, so it can be asked for twice; a pop cannot.
-            now, dead, *told = await self.scripts.run(script, queue, *arguments, repeatable=not pop)
+            now, dead, aside, *told = await self.scripts.run(script, queue, *arguments, repeatable=not pop)
             dead_lettered += dead
-            if told or not dead:
+            if aside:
+                unreadable = self._records.set_aside(queue)
+            if told or not (dead or aside):
                 break
-        return Claimed(records.unpack_messages(now, told), dead_lettered)
+        if unreadable is not None and not told:
+            raise unreadable
+        return Claimed(self._records.readable(queue, now, told), dead_lettered)
 
     async def get_claim(self, queue: Queue, claim: bytes) -> Claim | None:
         reply = await self.scripts.run(scripts.CLAIM_GET, queue, claim, repeatable=True)
@@ -62,7 +68,7 @@ class RedisClaims:
         since, ttl, _ = _LEASE.unpack_from(lease)
         # The server's clock may have stepped back since.
         age = max(0, now - int.from_bytes(since, "big")) // _SECOND
-        return Claim(age, ttl, records.unpack_messages(now, told))
+        return Claim(age, ttl, self._records.readable(queue, now, told))
 
     async def update_claim(self, queue: Queue, claim: bytes, ttl: int, grace: int) -> bool:
         return bool(await self.scripts.run(scripts.CLAIM_UPDATE, queue, claim, ttl, grace, repeatable=True))
@@ -78,14 +84,17 @@ class RedisClaims:
     async def lease(
         self, queue: Queue, consumer: Consumer, limit: int, sharing: int, dead_letter: DeadLetter | None
     ) -> Leased | None:
-        arguments = (*consumer, limit, sharing, *_dead_letter_arguments(dead_letter))
+        ids = self._records.keyring.ids
+        arguments = (*consumer, limit, sharing, ids, *_dead_letter_arguments(dead_letter))
         # Not repeatable: what the first try has leased would be told to nobody.
         reply = await self.scripts.run(scripts.LEASE, queue, *arguments, repeatable=False)
         if reply is None:
             return None
-        now, dead, held, free, due, *told = reply
+        now, dead, aside, held, free, due, *told = reply
+        if aside:
+            self._records.set_aside(queue)
         due_in = None if due >= _NEVER else max(0, due - now) / _SECOND
-        return Leased(records.unpack_messages(now, told), dead, held, free, due_in)
+        return Leased(self._records.readable(queue, now, told), dead, held, free, due_in)
 
     async def adopt_claim(self, queue: Queue, consumer: Consumer, before: bytes) -> Adopted | None:
         claim, token, ttl, grace, _ = consumer

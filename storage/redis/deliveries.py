@@ -6,6 +6,7 @@ from storage.deliveries import ERROR_BYTES, Delivery, Undelivered
 from storage.records import Gap, Queue
 from storage.redis import records, scripts
 from storage.redis.client import Argument
+from storage.redis.encrypted_records import Records
 from storage.redis.runner import ScriptRunner
 from storage.redis.scripts import Script
 
@@ -16,6 +17,7 @@ class RedisDeliveries:
     """The part of a message store that knows how far subscribers are delivered to that are not sockets."""
 
     scripts: ScriptRunner
+    _records: Records
 
     async def own_deliveries(self, queue: Queue, owner: bytes) -> None:
         await self.scripts.run(scripts.DELIVERIES_OWN, queue, owner, repeatable=True)
@@ -38,7 +40,12 @@ class RedisDeliveries:
             return None
         now, position, gone, reason, *told = reply
         gap = Gap(after, gone, reason.decode()) if gone else None
-        return Undelivered(records.unpack_messages(now, told), int(position), gap)
+        messages, unreadable = self._records.up_to_unreadable(queue, now, told)
+        if unreadable is None:
+            return Undelivered(messages, int(position), gap)
+        if not messages:
+            raise unreadable
+        return Undelivered(messages, messages[-1].position, gap)
 
     async def delivered(self, queue: Queue, owner: bytes, sequence: int, position: int, count: int) -> bool:
         return await self._move(scripts.DELIVERED, queue, owner, sequence, position, count)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+from storage.encryption import Keyring
 from storage.events import Event
 from storage.records import Queue
+from storage.redis.encrypted_records import decrypt, is_encrypted
 from storage.redis.records import unpack_event
 from storage.redis.runner import channel
 from storage.redis.topology import event_client
@@ -17,7 +20,7 @@ class RedisEvents:
     """Announcements of one pool. Both callbacks get the incarnation of the queue.
 
     `on_listening` is called whenever the server confirms that it will announce, also after a lost connection:
-    whatever was announced before that moment may have been missed.
+    whatever was announced before that moment may have been missed. What is encrypted is read by `keyring`.
     """
 
     def __init__(
@@ -27,7 +30,9 @@ class RedisEvents:
         timeout: float,
         on_event: Callable[[int, Event], None],
         on_listening: Callable[[int], None],
+        keyring: Keyring | None = None,
     ) -> None:
+        self._keyring = keyring or Keyring()
         self._incarnations: dict[bytes, int] = {}
         self._listeners: Counter[bytes] = Counter()
         self._on_event = on_event
@@ -64,7 +69,10 @@ class RedisEvents:
     def _told(self, name: bytes, payload: bytes) -> None:
         incarnation = self._incarnations.get(name)
         if incarnation is not None:
-            self._on_event(incarnation, unpack_event(payload))
+            self._on_event(incarnation, unpack_event(payload, partial(self._decrypted, incarnation)))
+
+    def _decrypted(self, incarnation: int, record: bytes) -> bytes:
+        return decrypt(record, incarnation, self._keyring) if is_encrypted(record) else record
 
     def _heard(self, name: bytes) -> None:
         incarnation = self._incarnations.get(name)

@@ -2,24 +2,27 @@
 
 A message's record: flags (1 byte), ttl in seconds (4), client (16), then what the flags say there is:
 checksum (16), origin (length of the queue name (1), the name, id (16)), and last the body as it was posted.
-A script reads the client out of it (listing.lua); all else is read here.
+A script reads the client out of it (listing.lua); all else is read here. What is encrypted of it, where its
+queue wants that, is told in encrypted_records.py.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgpack
 
 from protocol.body import Body, Form
 from storage.deliveries import Delivery
+from storage.errors import MessageUnreadable
 from storage.events import Announced, DeliveriesChanged, Due, Ended, Event, Free, Moved, Taken
 from storage.records import DeliveryCounts, Held, Message, NewMessage, Origin, Subscription, Waiting
 
 _MSGPACK, _CHECKSUM, _ORIGIN = 1, 2, 4
 _HEAD = struct.Struct(">BI16s")
+HEAD_BYTES = _HEAD.size
 _STATE = struct.Struct(">II")
 _DELIVERY = struct.Struct(">7sI7s7s7s7s7s")
 _SECOND = 1_000_000
@@ -137,8 +140,12 @@ def _delivery_counts(delivery: bytes) -> DeliveryCounts:
     return DeliveryCounts(delivered, failed, missed, delivery[_DELIVERY.size :].decode())
 
 
-def unpack_event(payload: bytes) -> Event:
-    """What a script announced (SPUBLISH in lua/)."""
+def unpack_event(payload: bytes, decrypt: Callable[[bytes], bytes] | None = None) -> Event:
+    """What a script announced (SPUBLISH in lua/).
+
+    :param decrypt: reads a record that may be encrypted. If it raises MessageUnreadable, the messages are not
+        told, as if they were too large.
+    """
     event = msgpack.unpackb(payload, raw=True)
     if event[0] == b"ended":
         reason = (event[3] if len(event) > 3 else b"unknown").decode()  # an older version tells none
@@ -153,8 +160,16 @@ def unpack_event(payload: bytes) -> Event:
         return Moved(event[1].decode())
     if event[0] == b"due":
         return Due(max(0, event[2] - event[1]) / _SECOND)
+    return _announced(event, decrypt)
+
+
+def _announced(event: Sequence[Any], decrypt: Callable[[bytes], bytes] | None) -> Announced:
     _, now, before, last, positions, sequences, records, *timeline = event  # an older version tells none
     if not records:
+        return Announced(before, last, None, *timeline)
+    try:
+        records = records if decrypt is None else [decrypt(record) for record in records]
+    except MessageUnreadable:
         return Announced(before, last, None, *timeline)
     messages = [
         unpack_message(now, sequence, position, b"", record)

@@ -8,7 +8,9 @@ from typing import Any
 from twisted.internet.task import deferLater
 
 from protocol.identifiers import format_id, parse_uuid
-from storage.errors import QueueMoved, StoreLoading
+from schemas import limits
+from storage.encryption import Keyring
+from storage.errors import MessageUnreadable, QueueMoved, StoreLoading
 from storage.pools import Durability
 from storage.records import (
     Deleted,
@@ -26,6 +28,7 @@ from storage.records import (
 from storage.redis import records, scripts
 from storage.redis.claims import RedisClaims
 from storage.redis.deliveries import RedisDeliveries
+from storage.redis.encrypted_records import OnUnreadable, Records, encrypt
 from storage.redis.health import check_layout, look_at_durability, look_at_identity
 from storage.redis.replicas import Replicas
 from storage.redis.runner import ScriptRunner
@@ -37,13 +40,15 @@ LOOK_AT = 1000
 
 _NEVER = 9007199254740991
 _SECOND = 1_000_000
+_LONGEST_LIFE = limits.MESSAGE_TTL_MAX * _SECOND
 
 
 class RedisStore(RedisClaims, RedisSubscriptions, RedisDeliveries):
     """Messages, claims and subscriptions on one Redis or Valkey server, a Sentinel service or a Cluster.
 
     An answer takes `timeout` seconds at the most; writes are answered when `min_replicas` replicas have them.
-    `room`: how much each queue may hold.
+    `room`: how much each queue may hold. `keyring` encrypts the messages of queues that demand it, and reads
+    them; `on_unreadable` is told of those that it cannot read.
     """
 
     def __init__(
@@ -53,8 +58,11 @@ class RedisStore(RedisClaims, RedisSubscriptions, RedisDeliveries):
         timeout: float,
         min_replicas: int = 0,
         room: Room = Room(),  # noqa: B008  # it is immutable
+        keyring: Keyring | None = None,
+        on_unreadable: OnUnreadable = lambda queue, message_id, error: None,
     ) -> None:
         self.room = room
+        self._records = Records(keyring or Keyring(), on_unreadable)
         self._reactor = reactor
         self._timeout = timeout
         self.client = store_client(reactor, url, timeout)
@@ -116,7 +124,11 @@ class RedisStore(RedisClaims, RedisSubscriptions, RedisDeliveries):
 
     async def stats(self, queue: Queue) -> Stats:
         now, free, claimed, delayed, *ends = await self.scripts.run(scripts.STATS, queue, repeatable=True)
-        oldest, newest = records.unpack_messages(now, ends) or (None, None)
+        shown = [
+            None if isinstance(end, MessageUnreadable) else end
+            for end in self._records.each(queue, now, ends)
+        ]
+        oldest, newest = shown or (None, None)
         return Stats(free, claimed, delayed, oldest, newest)
 
     # Messages
@@ -128,7 +140,7 @@ class RedisStore(RedisClaims, RedisSubscriptions, RedisDeliveries):
             return await self._post_once(queue, messages, client, dedup_window)
         arguments: list[bytes | int] = [*self.room]
         for message in messages:
-            arguments += (message.ttl, message.delay, records.pack_message(message, client))
+            arguments += (message.ttl, message.delay, self._records.pack(queue, message, client))
         first = await self.scripts.run(scripts.POST, queue, *arguments, repeatable=False)
         return list(range(first, first + len(messages)))
 
@@ -137,7 +149,7 @@ class RedisStore(RedisClaims, RedisSubscriptions, RedisDeliveries):
     ) -> list[int]:
         arguments: list[bytes | int] = [*self.room, dedup_window * _SECOND]
         for message in messages:
-            record = records.pack_message(message, client)
+            record = self._records.pack(queue, message, client)
             arguments += (message.ttl, message.delay, record, message.dedup_id)
         repeatable = all(message.dedup_id for message in messages)
         sequences: list[int] = await self.scripts.run(
@@ -172,14 +184,22 @@ class RedisStore(RedisClaims, RedisSubscriptions, RedisDeliveries):
                 LOOK_AT,
                 repeatable=True,
             )
-            messages += records.unpack_messages(now, told)
+            read, unreadable = self._records.up_to_unreadable(queue, now, told)
+            messages += read
+            if unreadable is not None:  # in order: nobody is to go on behind it without knowing
+                if not messages:
+                    raise unreadable
+                return Page(messages, messages[-1].position, timeline)
             place, is_sequence = int(reached), False
         return Page(messages, place, timeline)
 
-    async def get_messages(self, queue: Queue, sequences: Sequence[int]) -> list[Message | None]:
+    async def get_messages(
+        self, queue: Queue, sequences: Sequence[int], *, only_readable: bool = False
+    ) -> list[Message | None]:
         packed = map(records.pack_sequence, sequences)
         now, *told = await self.scripts.run(scripts.GET, queue, *packed, repeatable=True)
-        found = {message.sequence: message for message in records.unpack_messages(now, told)}
+        read = self._records.readable if only_readable else self._records.all
+        found = {message.sequence: message for message in read(queue, now, told)}
         return [found.get(sequence) for sequence in sequences]
 
     async def delete_message(self, queue: Queue, sequence: int, claim: bytes | None) -> Deleted:
@@ -201,12 +221,22 @@ class RedisStore(RedisClaims, RedisSubscriptions, RedisDeliveries):
     # Dead letters
 
     async def waiting_dead_letters(self, queue: Queue, limit: int) -> list[Waiting]:
-        entries = await self.scripts.run(scripts.OUTBOX, queue, limit, repeatable=True)
-        return [records.unpack_waiting(entry) for entry in entries]
+        now, *entries = await self.scripts.run(scripts.OUTBOX, queue, limit, repeatable=True)
+        found = []
+        for entry in entries:
+            waiting = self._records.waiting(queue, entry)
+            if waiting.record:
+                found.append(waiting)
+            elif waiting.expires + _LONGEST_LIFE < now:  # there is no queue in which it would still live
+                await self.forget_dead_letter(queue, waiting)
+        return found
 
     async def deliver_dead_letter(self, source: Queue, waiting: Waiting, target: Queue) -> None:
         message_id = _id_bytes(waiting.sequence, source)
         record = records.with_origin(waiting.record, Origin(source.name, message_id), waiting.ttl)
+        # What was encrypted stays so, whatever queue takes it.
+        if waiting.encrypted or target.settings.encrypted:
+            record = encrypt(record, target.incarnation, self._records.keyring)
         lives = -1 if waiting.ttl is None else waiting.ttl
         await self.scripts.run(
             scripts.DELIVER, target, message_id, lives, waiting.expires, record, repeatable=True

@@ -36,7 +36,7 @@ def test_it_has_no_dependency_and_only_relative_imports() -> None:
 def test_its_types_hold_and_can_be_used(tmp_path: Path) -> None:
     install()
     run("npx", "--no-install", "tsc")
-    for name in ("index", "msgpack"):
+    for name in ("index", "msgpack", "webhook"):
         assert (SDK / "types" / f"{name}.d.ts").exists()
     run("npx", "--no-install", "tsc", "--project", "test/types")
 
@@ -66,6 +66,7 @@ def test_the_examples_of_the_readme_fit_the_types(tmp_path: Path) -> None:
     types = {
         "zaqar-gateway": [f"{SDK}/types/index.d.ts"],
         "zaqar-gateway/msgpack": [f"{SDK}/types/msgpack.d.ts"],
+        "zaqar-gateway/webhook": [f"{SDK}/types/webhook.d.ts"],
     }
     options = json.loads((SDK / "test" / "types" / "tsconfig.json").read_text())["compilerOptions"]
     config = {"compilerOptions": {**options, "paths": types}, "include": ["*.mts", "*.d.ts"]}

@@ -1,4 +1,4 @@
-"""docs/compatibility.md, 1 to 6: what belongs to one stays with it."""
+"""docs/compatibility.md, 1 to 7: what belongs to one stays with it."""
 
 from __future__ import annotations
 
@@ -169,3 +169,15 @@ def test_06_nothing_can_be_pushed_over_http(client: Client, gateway: Gateway) ->
 def test_06_private_places_may_be_subscribed(client: Client, host: str) -> None:
     body = {"queue_name": "q", "subscriber": f"http://{host}/"}
     done(client.request("subscription_create", body), 201)
+
+
+def test_07_what_is_kept_of_an_encrypted_queue_is_ciphertext(tmp_path: Path) -> None:
+    with start_gateway(tmp_path / "data") as gateway, Client(gateway.url) as client:
+        for queue, encrypted in (("open", False), ("closed", True)):
+            metadata = {"_enable_encrypt_messages": encrypted}
+            done(client.request("queue_create", {"queue_name": queue, "metadata": metadata}), 201)
+            post(client, queue, f"{queue} secret")
+            assert bodies(client, queue) == [f"{queue} secret"]
+    kept = b"".join(path.read_bytes() for path in (tmp_path / "data").rglob("*") if path.is_file())
+    assert b"open secret" in kept
+    assert b"closed secret" not in kept

@@ -87,5 +87,9 @@ def test_nothing_that_clients_choose_becomes_a_label(gateway: Gateway) -> None:
             ),
             *("leases_total", "leases_created", "store_errors_total", "store_errors_created"),
             *("reading_paused_total", "reading_paused_created"),
+            *("deliveries_total", "deliveries_created", "delivery_endpoints", "delivery_open_circuits"),
+            *("deliveries_failed_total", "deliveries_failed_created"),
+            *("deliveries_missed_total", "deliveries_missed_created"),
+            *(f"delivery_seconds_{each}" for each in ("bucket", "count", "sum", "created")),
         )
     }

@@ -133,7 +133,9 @@ def test_defaults_are_filled_in() -> None:
 
 
 def test_settings() -> None:
-    assert settings({"_default_message_ttl": None}) == QueueSettings(3600, 0, 262144, None, None, None, None)
+    assert settings({"_default_message_ttl": None}) == QueueSettings(
+        3600, 0, 262144, None, None, None, None, False
+    )
     assert settings(
         {
             "_default_message_ttl": 99,
@@ -143,5 +145,6 @@ def test_settings() -> None:
             "_dead_letter_queue_messages_ttl": 90,
             "_max_claim_count": 0,
             "_flavor": "gold",
+            "_enable_encrypt_messages": True,
         }
-    ) == QueueSettings(99, 2, 120, "dlq", 90, 0, "gold")
+    ) == QueueSettings(99, 2, 120, "dlq", 90, 0, "gold", True)

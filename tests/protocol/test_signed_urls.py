@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,7 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from protocol.errors import BadRequest
-from protocol.signed_urls import ACTION_METHODS, SignedUrl, permitted_until, sign, to_sign
+from protocol.signed_urls import (
+    ACTION_METHODS,
+    SignedUrl,
+    permitted_over_rest,
+    permitted_until,
+    sign,
+    to_confirm,
+    to_sign,
+)
 from schemas.envelope import RequestHeaders
 
 KEY = b"a" * 40
@@ -41,6 +50,44 @@ def permitted(
     **changes: Any,
 ) -> float | None:
     return permitted_until(keys, headers(**changes), action, queue_name, now)
+
+
+CONFIRM = "00660e1b-840c-853c-a687-98b07f700001"
+
+
+def opened(action: str, paths: list[str], methods: list[str], **body: str) -> bool:
+    """Whether a signature for these opens an action over REST."""
+    signature = sign(KEY, SignedUrl(tuple(paths), tuple(methods), "p", EXPIRES))
+    asked = SimpleNamespace(**{"queue_name": "q", "subscription_id": CONFIRM, **body})
+    told = headers(url_signature=signature, url_paths=paths, url_methods=methods)
+    return permitted_over_rest((KEY,), told, action, asked, NOW)
+
+
+def test_what_opens_what_over_rest() -> None:
+    messages, claims, subscriptions = (
+        f"/v2/queues/q/{what}" for what in ("messages", "claims", "subscriptions")
+    )
+    assert opened("message_post", [messages], ["POST"])
+    assert opened("claim_create", [claims, messages], ["GET", "POST"])
+    assert opened("claim_update", [claims], ["PATCH"])
+    assert opened("subscription_list", [subscriptions], ["GET"])
+    assert opened("subscription_confirm", [subscriptions], ["PUT"])
+    assert not opened("claim_create", [messages, subscriptions], ["POST"])
+    assert not opened("claim_create", [claims], ["PATCH"])
+    assert not opened("claim_create", [claims], ["POST"], queue_name="other")
+    assert not opened("queue_delete", [messages, claims, subscriptions], ["DELETE"])
+    assert not opened("claim_subscribe", [claims], ["POST", "GET"])
+
+
+def test_one_subscription_is_confirmed_and_nothing_else() -> None:
+    url = to_confirm("q", CONFIRM, "p", END)
+    assert url == SignedUrl((f"/v2/queues/q/subscriptions/{CONFIRM}/confirm",), ("PUT",), "p", EXPIRES)
+    assert opened("subscription_confirm", [*url.paths], ["PUT"])
+    other = CONFIRM.replace("1", "2")
+    assert not opened("subscription_confirm", [*url.paths], ["PUT"], subscription_id=other)
+    assert not opened("subscription_confirm", [*url.paths], ["GET", "POST", "PATCH"])
+    for action in ("subscription_get", "subscription_update", "subscription_delete", "subscription_create"):
+        assert not opened(action, [*url.paths], ["GET", "PUT", "PATCH", "DELETE", "POST"])
 
 
 # --- making ---------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ import pytest
 from storage import mover as mover_module
 from storage.catalog.engine import sqlite_url
 from storage.catalog.sql import SQLCatalog
+from storage.encryption import EncryptionKey, Keyring
 from storage.errors import (
     MoveUnfinished,
     NoQueue,
@@ -24,14 +25,14 @@ from storage.errors import (
 )
 from storage.mover import MoveFailed, MoveInterrupted, Mover, Progress, QueueDeleted, abandon
 from storage.pools import Pool
-from storage.records import Queue
+from storage.records import DeadLetter, Queue
 from storage.redis import moving
 from storage.redis.moving import RedisMoves
 from storage.redis.store import RedisStore
 from tests.support.moves import Steps, bury, contents, fill, value_of
 from tests.support.reactor import reactor, run, wait_until
 from tests.support.servers import Server, start_valkey
-from tests.support.store import LiveQueue, connected
+from tests.support.store import LiveQueue, connected, connected_to
 
 Stores = tuple[RedisStore, RedisStore]
 
@@ -109,6 +110,31 @@ def test_a_queue_moves_with_all_that_is_in_it(
     run(back.run, found(catalog, jobs), "default")
     assert contents(stores[0], jobs.queue) == before
     assert found(catalog, jobs) == jobs.queue
+
+
+def test_encrypted_messages_move_as_they_are(
+    stores: Stores, catalog: SQLCatalog, jobs: LiveQueue, valkey: Server, redis7: Server
+) -> None:
+    keyring = Keyring([EncryptionKey("key", bytes(32))])
+    rule = DeadLetter(0, "dead", None)
+    secret = replace(jobs.queue, metadata={"_enable_encrypt_messages": True})
+    with (
+        connected_to(valkey.url, keyring=keyring) as source,
+        connected_to(redis7.url, keyring=keyring) as target,
+    ):
+        here = jobs.through(source)
+        here.purge()
+        here.queue = secret
+        here.post("dead")
+        assert here.claim(dead_letter=rule).dead_lettered == 1
+        here.post("secret")
+        letters = run(source.waiting_dead_letters, secret, 100)
+        # Who moves the queue has no keys.
+        run(make_mover(stores, catalog).run, jobs.queue, "there")
+        there = here.through(target)
+        assert there.bodies() == ["secret"]
+        assert run(target.waiting_dead_letters, secret, 100) == letters
+        assert letters[-1].encrypted
 
 
 def use(live: LiveQueue, number: int) -> None:

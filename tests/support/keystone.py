@@ -166,6 +166,14 @@ class Keystone:
             auth["scope"] = {"project": wanted}
         return str(self._request("POST", "/auth/tokens", {"auth": auth}, {})[1]["X-Subject-Token"])
 
+    def add_service(self, name: str, url: str) -> None:
+        """Have the catalog name a service, with a public endpoint and one of the inside."""
+        service = {"service": {"name": name, "type": name}}
+        created = self._as_admin("POST", "/services", service)["service"]["id"]
+        for interface, where in (("internal", "http://10.0.0.1/"), ("public", url)):
+            endpoint = {"service_id": created, "interface": interface, "url": where}
+            self._as_admin("POST", "/endpoints", {"endpoint": endpoint})
+
     def revoke(self, token: str) -> None:
         """Take a token back."""
         self._as_admin("DELETE", "/auth/tokens", None, {"X-Subject-Token": token})

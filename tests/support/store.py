@@ -26,6 +26,7 @@ import redis
 
 from protocol.body import Body, Form
 from protocol.identifiers import format_id, new_incarnation, parse_uuid
+from storage.encryption import Keyring
 from storage.records import (
     Claim,
     Claimed,
@@ -75,9 +76,9 @@ def connected(server: Server, timeout: float = PATIENCE) -> Iterator[RedisStore]
 
 
 @contextmanager
-def connected_to(url: str, timeout: float = PATIENCE) -> Iterator[RedisStore]:
-    """The same by URL."""
-    store = RedisStore(reactor, url, timeout)
+def connected_to(url: str, timeout: float = PATIENCE, keyring: Keyring | None = None) -> Iterator[RedisStore]:
+    """The same by URL, with keys by which messages are encrypted."""
+    store = RedisStore(reactor, url, timeout, keyring=keyring)
     try:
         run(store.start, timeout)
         yield store

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from typing import Any
-
 from msgspec.structs import replace
 
 from gateway.actions import ACTIONS
 from gateway.actions.call import Answer, Call, given
+from gateway.actions.confirming import find_unconfirmed
+from gateway.actions.views import created
 from gateway.http.rest.asked import Asked
 from protocol.errors import NotFound
-from protocol.identifiers import format_id
 from protocol.names import is_queue_name
 from schemas.messages import MessageListReply
-from schemas.subscriptions import SubscriptionCreateReply
-from storage.base import MessageStore
 from storage.errors import NoQueue
-from storage.records import Queue
 
 BEHIND = ","
 """Behind a queue's name: a marker for what comes after that. It is in no name, and sorts before what is."""
@@ -75,17 +70,8 @@ async def subscription_create(call: Call, asked: Asked) -> Answer:
     status, reply = await ACTIONS["subscription_create"](call)
     if status != 409:
         return status, reply
-
-    async def find(store: MessageStore, queue: Queue) -> Any:
-        found = await store.find_subscription(queue, call.body.subscriber)
-        if found is None or found.confirmed:
-            return None
-        return SubscriptionCreateReply(
-            subscription_id=format_id(found.sequence, queue.incarnation),
-            message=f"Subscription {queue.name} created.",
-        )
-
-    existing = None
-    with suppress(NoQueue):  # it was removed in this moment
-        existing = await call.router.run(call.project, call.body.queue_name, find)
-    return (409, reply) if existing is None else (201, existing)
+    found = await find_unconfirmed(call)
+    if found is None:
+        return status, reply
+    queue, subscription = found
+    return 201, created(call, queue, subscription.subscriber, subscription.sequence)

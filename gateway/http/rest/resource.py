@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from time import perf_counter
+from time import perf_counter, time
 from typing import Any, cast
 from urllib.parse import urljoin
 
@@ -15,7 +15,7 @@ from twisted.web.server import NOT_DONE_YET, Request
 from gateway import __version__
 from gateway.actions.call import Call, Node
 from gateway.auth.authenticator import identify_and_count
-from gateway.auth.authorisation import ADMIN, ByIdentity
+from gateway.auth.authorisation import ADMIN
 from gateway.auth.handshake import handshake_token
 from gateway.auth.identity import Identity
 from gateway.http.request import read_headers
@@ -33,13 +33,13 @@ from protocol.errors import (
     AdminOnly,
     AuthenticationFailed,
     BadRequest,
-    NotAuthenticated,
     NotFound,
     NotPermitted,
     RequestError,
     Unavailable,
 )
 from protocol.incoming import Incoming
+from protocol.signed_urls import permitted_over_rest
 
 log = get_logger(__name__)
 
@@ -53,7 +53,6 @@ class Rest(Resource):
         super().__init__()  # type: ignore[no-untyped-call]  # Twisted's is not typed
         self._node = node
         self._routes = Routes()
-        self._by_signature = ByIdentity(signing_keys=node.signing_keys)
         self._working = 0
         self._idle: Deferred[None] | None = None
 
@@ -141,10 +140,7 @@ class Rest(Resource):
     def _check_permission(self, headers: Headers, identity: Identity | None, incoming: Incoming) -> None:
         """Raise unless the request may be done; NotFound where its signature does not permit it."""
         if reading.is_signed(headers):
-            try:
-                self._by_signature.check(None, incoming)
-            except NotAuthenticated:
-                raise NotFound("No such resource, or the signature does not open it.") from None
+            self._check_signature(incoming)
             return
         assert incoming.action is not None
         # As upstream, where nobody authenticates: who wants to administer says so.
@@ -152,6 +148,15 @@ class Rest(Resource):
         if self._node.authenticator is None and incoming.action.admin and ADMIN not in roles:
             raise AdminOnly(f"{incoming.action.name} is for administrators: say so with X-Roles: {ADMIN}.")
         self._node.authorisation.check(identity, incoming)
+
+    def _check_signature(self, incoming: Incoming) -> None:
+        """Raise NotFound unless its signature permits the request."""
+        action, headers = incoming.action, incoming.headers
+        assert action is not None
+        assert headers is not None
+        keys = self._node.signing_keys
+        if not permitted_over_rest(keys, headers, action.name, incoming.body, time()):
+            raise NotFound("No such resource, or the signature does not open it.")
 
 
 class _Exchange:
@@ -228,4 +233,4 @@ class _Exchange:
 
 def _joined(path: str) -> str:
     """A path as upstream's server tells it: `/v2/queues/..` is `/v2/` (RFC 3986 section 5.2.4)."""
-    return urljoin("/", path)
+    return urljoin("/", path) if "/." in path else path

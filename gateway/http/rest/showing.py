@@ -122,9 +122,10 @@ def claim(asked: Asked, status: int, reply: Any) -> Shown:
 def subscribed(asked: Asked, status: int, reply: Any) -> Shown:
     """The new subscription, or why there is none."""
     if status == 409:
-        told = rest.Refusal(title="Resource conflict", description=reply, code="conflict")
-        return Shown(status, told, asked.path)
-    return Shown(status, rest.Subscribed(subscription_id=reply.subscription_id), asked.path)
+        refusal = rest.Refusal(title="Resource conflict", description=reply, code="conflict")
+        return Shown(status, refusal, asked.path)
+    told = rest.Subscribed(subscription_id=reply.subscription_id, signature_secret=reply.signature_secret)
+    return Shown(status, told, asked.path)
 
 
 def subscriptions(asked: Asked, status: int, reply: Any) -> Shown:

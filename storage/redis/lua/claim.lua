@@ -4,12 +4,13 @@
 -- ARGV[3, 4]  ttl and grace of the claim in seconds
 -- ARGV[5]     how many messages at the most
 -- ARGV[6]     "claim" or "pop"
--- ARGV[7..9]  max_claim_count, dead letter queue, ttl there (-1: keeps its own); absent without dead lettering
--- Returns     {now, dead letters, sequence, position, state, record, ...}
+-- ARGV[7]     ids of the keys that the node has, as in leasing.lua
+-- ARGV[8..10] max_claim_count, dead letter queue, ttl there (-1: keeps its own); absent without dead lettering
+-- Returns     {now, dead letters, messages that the node cannot read, sequence, position, state, record, ...}
 -- Complexity  O(k log n) for k messages
 
 local claim, ttl, grace, limit, popping = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), ARGV[6] == "pop"
-local reply = { now, 0 }
+local reply = { now, 0, 0 }
 local furthest, size = 0, 0
 
 if not popping and call("ZSCORE", CLAIMS, claim) then
@@ -24,7 +25,7 @@ local function pop(sequence, position, count, shown, record)
 end
 
 local hand_out = popping and pop or lease_to(claim, ttl, grace, reply)
-local taken, dead = take(limit, ARGV[7], ARGV[8], ARGV[9], hand_out)
+local taken, dead, aside = take(limit, ARGV[7], ARGV[8], ARGV[9], ARGV[10], hand_out)
 if popping then
   remove(taken, "deleted", furthest, size)
 elseif #taken > 0 then
@@ -32,5 +33,5 @@ elseif #taken > 0 then
   begin(claim, ttl, grace, "")
 end
 close_head()
-reply[2] = dead
+reply[2], reply[3] = dead, aside
 return reply

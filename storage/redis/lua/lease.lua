@@ -7,10 +7,11 @@
 -- ARGV[6]      how many messages the claim may hold
 -- ARGV[7]      how many messages at the most
 -- ARGV[8]      among how many consumers what is free is to be divided
--- ARGV[9..11]  max_claim_count, dead letter queue, ttl there (-1: keeps its own); absent without dead lettering
--- Returns      {now, dead letters, what the claim holds now, how many are free, when a delay or a claim ends,
---              sequence, position, state, record, ...}; the time only if none is free; false if the claim is another
---              consumer's
+-- ARGV[9]      ids of the keys that the node has, as in leasing.lua
+-- ARGV[10..12] max_claim_count, dead letter queue, ttl there (-1: keeps its own); absent without dead lettering
+-- Returns      {now, dead letters, messages that the node cannot read, what the claim holds now, how many are free, when a
+--              delay or a claim ends, sequence, position, state, record, ...}; the time only if none is free; false if the
+--              claim is another consumer's
 -- Complexity   O(k log n + h) for k messages and h that the claim holds
 
 local claim, consumer, ttl, grace = ARGV[2], ARGV[3], tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -24,24 +25,25 @@ end
 local holds = call("ZLEXCOUNT", HELD, "[" .. claim, "(" .. claim .. string.rep("\255", 8))
 local share = math.ceil(call("ZCARD", FREE) / ARGV[8])
 local limit = math.min(ARGV[7], credit - holds, share)
-local reply = { now, 0, holds, 0, NEVER }
+local reply = { now, 0, 0, holds, 0, NEVER }
 if limit > 0 then
   local before = holds > 0 and held_by(claim, -1) or {}
-  local taken, dead = take(limit, ARGV[9], ARGV[10], ARGV[11], lease_to(claim, ttl, grace, reply))
+  local hand_out = lease_to(claim, ttl, grace, reply)
+  local taken, dead, aside = take(limit, ARGV[9], ARGV[10], ARGV[11], ARGV[12], hand_out)
   if #taken > 0 then
     note("m", taken)
     keep_held_alive(claim, before, ttl, grace)
     begin(claim, ttl, grace, consumer)
   end
   holds = holds + #taken
-  reply[2], reply[3] = dead, holds
+  reply[2], reply[3], reply[4] = dead, aside, holds
 end
 if holds >= credit then
   call("SADD", FULL, claim)
 end
-reply[4] = call("ZCARD", FREE)
-if reply[4] == 0 then
-  reply[5] = math.min(first_score(CLAIMS), first_score(DUE))
+reply[5] = call("ZCARD", FREE)
+if reply[5] == 0 then
+  reply[6] = math.min(first_score(CLAIMS), first_score(DUE))
 end
 close_head()
 return reply

@@ -38,14 +38,39 @@ local function keep_held_alive(claim, sequences, ttl, grace)
   end
 end
 
+local ENCRYPTED = 8 -- the highest flag of a record, see encrypted_records.py
+local ASIDE = string.rep("\0", 16) -- the claim that keeps what nobody gets now; no client is given one like it
+local ASIDE_SECONDS = 30
+
+-- Whether a record is encrypted by a key that is not among the node's: ids with a space before and behind each.
+local function is_unreadable(record, ids)
+  if string.byte(record) < ENCRYPTED then
+    return false
+  end
+  local id = string.sub(record, 23, 22 + string.byte(record, 22))
+  return not string.find(ids, " " .. id .. " ", 1, true)
+end
+
+-- Keep a message that the node cannot read out of the way of others, for a while: another node may have the key, and this
+-- one soon. It does not count as claimed. The claim is not renewed with the next one, so it does end.
+local function set_aside(sequence, position, count, shown)
+  note("m", { sequence })
+  if not call("ZSCORE", CLAIMS, ASIDE) then
+    begin(ASIDE, ASIDE_SECONDS, 0, "")
+  end
+  call("ZADD", CLAIMED, position, sequence)
+  call("ZADD", HELD, 0, ASIDE .. sequence)
+  call("HSET", STATES, sequence, pack_state(count, shown, ASIDE))
+end
+
 -- Take up to `limit` free messages from the head of the queue. `hand_out` is called with each: sequence, position, how
 -- often it was claimed before, its changed ttl, and its record. Those that were claimed too often go to the outbox
 -- instead: `max_count`, `target` and `target_ttl` are max_claim_count, the dead letter queue and the ttl there (-1: they
--- keep their own), or nil.
--- Returns the sequences, and how many went to the outbox.
-local function take(limit, max_count, target, target_ttl, hand_out)
-  local dead, taken = 0, {}
-  while #taken < limit and dead < BUDGET do
+-- keep their own), or nil. Those that the node has no key for (`ids` as above) are set aside.
+-- Returns the sequences, how many went to the outbox, and how many were set aside.
+local function take(limit, ids, max_count, target, target_ttl, hand_out)
+  local dead, aside, taken = 0, 0, {}
+  while #taken < limit and dead + aside < BUDGET do
     local heads = call("ZRANGE", FREE, 0, limit - #taken - 1, "WITHSCORES")
     if #heads == 0 then
       break
@@ -59,6 +84,10 @@ local function take(limit, max_count, target, target_ttl, hand_out)
         call("RPUSH", OUTBOX, cmsgpack.pack({ target, tonumber(target_ttl), sequence, expires, record }))
         remove({ sequence }, "deleted", nil, weight(sequence, #record))
         dead = dead + 1
+      elseif is_unreadable(record, ids) then
+        call("ZREM", FREE, sequence)
+        set_aside(sequence, position, count, shown)
+        aside = aside + 1
       else
         taken[#taken + 1] = sequence
         call("ZREM", FREE, sequence)
@@ -66,7 +95,7 @@ local function take(limit, max_count, target, target_ttl, hand_out)
       end
     end
   end
-  return taken, dead
+  return taken, dead, aside
 end
 
 -- What `take` is to do with messages for a claim that begins now: they are its, and told in the reply.

@@ -46,6 +46,8 @@ def test_a_subscription_is_created_once_shown_and_deleted(client: Client) -> Non
         "age": shown["age"],
         "options": options,
         "confirmed": False,
+        "delivery": {"delivered": 0, "failed": 0, "missed": 0, "last_error": ""},
+        "signature_secret": shown["signature_secret"],
     }
     assert shown["age"] in (0, 1, 2)
     assert [item["id"] for item in listed(client)] == [subscription_id]

@@ -15,10 +15,11 @@ from typing import Any, TypeVar
 import pytest
 from twisted.internet.defer import Deferred, gatherResults
 
-from gateway.auth import keystone as keystone_module
+from gateway.auth import keystone_client
 from gateway.auth.identity import Identity
 from gateway.auth.keystone import Keystone as Asking
-from gateway.auth.keystone import KeystoneUnavailable, credentials, make_keystone
+from gateway.auth.keystone import make_keystone
+from gateway.auth.keystone_client import KeystoneUnavailable, credentials
 from gateway.http.client import HttpClient
 from gateway.settings import Settings, SettingsError
 from protocol.errors import AuthenticationFailed
@@ -136,10 +137,10 @@ def test_own_token_is_renewed_before_it_expires(
     async def scenario(asked: Asking) -> None:
         await asked.identify(token)
         first = asked._own
-        monkeypatch.setattr(keystone_module, "time", lambda: time() + 3500)
+        monkeypatch.setattr(keystone_client, "time", lambda: time() + 3500)
         await asked.identify(token)
         assert asked._own == first
-        monkeypatch.setattr(keystone_module, "time", lambda: time() + 3545)
+        monkeypatch.setattr(keystone_client, "time", lambda: time() + 3545)
         await asked.identify(token)
         assert asked._own != first
 

@@ -177,6 +177,11 @@ def test_a_name_that_is_not_answered() -> None:
         connect(Names(host=[]), LOCAL, 80, timeout=0.05)
 
 
+def test_a_name_that_has_no_address() -> None:
+    with pytest.raises(DNSLookupError):
+        connect(Names(host=[[]]), LOCAL, 80)
+
+
 def test_a_host_that_is_an_address() -> None:
     async def scenario() -> None:
         await GuardedEndpoint(reactor, Guard(), "127.0.0.1", 80, 5).connect(Factory.forProtocol(Protocol))

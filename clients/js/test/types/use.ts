@@ -2,6 +2,7 @@
 import { connect, ReplyError, TimeoutError, webStorage } from "zaqar-gateway";
 import type { Gateway, Subscription } from "zaqar-gateway";
 import { msgpack } from "zaqar-gateway/msgpack";
+import { SignatureInvalid, verifyWebhook } from "zaqar-gateway/webhook";
 
 const gateway: Gateway = connect({
   url: "ws://127.0.0.1:9000/",
@@ -28,4 +29,15 @@ try {
 } catch (error) {
   if (error instanceof ReplyError) console.log(error.status, error.code, error.retryable);
   if (error instanceof TimeoutError) console.log(error.sent);
+}
+
+const request = new Request("http://127.0.0.1/");
+try {
+  await verifyWebhook(request.headers, await request.arrayBuffer(), ["secret"], { tolerance: 60 });
+  const fromNode: { [name: string]: string | string[] | undefined } = { host: "x" };
+  await verifyWebhook(fromNode, "body", "secret");
+  // @ts-expect-error: the secret is missing
+  await verifyWebhook(request.headers.get("X-Zaqar-Signature"), new Uint8Array());
+} catch (error) {
+  if (error instanceof SignatureInvalid) console.log(error.message);
 }

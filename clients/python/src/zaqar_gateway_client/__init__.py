@@ -41,10 +41,12 @@ from zaqar_gateway_client.positions import FilePositions, MemoryPositions, Posit
 from zaqar_gateway_client.queue import Queue
 from zaqar_gateway_client.records import Gap, Message, NewMessage, Page, Resumed, Stats
 from zaqar_gateway_client.subscription import Subscription
+from zaqar_gateway_client.webhook import SIGNATURE_HEADER, SignatureInvalid, verify_webhook
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "SIGNATURE_HEADER",
     "BadRequest",
     "CallTimeout",
     "Claim",
@@ -74,10 +76,12 @@ __all__ = [
     "Queue",
     "RequestFailed",
     "Resumed",
+    "SignatureInvalid",
     "Stats",
     "Subscription",
     "Unavailable",
     "connect",
+    "verify_webhook",
 ]
 
 

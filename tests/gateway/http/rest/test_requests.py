@@ -66,6 +66,61 @@ def test_a_signature_opens_what_it_was_made_for(tmp_path: Path) -> None:
         guest.refused(401, "GET", MESSAGES)
 
 
+def test_signatures_for_claims_and_subscriptions(tmp_path: Path) -> None:
+    issuer, keys = Issuer.new(), tmp_path / "keys"
+    keys.write_text("a key that only this test has")
+    arguments = [*issuer.arguments(tmp_path), "--signing-key-file", str(keys)]
+    claims, subscriptions = "/v2/queues/q/claims", "/v2/queues/q/subscriptions"
+    with (
+        start_gateway(tmp_path / "data", *arguments) as gateway,
+        Rest(gateway.http_url, project="p", token=issuer.token(project="p")) as owner,
+        Rest(gateway.http_url, project="p") as guest,
+    ):
+        owner.done("POST", MESSAGES, {"messages": [{"body": "hello"}]})
+
+        def signed(path: str, *methods: str) -> dict[str, str]:
+            asked = {"paths": [path], "methods": methods}
+            url = owner.done("POST", "/v2/queues/q/share", asked)
+            return {
+                "URL_Signature": url["signature"],
+                "URL_Expires": url["expires"],
+                "URL_Methods": ",".join(url["methods"]),
+                "URL_Paths": ",".join(url["paths"]),
+            }
+
+        good = signed("claims", "POST", "GET", "PATCH")
+        claim = guest.ask("POST", claims, {"ttl": 100, "grace": 60}, **good).headers["location"]
+        assert guest.done("GET", claim, **good)["messages"]
+        guest.done("PATCH", claim, {"ttl": 200}, **good)
+        guest.refused(404, "DELETE", claim, **good)
+        guest.refused(404, "GET", MESSAGES, **good)
+        guest.refused(404, "GET", subscriptions, **good)
+
+        good = signed("subscriptions", "POST", "GET", "PUT")
+        asked = {"subscriber": "http://example.org/"}
+        path = f"{subscriptions}/{guest.done('POST', subscriptions, asked, **good)['subscription_id']}"
+        assert len(guest.done("GET", subscriptions, **good)["subscriptions"]) == 1
+        guest.done("PUT", f"{path}/confirm", {"confirmed": True}, **good)
+        assert guest.done("GET", path, **good)["confirmed"]
+        guest.refused(404, "PATCH", path, {"ttl": 100}, **good)
+        guest.refused(404, "DELETE", path, **good)
+        guest.refused(404, "POST", claims, {}, **good)
+
+        # Over the WebSocket neither opens anything, nor does a signature for messages open these.
+        good = signed("messages", "POST", "GET", "PUT", "PATCH", "DELETE")
+        guest.refused(404, "GET", subscriptions, **good)
+        guest.refused(404, "POST", claims, {}, **good)
+        with Client(gateway.url, project="p") as client:
+            good = signed("subscriptions", "GET")
+            headers = {
+                "URL-Signature": good["URL_Signature"],
+                "URL-Expires": good["URL_Expires"],
+                "URL-Methods": ["GET"],
+                "URL-Paths": [subscriptions],
+            }
+            assert client.request("subscription_list", {"queue_name": "q"}, headers).status == 403
+
+
 def test_a_body_that_is_too_large(tmp_path: Path) -> None:
     with (
         start_gateway(tmp_path / "data", "--max-frame-bytes", "2048") as gateway,

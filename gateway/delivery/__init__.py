@@ -1,0 +1,1 @@
+"""Delivery of a queue's messages to subscribers that are not sockets: webhooks and mail."""
