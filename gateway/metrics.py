@@ -21,6 +21,14 @@ class Metrics:
             "Connections of plain HTTP that are open.",
             registry=self.registry,
         )
+        self.streams = Gauge(
+            "zaqar_gateway_event_streams", "Event streams that are open.", registry=self.registry
+        )
+        self.waiting = Gauge(
+            "zaqar_gateway_waiting_requests",
+            "Requests over REST that wait for messages.",
+            registry=self.registry,
+        )
         self._requests = RequestMetrics()
         self.registry.register(self._requests)
         self.request_done = self._requests.done

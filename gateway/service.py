@@ -34,8 +34,10 @@ from gateway.http.switch import SwitchFactory
 from gateway.limits.rates import Rates
 from gateway.limits.sockets import OpenSockets
 from gateway.limits.usage import Usage
+from gateway.limits.waiting import WaitingRequests
 from gateway.metrics import Metrics
 from gateway.operator_file import OperatorFile
+from gateway.push.arrivals import Arrivals
 from gateway.push.consumers import Consumers
 from gateway.push.hub import Hub
 from gateway.push.liveness import Liveness
@@ -70,6 +72,9 @@ CACHED_ROUTES = 100_000
 
 CACHED_BYTES = 16_777_216
 """Bytes of their encoded metadata; in memory they take several times as much."""
+
+Listeners = tuple[Hub, Consumers, Arrivals, Deliveries]
+"""Who hears what the stores announce."""
 
 log = logs.get_logger(__name__)
 
@@ -130,7 +135,7 @@ class Gateway:
         self._stopping.add(catalog.stop)
 
         store, stores = await self._open_stores(
-            catalog, store_url, keyring, lambda: (hub, consumers, deliveries)
+            catalog, store_url, keyring, lambda: (hub, consumers, arrivals, deliveries)
         )
         changes = CatalogChanges(self._reactor, store.client, store_url, settings.request_timeout)
         router = Router(
@@ -150,6 +155,8 @@ class Gateway:
         self._stopping.add(consumers.stop)
         self._watch_catalog(router, stores, changes)
         share = settings.workers if self._is_worker else 1
+        waiting = WaitingRequests(settings, share)
+        arrivals = Arrivals(self._reactor, router, stores, waiting, metrics.waiting.inc)
         means = means_to_deliver(
             self._reactor, settings, router, stores, metrics.deliveries, signing_keys, share
         )
@@ -173,6 +180,7 @@ class Gateway:
             stores=stores,
             hub=hub,
             consumers=consumers,
+            arrivals=arrivals,
             deliveries=deliveries,
             changes=changes,
             metrics=metrics,
@@ -206,11 +214,7 @@ class Gateway:
         self._stopping.add(changes.stop)
 
     async def _open_stores(
-        self,
-        catalog: SQLCatalog,
-        url: str,
-        keyring: Keyring,
-        listeners: Callable[[], tuple[Hub, Consumers, Deliveries]],
+        self, catalog: SQLCatalog, url: str, keyring: Keyring, listeners: Callable[[], Listeners]
     ) -> tuple[RedisStore, Stores]:
         """Open the store that the gateway is started with, so that those of other pools can be opened too."""
 

@@ -158,10 +158,11 @@ def permitted_over_rest(
     action: str,
     body: Any,
     now: float,
-) -> bool:
-    """Whether the signature in the headers permits the action over REST: also with claims and subscriptions.
+) -> float | None:
+    """When the signature in the headers expires, if it permits the action over REST; else None.
 
-    A path permits all that is below it. The path that confirms one subscription permits that alone.
+    There it may be for claims and subscriptions too. A path permits all that is below it; the path that
+    confirms one subscription permits that alone.
 
     :param body: of the action; the paths are made of its names.
     """
@@ -171,8 +172,8 @@ def permitted_over_rest(
             paths = [path_of(body.queue_name, resource)]
             if action == "subscription_confirm":
                 paths.append(confirmation_path(body.queue_name, body.subscription_id))
-            return _permitted_until(keys, headers, method, paths, now) is not None
-    return False
+            return _permitted_until(keys, headers, method, paths, now)
+    return None
 
 
 def _permitted_until(

@@ -88,6 +88,30 @@ class DrainingEvent(Struct, frozen=True, kw_only=True):
     reconnect_after_ms: Annotated[int, Meta(extra_json_schema={"minimum": 0})]
 
 
+class StreamGapEvent(Struct, frozen=True, kw_only=True, rename={"after": "from"}):
+    """An event stream does not get all messages behind `from`, up to `to`: some are gone. It goes on."""
+
+    event: Literal["gap"] = "gap"
+    queue_name: str
+    after: str
+    to: str
+    reason: Literal["expired", "deleted", "purged", "failover"]
+
+
+class TokenExpiredEvent(Struct, frozen=True, kw_only=True):
+    """The token or the signature of an event stream is over, and the stream ends. Come with another one."""
+
+    event: Literal["token_expired"] = "token_expired"
+
+
+class UnavailableEvent(Struct, frozen=True, kw_only=True):
+    """An event stream cannot begin now, and ends. Come back. `code` as of a reply that says so."""
+
+    event: Literal["unavailable"] = "unavailable"
+    code: str
+    reason: str
+
+
 ClaimEndReason = Literal["queue_deleted", "taken_over", "not_permitted"]
 
 
@@ -120,3 +144,9 @@ EVENTS: Final = (
     ClaimEnded,
 )
 """Frames with an `event`, by whose name a client tells them apart."""
+
+STREAM_EVENTS: Final = (
+    *(StreamGapEvent, BehindEvent, CaughtUpEvent, SubscriptionEndedEvent),
+    *(DrainingEvent, TokenExpiringEvent, TokenExpiredEvent, UnavailableEvent),
+)
+"""What an event stream tells beside messages, as events of their names."""

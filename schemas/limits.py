@@ -80,6 +80,9 @@ FRAME_NESTING_MAX: Final = 400
 FRAME_PARTS: Final = 50_000
 """Arrays, objects and MessagePack extension values in a frame: each takes time, however small it is."""
 
+WAIT_MAX: Final = 20
+"""Seconds that a request over REST may wait for messages: proxies give up on an answer sooner or later."""
+
 SAFE_INTEGER: Final = 2**53 - 1
 """The largest integer up to which every JSON reader, and the store, counts exactly."""
 

@@ -299,3 +299,5 @@ class Swept:
     """Bytes of its messages' records."""
     deliveries: bool
     """Whether it has subscribers that the gateway delivers to."""
+    claim_ends_in: float | None
+    """Seconds until the next claim ends; None: there is none."""

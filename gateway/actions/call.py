@@ -18,6 +18,7 @@ from gateway.limits.rates import Rates
 from gateway.limits.sockets import OpenSockets
 from gateway.limits.usage import Usage
 from gateway.metrics import Metrics
+from gateway.push.arrivals import Arrivals
 from gateway.push.consumers import Consumers
 from gateway.push.hub import Hub
 from gateway.push.subscriber import Sink
@@ -65,6 +66,7 @@ class Node:
     stores: Stores
     hub: Hub
     consumers: Consumers
+    arrivals: Arrivals
     deliveries: Deliveries
     changes: CatalogChanges
     metrics: Metrics

@@ -10,6 +10,7 @@ from msgspec import UNSET
 
 from gateway.actions.call import Answer, Call, given
 from gateway.actions.confirming import ask, ask_again, is_another, tell_unsubscribed
+from gateway.actions.messages import missing_queue
 from gateway.actions.views import created, gap_view, signature_secret, subscription_view
 from protocol.codec import CODECS
 from protocol.errors import BadRequest, Conflict, NotFound, SchemaViolation, TooManySubscriptions
@@ -21,7 +22,7 @@ from schemas.queues import EmptyReply
 from schemas.subscriptions import SubscriptionListReply, SubscriptionView
 from storage.base import MessageStore
 from storage.errors import NoQueue
-from storage.records import Queue, Start, Subscribed, Subscription
+from storage.records import Gap, Queue, Start, Subscribed, Subscription
 
 
 async def subscription_create(call: Call) -> Answer:
@@ -68,6 +69,28 @@ async def subscription_create(call: Call) -> Answer:
     return 201, created(call, queue, subscriber, subscribed.sequence, **further)
 
 
+async def open_stream(call: Call) -> tuple[int | None, Gap | None]:
+    """Subscribe an event stream to a queue, which has to be there (NotFound).
+
+    Returns behind which position it begins, None for the beginning of the queue, and what it misses.
+
+    The call is one of `subscription_create`, by a client whose `subscriber` no other has.
+    """
+    resumes = _resumes(call)
+
+    async def subscribe(_: MessageStore, queue: Queue) -> Subscribed | None:
+        client, ttl = call.client, limits.SUBSCRIPTION_TTL_OF_SOCKET
+        start = _start(resumes, queue)
+        return await call.node.hub.subscribe(client, queue, client.subscriber, ttl, {}, call.form, start)
+
+    try:
+        made = await call.router.run(call.project, call.body.queue_name, subscribe)
+    except NoQueue:
+        raise missing_queue(call) from None
+    assert made is not None
+    return (None if resumes == EARLIEST else made.position), _missed(made, resumes)
+
+
 def _check_room(call: Call) -> None:
     """Raise TooManySubscriptions if the socket has as many as it may. Before the queue is created for one."""
     most = call.node.settings.max_subscriptions_per_socket
@@ -111,10 +134,14 @@ def _start(resumes: str, queue: Queue) -> Start | None:
 
 def _where_it_stands(subscribed: Subscribed, resumes: str) -> dict[str, Any]:
     """The further fields of the reply on an extended socket."""
-    # Who asks for all that there is misses nothing of it.
-    gap = None if resumes == EARLIEST else subscribed.gap
+    gap = _missed(subscribed, resumes)
     shown = None if gap is None else gap_view(gap)
     return {"marker": str(subscribed.position), "recovered": gap is None, "gap": shown}
+
+
+def _missed(subscribed: Subscribed, resumes: str) -> Gap | None:
+    """What a new subscription does not get. Who asks for all that there is misses nothing of it."""
+    return None if resumes == EARLIEST else subscribed.gap
 
 
 async def subscription_list(call: Call) -> Answer:

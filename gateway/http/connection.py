@@ -29,11 +29,6 @@ class HttpConnection(HTTPChannel):
         self._overdue: IDelayedCall | None = None
 
     @property
-    def idle(self) -> bool:
-        """Whether no request is under way."""
-        return not self._handlingRequest and not self._arriving
-
-    @property
     def peer(self) -> str:
         """The address at the other end."""
         return getattr(self.transport.getPeer(), "host", "")
@@ -58,8 +53,11 @@ class HttpConnection(HTTPChannel):
         super().connectionLost(reason)  # type: ignore[no-untyped-call]  # the same
 
     def end(self) -> None:
-        """Close it; what is on its way out still goes."""
-        self.loseConnection()  # type: ignore[no-untyped-call]  # the same
+        """Close it, behind the answer to the request that is under way if there is one."""
+        if self._handlingRequest or self._arriving:
+            self.persistent = False
+        else:
+            self.loseConnection()  # type: ignore[no-untyped-call]  # the same
 
     def drop(self) -> None:
         """Close it, whatever is on its way."""
@@ -78,7 +76,7 @@ class HttpConnection(HTTPChannel):
                 b"HTTP/1.1 408 Request Timeout\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n"
                 b"Connection: close\r\n\r\n%b" % (len(told), told)
             )
-        self.end()
+        self.loseConnection()  # type: ignore[no-untyped-call]  # the same
 
     def _stop_timer(self) -> None:
         if self._overdue is not None:

@@ -21,15 +21,11 @@ class Connection(Protocol):
     """A connection of plain HTTP."""
 
     @property
-    def idle(self) -> bool:
-        """Whether no request is under way."""
-
-    @property
     def peer(self) -> str:
         """The address at the other end."""
 
     def end(self) -> None:
-        """Close it; what is on its way out still goes."""
+        """Close it, behind the answer to the request that is under way if there is one."""
 
     def drop(self) -> None:
         """Close it, whatever is on its way."""
@@ -92,7 +88,7 @@ class Connections:
         if not self._open:
             return
         await deferLater(self._reactor, LINGER)
-        for connection in [each for each in self._open if each.idle]:
+        for connection in list(self._open):
             connection.end()
         if self._open:
             self._closed = Deferred()

@@ -30,6 +30,7 @@ class OpenSockets:
         self._most = -(-settings.max_sockets // share)
         self._most_per_address = -(-settings.max_sockets_per_address // share)
         self._most_per_project = -(-settings.max_sockets_per_project // share)
+        self._open = 0
         self._by_address: Counter[str] = Counter()
         self._by_project: Counter[str] = Counter()
 
@@ -38,9 +39,17 @@ class OpenSockets:
         """Whether the sockets of an address are counted, so that each has to `leave` in the end."""
         return self._most_per_address > 0
 
-    def enter(self, address: str, sockets: int) -> Refused | None:
-        """Count a new socket of this IP address beside so many that are open; or say why it may not be."""
-        if self._most and sockets >= self._most:
+    def opened(self) -> None:
+        """A socket is open, or an event stream, which counts as one."""
+        self._open += 1
+
+    def closed(self) -> None:
+        """It is open no longer."""
+        self._open -= 1
+
+    def enter(self, address: str) -> Refused | None:
+        """Count a new socket of this IP address beside those that are open; or say why it may not be."""
+        if self._most and self._open >= self._most:
             return Refused(503, "The gateway has as many sockets as it may. Try again later.", "max_sockets")
         if self._most_per_address:
             client = client_of(address)

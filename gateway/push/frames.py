@@ -1,4 +1,7 @@
-"""Messages and notices as the WebSocket frames that sockets get, each made once for all sockets of a kind."""
+"""Messages and notices as the bytes that clients get, each made once for all clients of a kind.
+
+Those are WebSocket frames, and for streams the events of protocol.event_stream.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +12,12 @@ from msgspec import Struct
 
 from gateway.websocket.compression import make_compressed
 from gateway.websocket.frames import make_frame, opcode
+from protocol import event_stream
 from protocol.body import Form
 from protocol.envelope import event, extended_notification, notification
 from protocol.identifiers import format_id
 from protocol.times import shown_time
+from schemas.events import GapEvent, StreamGapEvent
 from storage.records import Message, Queue
 
 PIECE: Final = 65_536
@@ -21,10 +26,12 @@ PIECE: Final = 65_536
 _FORMS: Final = (Form.JSON, Form.MSGPACK)
 _EXTENDED: Final = 2
 _COMPRESSED: Final = 4
+STREAMED: Final = 8 | _EXTENDED
+"""The kind of event streams: those of protocol.extension, in JSON."""
 
 
 def kind_of(form: Form, *, extended: bool, compressed: bool) -> int:
-    """Which of the eight kinds of notifications a subscription gets: all of a kind get the same bytes."""
+    """Which of the eight kinds of frames a subscription gets: all of a kind get the same bytes."""
     return _FORMS.index(form) | (_EXTENDED if extended else 0) | (_COMPRESSED if compressed else 0)
 
 
@@ -34,34 +41,49 @@ def is_extended(kind: int) -> bool:
 
 
 def notifications(queue: Queue, messages: Iterable[Message], kind: int) -> bytes:
-    """The notifications of these messages, each in a WebSocket frame of its own."""
-    form, make = _FORMS[kind & 1], _maker(kind)
-    opened = opcode(form)
+    """The notifications of these messages, each in a frame or an event of its own."""
+    form = _FORMS[kind & 1]
+    if kind == STREAMED:
+        return b"".join(
+            event_stream.message(_extended(queue, message, form), message.position) for message in messages
+        )
+    make, opened = _maker(kind), opcode(form)
     if not is_extended(kind):
         return b"".join(
             make(opened, notification(queue.name, message.ttl, message.body, form)) for message in messages
         )
-    return b"".join(
-        make(
-            opened,
-            extended_notification(
-                queue.name,
-                message.ttl,
-                message.body,
-                format_id(message.sequence, queue.incarnation),
-                str(message.position),
-                shown_time(message.created),
-                form,
-            ),
-        )
-        for message in messages
+    return b"".join(make(opened, _extended(queue, message, form)) for message in messages)
+
+
+def _extended(queue: Queue, message: Message, form: Form) -> bytes:
+    return extended_notification(
+        queue.name,
+        message.ttl,
+        message.body,
+        format_id(message.sequence, queue.incarnation),
+        str(message.position),
+        shown_time(message.created),
+        form,
     )
 
 
-def notice(told: Struct, kind: int) -> bytes:
-    """The frame of an event (schemas.events.EVENTS)."""
+def notice(told: Struct, kind: int, *, retry: int | None = None) -> bytes:
+    """The frame of an event (schemas.events.EVENTS), or the event in a stream (STREAM_EVENTS).
+
+    :param retry: for streams only: milliseconds after which a client comes back when this one has ended.
+    """
     form = _FORMS[kind & 1]
-    return _maker(kind)(opcode(form), event(told, form))
+    document = event(told, form)
+    if kind == STREAMED:
+        # What is lost may be followed by messages that get its places: who comes back must not skip them.
+        position = int(told.after) if isinstance(told, GapEvent | StreamGapEvent) else None
+        return event_stream.notice(_event_name(told), document, position, retry)
+    return _maker(kind)(opcode(form), document)
+
+
+def _event_name(told: Struct) -> str:
+    name: str = told.event  # type: ignore[attr-defined]  # all of them have it
+    return name
 
 
 def _maker(kind: int) -> Callable[[int, bytes], bytes]:

@@ -6,14 +6,14 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from gateway.push.frames import is_extended, kind_of, notice
+from gateway.push.frames import STREAMED, is_extended, kind_of, notice
 from gateway.websocket.outlet import Outlet
 from protocol.body import Form
 from storage.records import Queue
 
 
 class Sink(Protocol):
-    """A socket, as far as push is concerned."""
+    """A socket or an event stream, as far as push is concerned."""
 
     outlet: Outlet
     closed: bool
@@ -21,6 +21,8 @@ class Sink(Protocol):
     """Whether it has agreed on protocol.extension."""
     compressed: bool
     """Whether it takes compressed messages."""
+    streamed: bool
+    """Whether it is an event stream and no WebSocket: it takes what is of the kind STREAMED."""
 
     @property
     def subscriber(self) -> str:
@@ -64,7 +66,8 @@ class Subscriber:
         self.outlet = sink.outlet
         self.sequence = sequence
         self.form = form
-        self.kind = kind_of(form, extended=sink.extended, compressed=sink.compressed)
+        extended, compressed = sink.extended, sink.compressed
+        self.kind = STREAMED if sink.streamed else kind_of(form, extended=extended, compressed=compressed)
         # The sequence comes from the queue's own counter, so it stands between the messages before and after.
         self.position = sequence if position is None else position
         self.timeline = timeline

@@ -41,6 +41,14 @@ class Limits:
     request_burst: float = setting(
         5.0, seconds(0.1, 3600), "seconds' worth of those requests that may come at once"
     )
+    max_waiting_requests: int = setting(
+        10_000,
+        integer(0, 10_000_000),
+        "requests over REST that may wait for messages at a time; 0 is no limit",
+    )
+    max_waiting_requests_per_project: int = setting(
+        0, integer(0, 10_000_000), "the same for each project; 0 is no limit"
+    )
     max_queues_per_project: int = setting(
         0, integer(0, 10_000_000), "queues that a project may have; 0 is no limit"
     )

@@ -11,7 +11,6 @@ from gateway.actions.call import Client, Node
 from gateway.auth.authenticator import Authenticator, identify_and_count
 from gateway.auth.identity import Identity, Revocable
 from gateway.logs import get_logger
-from gateway.websocket.wire import Wire
 from protocol.close_codes import (
     AUTHENTICATION_EXPIRED,
     AUTHENTICATION_FAILED,
@@ -32,7 +31,7 @@ log = get_logger(__name__)
 
 
 class Socket(Client, Protocol):
-    """The session whose identity this is about."""
+    """The session, or the event stream, whose identity this is about."""
 
     id: str
 
@@ -41,6 +40,13 @@ class Socket(Client, Protocol):
 
     def notify(self, event: TokenExpiringEvent) -> None:
         """Tell it an event, if it has agreed on protocol.extension."""
+
+
+class FrameLimit(Protocol):
+    """What takes frames, which are to be small until somebody has authenticated."""
+
+    def limit_frames(self, limit: int | None) -> None:
+        """Close at messages of more bytes than that, with 1009; None: than the node takes."""
 
 
 class SocketAuthentication:
@@ -64,7 +70,7 @@ class SocketAuthentication:
         "_wire",
     )
 
-    def __init__(self, node: Node, authenticator: Authenticator, socket: Socket, wire: Wire) -> None:
+    def __init__(self, node: Node, authenticator: Authenticator, socket: Socket, wire: FrameLimit) -> None:
         self._node = node
         self._authenticator = authenticator
         self._socket: Socket | None = socket
@@ -108,15 +114,21 @@ class SocketAuthentication:
         socket = self._socket
         if socket is None:  # it has closed meanwhile
             return
+        before = socket.identity
+        self.accept(identity)
+        if before is not None and before.may_differ(identity):
+            await self._node.hub.end_forbidden(socket)
+            await self._node.consumers.end_forbidden(socket)
+
+    def accept(self, identity: Identity) -> None:
+        """Let somebody speak from now on whose token was looked at. Raises TooManySockets."""
+        assert self._socket is not None
         self._count_for(identity.project)
-        before, socket.identity = socket.identity, identity
+        before, self._socket.identity = self._socket.identity, identity
         self._rely_on(identity)
         if before is None:
             self._wire.limit_frames(None)
         self._expect_expiry(identity)
-        if before is not None and before.may_differ(identity):
-            await self._node.hub.end_forbidden(socket)
-            await self._node.consumers.end_forbidden(socket)
 
     def signed(self, project: str, until: float) -> None:
         """A request in a project was permitted by its own signature, good until then (seconds of the epoch).

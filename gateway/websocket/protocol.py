@@ -60,7 +60,7 @@ class SocketProtocol(WebSocketServerProtocol):
             raise ConnectionDeny(403, "Pages of this origin may not connect here.")
         address = access.client_address(self.transport.getPeer().host, request.headers)
         counts = self.factory.node.open_sockets
-        refused = counts.enter(address, len(self.factory.sockets))
+        refused = counts.enter(address)
         if refused is not None:
             self.factory.node.metrics.refused(refused.limit)
             raise ConnectionDeny(refused.status, refused.reason)
@@ -80,6 +80,7 @@ class SocketProtocol(WebSocketServerProtocol):
             self.make_frame = make_compressed
         self.session = Session(self.factory.node, self, extended=extended, compressed=compressed)
         self.factory.sockets.add(self)
+        self.factory.node.open_sockets.opened()
         self.factory.node.metrics.connections.inc()
         self.registerProducer(self, True)
         self.transport.setTcpKeepAlive(True)  # a peer that is gone without a word is noticed in the end
@@ -105,6 +106,7 @@ class SocketProtocol(WebSocketServerProtocol):
         if session is None:  # the handshake was never completed
             return
         self.factory.sockets.discard(self)
+        self.factory.node.open_sockets.closed()
         self.factory.node.metrics.connections.dec()
         session.close()
         if self.wasMaxFramePayloadSizeExceeded or self.wasMaxMessagePayloadSizeExceeded:

@@ -85,6 +85,8 @@ class Session:
         "writable",
     )
 
+    streamed = False
+
     def __init__(self, node: Node, wire: Wire, *, extended: bool, compressed: bool) -> None:
         self.id = str(uuid.uuid4())
         self.compressed = compressed

@@ -23,12 +23,9 @@ def left_of_silence(transport: Any, patience: float) -> float:
 
     :param patience: seconds of silence that are too many.
     """
-    while isinstance(transport, TLSMemoryBIOProtocol):  # its own handle is OpenSSL's
-        transport = transport.transport
-    get_handle = getattr(transport, "getHandle", None)
-    if get_handle is None:
+    handle = _handle(transport)
+    if handle is None:
         return 0.0
-    handle = get_handle()
     unacknowledged, last_data, last_acknowledgement = _look(handle)
     heard = patience - last_data / 1000
     if heard > 0:
@@ -38,6 +35,27 @@ def left_of_silence(transport: Any, patience: float) -> float:
     if _waiting(handle, termios.TIOCOUTQ) and (not unacknowledged or last_acknowledgement < patience * 1000):
         return patience
     return 0.0
+
+
+def is_lost(transport: Any, patience: float) -> bool:
+    """Whether the peer has acknowledged nothing of what was sent for so many seconds.
+
+    For streams, whose clients have nothing to say: one that is only slow acknowledges all the same.
+    """
+    handle = _handle(transport)
+    if handle is None:
+        return False
+    unacknowledged, _, last_acknowledgement = _look(handle)
+    return unacknowledged > 0 and last_acknowledgement >= patience * 1000
+
+
+def _handle(transport: Any) -> socket.socket | None:
+    """The kernel's socket under a transport; None if there is none."""
+    while isinstance(transport, TLSMemoryBIOProtocol):  # its own handle is OpenSSL's
+        transport = transport.transport
+    get_handle = getattr(transport, "getHandle", None)
+    found: socket.socket | None = None if get_handle is None else get_handle()
+    return found
 
 
 def _look(handle: socket.socket) -> tuple[int, int, int]:

@@ -116,11 +116,11 @@ class RedisStore(RedisClaims, RedisSubscriptions, RedisDeliveries):
         await self.scripts.run(scripts.PURGE, queue, int(messages), int(subscriptions), repeatable=True)
 
     async def sweep(self, queue: Queue) -> Swept:
-        now, due, waiting, visible, timeline, size, deliveries = await self.scripts.run(
+        now, due, waiting, visible, timeline, size, deliveries, claim_ends = await self.scripts.run(
             scripts.SWEEP, queue, repeatable=True
         )
-        due_in = None if due >= _NEVER else max(0, due - now) / _SECOND
-        return Swept(due_in, waiting, visible, timeline, size, bool(deliveries))
+        due_in, claim_ends_in = _seconds_until(due, now), _seconds_until(claim_ends, now)
+        return Swept(due_in, waiting, visible, timeline, size, bool(deliveries), claim_ends_in)
 
     async def stats(self, queue: Queue) -> Stats:
         now, free, claimed, delayed, *ends = await self.scripts.run(scripts.STATS, queue, repeatable=True)
@@ -248,6 +248,10 @@ class RedisStore(RedisClaims, RedisSubscriptions, RedisDeliveries):
     async def dead_letter_arrived(self, source: Queue, waiting: Waiting, target: Queue) -> None:
         message_id = _id_bytes(waiting.sequence, source)
         await self.scripts.run(scripts.ARRIVED, target, message_id, repeatable=True)
+
+
+def _seconds_until(time: int, now: int) -> float | None:
+    return None if time >= _NEVER else max(0, time - now) / _SECOND
 
 
 def _id_bytes(sequence: int, queue: Queue) -> bytes:

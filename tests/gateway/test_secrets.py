@@ -164,6 +164,8 @@ def use(run: Run, pool: Server) -> None:
     )
     assert run.http("/metrics") == run.http("/readyz") == 200
     assert run.http("/metrics", Authorization=f"Bearer {METRICS}") == 200
+    signed = f"project=p&signature={SIGNATURE}&methods=GET&paths=/v2/queues/q/messages"
+    assert run.http(f"/v2/queues/q/events?{signed}&expires=2099-01-01T00:00:00") == 404
     assert run.http("/none", Authorization=f"Bearer {TOKEN}") == 404
     assert run.http("/", upgrade=True, Authorization=f"Bearer {TOKEN}", X_Auth_Token=TOKEN) == 101
     assert run.http("/", upgrade=True, Sec_WebSocket_Protocol=f"zaqar-gateway.v1, bearer.{TOKEN}") == 101

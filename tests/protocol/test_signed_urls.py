@@ -60,7 +60,7 @@ def opened(action: str, paths: list[str], methods: list[str], **body: str) -> bo
     signature = sign(KEY, SignedUrl(tuple(paths), tuple(methods), "p", EXPIRES))
     asked = SimpleNamespace(**{"queue_name": "q", "subscription_id": CONFIRM, **body})
     told = headers(url_signature=signature, url_paths=paths, url_methods=methods)
-    return permitted_over_rest((KEY,), told, action, asked, NOW)
+    return permitted_over_rest((KEY,), told, action, asked, NOW) is not None
 
 
 def test_what_opens_what_over_rest() -> None:

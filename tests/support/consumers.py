@@ -36,6 +36,7 @@ class Socket:
     closed: bool = False
     extended: bool = True
     compressed: bool = False
+    streamed: bool = False
     subscriber: str = "http://here/consumer"
     willing: bool = True
     permitted: bool = True

@@ -31,6 +31,7 @@ class Socket:
     closed: bool = False
     extended: bool = False
     compressed: bool = False
+    streamed: bool = False
     willing: bool = True
     permitted: bool = True
     """Whether who speaks on it is permitted everything, or nothing."""
@@ -74,7 +75,7 @@ class Node:
         self.pushed = 0
         self.deaf = False
         self.events = RedisEvents(reactor, server.url, 5, self._told, self._listening)
-        stores = only(self.store, self.catalog, self.events)
+        self.stores = stores = only(self.store, self.catalog, self.events)
         self.router = new_router(self.catalog, stores)
         self.hub = Hub(reactor, self.router, stores, self._count)
 

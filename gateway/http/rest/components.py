@@ -37,6 +37,23 @@ REQUEST_HEADERS: Final[Mapping[str, Any]] = MappingProxyType(
     }
 )
 
+STREAM_HEADERS: Final = (
+    {
+        "name": "Client-ID",
+        "in": "header",
+        "description": "May be left out here: an EventSource does not send it.",
+        **{key: REQUEST_HEADERS["Client-ID"][key] for key in ("schema", "example")},
+    },
+    {
+        "name": "Last-Event-ID",
+        "in": "header",
+        "description": "The id of the last event that the client has got. It goes before `from`.",
+        "schema": {"type": "string"},
+        "example": "1764000000000000",
+    },
+)
+"""What only requests for event streams have; the first instead of the one that all have."""
+
 _TEXT: Final = {"schema": {"type": "string"}}
 REPLY_HEADERS: Final[Mapping[str, Any]] = MappingProxyType(
     {

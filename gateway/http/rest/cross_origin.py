@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 ASKED = (
     *("Accept", "Content-Type", "Client-ID", "X-Project-ID", "X-Auth-Token", "Authorization", "X-Roles"),
-    *("URL-Signature", "URL-Expires", "URL-Methods", "URL-Paths"),
+    *("URL-Signature", "URL-Expires", "URL-Methods", "URL-Paths", "Last-Event-ID"),
 )
 """Headers that a page may send."""
 

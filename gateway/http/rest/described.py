@@ -65,6 +65,10 @@ OPERATIONS: Final[Mapping[str, Operation]] = MappingProxyType(
         ),
         "ping_node": Operation({204: Reply("The node answers, and so does its store.")}),
         "check_node_health": Operation({200: Reply("What could be reached.", HealthReply)}),
+        "queue_events": Operation(
+            {200: Reply("Server-sent events (docs/events.md).", str, kind="text/event-stream")},
+            about="Read what comes into a queue as server-sent events, in an answer that does not end.",
+        ),
         "queue_list": Operation({200: Reply("A page of queues.", rest.QueuePage)}),
         "queue_create": Operation(
             {201: Reply("It was created.", location="it"), 204: Reply("It exists already.", location="it")}
@@ -170,6 +174,19 @@ PARAMETERS: Final[Mapping[str, Named]] = MappingProxyType(
             "Whether delayed messages are listed. They are where the queue delays none by default.", True
         ),
         "ids": Named("Ids of messages.", ["0f1ff0d8-6b37-8004-9ec4-2f9cf2cae5f5"]),
+        "wait": Named(
+            "For how many seconds to wait for the first message, if there is none.",
+            5,
+            {"type": "integer", "minimum": 0, "maximum": limits.WAIT_MAX},
+        ),
+        "from": Named(
+            "Where the stream begins: `now`, `earliest`, a marker, or the id of a message.", "earliest", _ID
+        ),
+        "project": Named("Stands for X-Project-ID, where no header can be sent.", "demo", _ID),
+        "signature": Named("Stands for URL-Signature; what these are, `queue_share` answers.", "0" * 64, _ID),
+        "expires": Named("Stands for URL-Expires.", "2035-01-01T00:00:00", _ID),
+        "methods": Named("Stands for URL-Methods.", "GET", _ID),
+        "paths": Named("Stands for URL-Paths.", "/v2/queues/jobs/messages", _ID),
         "pop": Named("How many are taken.", 5),
         "claim_ids": Named(
             "The claims that hold the messages, where the operator demands them.",

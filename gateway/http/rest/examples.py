@@ -64,6 +64,7 @@ REQUESTS: Final[Mapping[str, Any]] = MappingProxyType(
 
 REPLIES: Final[Mapping[Any, Any]] = MappingProxyType(
     {
+        str: 'id: 1764000000000000\ndata: {"body": {"job": 1}}\n\n',
         HomeDocReply: {"resources": {"rel/queue": {"href-template": "/v2/queues/{queue_name}"}}},
         HealthReply: {
             "storage_reachable": True,

@@ -80,11 +80,10 @@ def document() -> dict[str, Any]:
 
 def operation_id(route: Route) -> str:
     """What the operation of a route is called: as its action, unless that has another of the name."""
-    if route.method == "HEAD":
-        return f"{route.action}_head"
+    name = f"{route.operation}_head" if route.method == "HEAD" else route.operation
     if "/topics" not in route.path:
-        return route.action
-    name = route.action.replace("queue_", "topic_")
+        return name
+    name = name.replace("queue_", "topic_")
     return name if name.startswith("topic_") else f"topic_{name}"
 
 
@@ -141,15 +140,17 @@ def _operation(routes: Sequence[Route], bodies: Bodies) -> dict[str, Any]:
     ]
     if any(ACTIONS[each.action].admin for each in routes):
         told["parameters"].append({"$ref": "#/components/parameters/X-Roles"})
+    if route.is_stream:
+        told["parameters"] += components.STREAM_HEADERS
     if route.document is not None:
         told["requestBody"] = _request_body(route, bodies)
     told["responses"] = _responses(routes, bodies)
-    told["security"] = components.security_of({each.action for each in routes})
+    told["security"] = components.security_of({each.signed_as or each.action for each in routes})
     return told
 
 
 def _about(route: Route) -> str:
-    return OPERATIONS[route.action].about or (ACTIONS[route.action].request.__doc__ or "").strip()
+    return OPERATIONS[route.operation].about or (ACTIONS[route.action].request.__doc__ or "").strip()
 
 
 def _tag(path: str) -> str:
@@ -170,18 +171,20 @@ def _responses(routes: Sequence[Route], bodies: Bodies) -> dict[str, Any]:
     found: dict[str, Any] = {}
     refusals = set(components.ALWAYS)
     for route in reversed(routes):
-        for status, reply in OPERATIONS[route.action].replies.items():
+        for status, reply in OPERATIONS[route.operation].replies.items():
             answer = _answer(reply, route.path, bodies)
             links = _links(route, status)
             if links:
                 answer["links"] = links
             found[str(status)] = _either(found[str(status)], answer) if str(status) in found else answer
-        refusals.update(OPERATIONS[route.action].refusals)
+        refusals.update(OPERATIONS[route.operation].refusals)
         if route.document is not None:
             refusals.add(413)
             if route.document.kind:
                 refusals.add(415)
     if routes[-1].method == "HEAD":  # it has the headers of an answer to GET, and no body
+        for told in found.values():
+            told.pop("content", None)
         return found | {str(status): {"description": "It is refused."} for status in sorted(refusals)}
     return found | {
         str(status): {"$ref": f"#/components/responses/{components.REFUSALS[status].name}"}
@@ -217,7 +220,7 @@ def _links(route: Route, status: int) -> dict[str, Any]:
     if status >= 300 or status == 204:
         return {}
     found = {}
-    for name, leads in OPERATIONS[route.action].leads_to.items():
+    for name, leads in OPERATIONS[route.operation].leads_to.items():
         target = next(
             each for each in ROUTES if each.action == leads.action and each.path.startswith(route.path[:10])
         )

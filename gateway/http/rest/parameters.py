@@ -8,9 +8,22 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qsl, urlencode
 
 from protocol.errors import BadRequest
+from schemas import limits
 
 MAX_PARAMETERS: Final = 100
 """Parameters of one URL."""
+
+Given = Mapping[str, Sequence[str]]
+"""The parameters of a URL as they stand there, each with all its values."""
+
+IN_URL: Final = {
+    "project": "x-project-id",
+    "signature": "url-signature",
+    "expires": "url-expires",
+    "methods": "url-methods",
+    "paths": "url-paths",
+}
+"""Parameters of an event stream's URL, and the headers that they stand for."""
 
 _INTEGER: Final = re.compile(r"[+-]?[0-9]{1,20}", re.ASCII)
 _FLAGS: Final = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
@@ -40,6 +53,11 @@ def integer(name: str) -> Parameter:
     return Parameter(name, _read_integer, name)
 
 
+def wait() -> Parameter:
+    """For how many seconds to wait for what is not there yet."""
+    return Parameter("wait", _read_wait, "")
+
+
 def flag(name: str, field: str | None = None) -> Parameter:
     """True or false."""
     return Parameter(name, _read_flag, name if field is None else field)
@@ -50,7 +68,7 @@ def names(name: str, field: str) -> Parameter:
     return Parameter(name, _read_names, field, is_list=True)
 
 
-def split(query: str) -> dict[str, list[str]]:
+def split(query: str) -> Given:
     """The parameters of a URL as they stand there; those without a value are left out. BadRequest."""
     given: dict[str, list[str]] = {}
     try:
@@ -61,7 +79,7 @@ def split(query: str) -> dict[str, list[str]]:
     return given
 
 
-def read(known: Sequence[Parameter], given: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+def read(known: Sequence[Parameter], given: Given) -> dict[str, Any]:
     """The values of those that are known, in their order; others are ignored. BadRequest.
 
     A parameter that is there several times is a list in parts, as python-zaqarclient sends it; of any other
@@ -90,6 +108,13 @@ def _read_integer(given: str) -> int:
     if _INTEGER.fullmatch(given) is None:
         raise ValueError("an integer")
     return int(given)
+
+
+def _read_wait(given: str) -> int:
+    seconds = int(given) if _INTEGER.fullmatch(given) else -1
+    if not 0 <= seconds <= limits.WAIT_MAX:
+        raise ValueError(f"an integer from 0 to {limits.WAIT_MAX}")
+    return seconds
 
 
 def _read_flag(given: str) -> bool:

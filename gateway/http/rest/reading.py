@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import uuid
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from msgspec import Raw
 
 from gateway.http.rest.asked import Asked
 from gateway.http.rest.errors import NotAcceptable, UnsupportedMediaType
+from gateway.http.rest.parameters import IN_URL, Given
 from gateway.http.rest.routes import EVERY, Document, Route
-from protocol import envelope
+from protocol import envelope, event_stream
 from protocol.codec import CODECS, Form
 from protocol.errors import BadRequest, SchemaViolation
 from protocol.incoming import Incoming
@@ -20,26 +22,46 @@ Headers = Mapping[str, str]
 """Of a request, names in lower case; several of a name joined by commas."""
 
 _JSON: Final = CODECS[Form.JSON]
-_ACCEPTED: Final = ("application/json", "application/*", "*/*")
+JSON: Final = "application/json"
 _FORMS: Final = ("application/x-www-form-urlencoded", "multipart/form-data")
 _SIGNED: Final = {"url-signature": "URL-Signature", "url-expires": "URL-Expires"}
 _SIGNED_LISTS: Final = {"url-methods": "URL-Methods", "url-paths": "URL-Paths"}
 
 
-def check_accept(headers: Headers) -> None:
-    """Raise NotAcceptable if the client takes no JSON (RFC 9110 section 12.5.1)."""
+def check_accept(headers: Headers, kind: str) -> None:
+    """Raise NotAcceptable if the client does not take this content type (RFC 9110 section 12.5.1)."""
     accept = headers.get("accept", "")
-    for part in accept.split(",") if accept.strip() else ():
+    if accept.strip() and not _accepts(accept, {kind, f"{kind.partition('/')[0]}/*", "*/*"}):
+        raise NotAcceptable(f"Answers are {kind}; let the header Accept admit it.")
+
+
+def is_event_source(headers: Headers) -> bool:
+    """Whether the client asks for an event stream by name, as every EventSource does."""
+    return _accepts(headers.get("accept", ""), {event_stream.CONTENT_TYPE})
+
+
+def _accepts(accept: str, kinds: Collection[str]) -> bool:
+    for part in accept.split(","):
         kind, _, parameters = part.partition(";")
-        if kind.strip().lower() in _ACCEPTED and "q=0" not in parameters.replace(" ", "").split(";"):
-            return
-    if accept.strip():
-        raise NotAcceptable("Answers are application/json; let the header Accept admit it.")
+        if kind.strip().lower() in kinds and "q=0" not in parameters.replace(" ", "").split(";"):
+            return True
+    return False
 
 
 def is_signed(headers: Headers) -> bool:
     """Whether a request has a signature, be it good or not (protocol.md section 7)."""
     return "url-signature" in headers
+
+
+def of_stream(headers: Headers, given: Given) -> tuple[Headers, Given]:
+    """Headers and parameters of a request for an event stream.
+
+    An EventSource sends no headers of its page: what others say there it says in the URL. When it comes back
+    it names the last event that it has got, which goes before the parameter `from` of that URL.
+    """
+    told = {name: given[parameter][-1] for parameter, name in IN_URL.items() if parameter in given}
+    last = headers.get("last-event-id")
+    return {"client-id": str(uuid.uuid4()), **told, **headers}, {**given, "from": [last]} if last else given
 
 
 def read(route: Route, asked: Asked, headers: Headers, project: str, content: bytes) -> Incoming:

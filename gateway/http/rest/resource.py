@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-from time import perf_counter, time
-from typing import Any, cast
-from urllib.parse import urljoin
+from time import time
 
-import msgspec
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request
 
-from gateway import __version__
 from gateway.actions.call import Call, Node
 from gateway.auth.authenticator import identify_and_count
 from gateway.auth.authorisation import ADMIN
 from gateway.auth.handshake import handshake_token
 from gateway.auth.identity import Identity
-from gateway.http.request import read_headers
-from gateway.http.resource import request_id
-from gateway.http.rest import errors, parameters, reading
+from gateway.http.rest import parameters, reading
 from gateway.http.rest.asked import Asked, Shown
 from gateway.http.rest.client import RestClient
 from gateway.http.rest.cross_origin import answer_headers, is_preflight, preflight_headers
+from gateway.http.rest.exchange import Exchange
 from gateway.http.rest.matching import Routes, allowed, choose, decode
 from gateway.http.rest.reading import Headers
 from gateway.http.rest.routes import Route
+from gateway.http.rest.streams import Streams
 from gateway.logs import get_logger
-from protocol import envelope
+from protocol import envelope, event_stream
 from protocol.errors import (
     AdminOnly,
     AuthenticationFailed,
@@ -36,7 +32,6 @@ from protocol.errors import (
     NotFound,
     NotPermitted,
     RequestError,
-    Unavailable,
 )
 from protocol.incoming import Incoming
 from protocol.signed_urls import permitted_over_rest
@@ -53,23 +48,26 @@ class Rest(Resource):
         super().__init__()  # type: ignore[no-untyped-call]  # Twisted's is not typed
         self._node = node
         self._routes = Routes()
+        self._streams = Streams(node)
         self._working = 0
         self._idle: Deferred[None] | None = None
 
     async def drain(self) -> None:
-        """Wait until all requests that have come are answered."""
+        """End the streams, and wait until all requests that have come are answered."""
+        self._streams.drain()
+        self._node.arrivals.end()
         if self._working:
             self._idle = Deferred()
             await self._idle
 
     def render(self, request: Request) -> int:
         """Answer a request, whatever its method."""
-        exchange = _Exchange(self._node, request)
+        exchange = Exchange(self._node, request)
         self._working += 1
         Deferred.fromCoroutine(self._serve(exchange)).addBoth(self._served, exchange)
         return NOT_DONE_YET
 
-    def _served(self, outcome: object, exchange: _Exchange) -> None:
+    def _served(self, outcome: object, exchange: Exchange) -> None:
         self._working -= 1
         if isinstance(outcome, Failure):  # not even the fault could be told
             log.error("page_failed", path="/v2", failure=outcome.getTraceback())
@@ -78,18 +76,23 @@ class Rest(Resource):
             idle, self._idle = self._idle, None
             idle.callback(None)
 
-    async def _serve(self, exchange: _Exchange) -> None:
+    async def _serve(self, exchange: Exchange) -> None:
         try:
             shown = await self._answer(exchange)
         except RequestError as error:
-            exchange.refuse(error)
+            if error.retry and exchange.streamed:
+                exchange.put_off(error)
+            else:
+                exchange.refuse(error)
         except Exception:  # a fault of ours costs this request, never another or the connection
             log.exception("request_broke", request=exchange.id)
             exchange.refuse(RequestError("The gateway failed on this request."))
         else:
-            exchange.write(shown)
+            if shown is not None:
+                exchange.write(shown)
 
-    async def _answer(self, exchange: _Exchange) -> Shown:
+    async def _answer(self, exchange: Exchange) -> Shown | None:
+        """What is to be written; None: a stream, which has begun."""
         headers = exchange.headers
         if not self._node.access.origin_allowed(headers):
             raise NotPermitted("Pages of this origin may not ask here (allowed_origins).")
@@ -105,11 +108,14 @@ class Rest(Resource):
         given = parameters.split(exchange.query)
         route = choose(routes, method, given)
         exchange.action = route.action
-        reading.check_accept(headers)
+        if route.is_stream:
+            exchange.streamed = reading.is_event_source(headers)
+            exchange.headers, given = reading.of_stream(headers, given)
+        reading.check_accept(headers, event_stream.CONTENT_TYPE if route.is_stream else reading.JSON)
         asked = Asked(path, arguments, parameters.read(route.query, given))
         return await self._do(exchange, route, asked)
 
-    async def _do(self, exchange: _Exchange, route: Route, asked: Asked) -> Shown:
+    async def _do(self, exchange: Exchange, route: Route, asked: Asked) -> Shown | None:
         node, headers = self._node, exchange.headers
         identity = None
         if node.authenticator is not None and not reading.is_signed(headers):
@@ -123,10 +129,16 @@ class Rest(Resource):
         incoming = reading.read(route, asked, headers, project, exchange.content())
         if incoming.failure is not None:
             raise incoming.failure
-        self._check_permission(headers, identity, incoming)
+        until = self._check_permission(headers, identity, route, incoming)
         envelope.check(incoming)
-        call = Call(node, RestClient(identity, node.authorisation), incoming)
-        status, reply = await route.answer(call, asked)
+        if route.is_stream:
+            await self._streams.answer(exchange, identity, until, incoming)
+            return None
+        client = exchange.client = RestClient(identity, node.authorisation, until)
+        exchange.when_left(client.close)
+        if asked.query.get("wait"):
+            exchange.further["Cache-Control"] = "no-store"
+        status, reply = await route.answer(Call(node, client, incoming), asked)
         return route.show(asked, status, reply)
 
     async def _identify(self, headers: Headers) -> Identity:
@@ -137,100 +149,28 @@ class Rest(Resource):
             raise AuthenticationFailed("no token")
         return await identify_and_count(node.authenticator, token, node.metrics.authenticated)
 
-    def _check_permission(self, headers: Headers, identity: Identity | None, incoming: Incoming) -> None:
-        """Raise unless the request may be done; NotFound where its signature does not permit it."""
+    def _check_permission(
+        self, headers: Headers, identity: Identity | None, route: Route, incoming: Incoming
+    ) -> float | None:
+        """Raise unless the request may be done; NotFound where its signature does not permit it.
+
+        Returns when the signature expires (seconds since the epoch), if that permits it; else None.
+        """
         if reading.is_signed(headers):
-            self._check_signature(incoming)
-            return
+            return self._check_signature(route.signed_as or route.action, incoming)
         assert incoming.action is not None
         # As upstream, where nobody authenticates: who wants to administer says so.
         roles = [role.strip().lower() for role in headers.get("x-roles", "").split(",")]
         if self._node.authenticator is None and incoming.action.admin and ADMIN not in roles:
             raise AdminOnly(f"{incoming.action.name} is for administrators: say so with X-Roles: {ADMIN}.")
         self._node.authorisation.check(identity, incoming)
+        return None
 
-    def _check_signature(self, incoming: Incoming) -> None:
-        """Raise NotFound unless its signature permits the request."""
-        action, headers = incoming.action, incoming.headers
-        assert action is not None
-        assert headers is not None
+    def _check_signature(self, action: str, incoming: Incoming) -> float:
+        """When the signature of a request expires; NotFound unless it permits the action."""
+        assert incoming.headers is not None
         keys = self._node.signing_keys
-        if not permitted_over_rest(keys, headers, action.name, incoming.body, time()):
+        until = permitted_over_rest(keys, incoming.headers, action, incoming.body, time())
+        if until is None:
             raise NotFound("No such resource, or the signature does not open it.")
-
-
-class _Exchange:
-    """A request and its answer as bytes."""
-
-    def __init__(self, node: Node, request: Request) -> None:
-        self.request = request
-        self.id = request_id()
-        self.action = "invalid"
-        self.further: dict[str, str] = {}
-        self.headers = read_headers(request)
-        self.method = request.method.decode("latin-1")
-        self.query = request.uri.partition(b"?")[2].decode("latin-1")
-        self._node = node
-        self._since = perf_counter()
-        self._left: list[Failure] = []
-        request.notifyFinish().addErrback(self._left.append)
-
-    def content(self) -> bytes:
-        """The body."""
-        assert self.request.content is not None
-        return cast(bytes, self.request.content.read())
-
-    def heed_rates(self, project: str) -> None:
-        """Raise TooManyRequests if requests of a connection or of a project come too fast."""
-        rates, channel = self._node.rates, cast(Any, self.request.channel)
-        if rates is None:
-            return
-        if not hasattr(channel, "bucket"):
-            channel.bucket = rates.new_bucket()
-        refusal = rates.refusal(channel.bucket, project, self._since)
-        if refusal is not None:
-            raise refusal
-
-    def refuse(self, error: RequestError) -> None:
-        """Answer that it was not done."""
-        metrics = self._node.metrics
-        if error.limit:
-            metrics.refused(error.limit)
-        if error.status >= 500:
-            metrics.store_failed(error.code)
-        if isinstance(error, Unavailable):
-            log.warning("request_failed", request=self.id, code=error.code, reason=str(error))
-        self.further |= errors.headers(error)
-        self.write(Shown(error.status, errors.document(error)))
-
-    def write(self, shown: Shown) -> None:
-        """Answer, unless the client has left."""
-        self._node.metrics.request_done(self.action, shown.status, perf_counter() - self._since)
-        if self._left:
-            return
-        request = self.request
-        request.setResponseCode(shown.status)
-        request.setHeader(b"server", f"zaqar-gateway/{__version__}".encode())
-        request.setHeader(b"x-openstack-request-id", self.id.encode())
-        if shown.location:
-            request.setHeader(b"location", _joined(shown.location).encode())
-        for name, value in self.further.items():
-            request.setHeader(name.encode(), value.encode("latin-1"))
-        body = b"" if shown.body is None else msgspec.json.encode(shown.body)
-        if body:
-            request.setHeader(b"content-type", shown.kind.encode())
-        if shown.status != 204:
-            request.setHeader(b"content-length", b"%d" % len(body))
-        if body:
-            request.write(body)
-        request.finish()
-
-    def abort(self) -> None:
-        """Nothing can be answered."""
-        if not self._left:
-            self.request.loseConnection()
-
-
-def _joined(path: str) -> str:
-    """A path as upstream's server tells it: `/v2/queues/..` is `/v2/` (RFC 3986 section 5.2.4)."""
-    return urljoin("/", path) if "/." in path else path
+        return until

@@ -7,9 +7,9 @@ from typing import Final, NamedTuple
 
 from gateway.actions import ACTIONS
 from gateway.actions.call import Answer, Call
-from gateway.http.rest import differences, showing
+from gateway.http.rest import differences, showing, waiting
 from gateway.http.rest.asked import Asked
-from gateway.http.rest.parameters import Parameter, flag, integer, names, text
+from gateway.http.rest.parameters import IN_URL, Parameter, flag, integer, names, text, wait
 from gateway.http.rest.showing import Show
 
 
@@ -40,6 +40,9 @@ class Route(NamedTuple):
     """One method of one path. `run` does what the action does, in REST's way; None: there is no difference.
 
     :ivar needs: a parameter without which this is not the route.
+    :ivar is_stream: it is answered with an event stream, and not with what `show` makes.
+    :ivar signed_as: the action that a signature has to open for this; empty: `action`.
+    :ivar name: how the operation is called; empty: as its action.
     """
 
     method: str
@@ -50,6 +53,14 @@ class Route(NamedTuple):
     document: Document | None = None
     run: Callable[[Call, Asked], Awaitable[Answer]] | None = None
     needs: str = ""
+    is_stream: bool = False
+    signed_as: str = ""
+    name: str = ""
+
+    @property
+    def operation(self) -> str:
+        """How it is called."""
+        return self.name or self.action
 
     async def answer(self, call: Call, asked: Asked) -> Answer:
         """Do it."""
@@ -57,9 +68,11 @@ class Route(NamedTuple):
 
 
 _PAGE = (text("marker"), integer("limit"))
+_STREAM = (text("from"), *(text(name, field="") for name in IN_URL))
 _DETAILED = (*_PAGE, flag("detailed"))
 _QUEUES = (*_DETAILED, text("name", field=""), flag("with_count", field=""))
-_MESSAGES = (*_PAGE, flag("echo"), flag("include_claimed"), flag("include_delayed"))
+_MESSAGES = (*_PAGE, flag("echo"), flag("include_claimed"), flag("include_delayed"), wait())
+_CLAIMS = (integer("limit"), wait())
 _IDS = (names("ids", "message_ids"),)
 _DELETED = (*_IDS, integer("pop"), names("claim_ids", "claim_ids"))
 _PATCH = "application/openstack-messaging-v2.0-json-patch"
@@ -78,7 +91,7 @@ _SUBSCRIBER = Document(("subscriber", "ttl", "options"))
 # `openstack messaging subscription update` sends null for what is to stay as it is.
 _CHANGES = _SUBSCRIBER._replace(skips_null=True)
 
-_s, _d = showing, differences
+_s, _d, _w = showing, differences, waiting
 
 # fmt: off
 _OF_QUEUES: Final = (
@@ -97,12 +110,19 @@ _OF_QUEUES: Final = (
     Route("GET",    f"{_QUEUE}/messages",     "message_get_many", _s.found, _IDS, needs="ids",
           run=_d.message_get_many),
     Route("GET",    f"{_QUEUE}/messages",     "message_list",     _s.messages, _MESSAGES,
-          run=_d.message_list),
+          run=_w.message_list),
     Route("DELETE", f"{_QUEUE}/messages",     "message_delete_many", _s.taken, _DELETED),
     Route("GET",    _MESSAGE,                 "message_get",      _s.message),
     Route("DELETE", _MESSAGE,                 "message_delete",   _s.nothing, (text("claim_id"),)),
 
-    Route("POST",   f"{_QUEUE}/claims",       "claim_create",     _s.claimed, (integer("limit"),), _TERM),
+    # It tells what a list does, as it comes: who may read that may read this.
+    Route("GET",    f"{_QUEUE}/events",       "subscription_create", _s.nothing, _STREAM,
+          is_stream=True, signed_as="message_list", name="queue_events"),
+    Route("HEAD",   f"{_QUEUE}/events",       "subscription_create", _s.nothing, _STREAM,
+          is_stream=True, signed_as="message_list", name="queue_events"),
+
+    Route("POST",   f"{_QUEUE}/claims",       "claim_create",     _s.claimed, _CLAIMS, _TERM,
+          run=_w.claim_create),
     Route("GET",    _CLAIM,                   "claim_get",        _s.claim),
     Route("PATCH",  _CLAIM,                   "claim_update",     _s.nothing, document=_TERM),
     Route("DELETE", _CLAIM,                   "claim_delete",     _s.nothing),

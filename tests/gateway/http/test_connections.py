@@ -31,9 +31,8 @@ MESSAGES = "/v2/queues/q/messages"
 class Held:
     """A connection from an address."""
 
-    def __init__(self, peer: str, idle: bool = True) -> None:
+    def __init__(self, peer: str) -> None:
         self.peer = peer
-        self.idle = idle
         self.ended = self.dropped = False
 
     def end(self) -> None:
@@ -101,12 +100,11 @@ def test_the_end(tmp_path: Path) -> None:
         settings = Settings(data_dir=tmp_path)
         connections = Connections(reactor, settings, lambda peer: False, Metrics())
         await connections.drain()  # there are none
-        idle, working = Held("10.0.0.1"), Held("10.0.0.1", idle=False)
+        idle, working = Held("10.0.0.1"), Held("10.0.0.1")
         for each in (idle, working):
             connections.add(each)
         draining = Deferred.fromCoroutine(connections.drain())
-        await eventually(lambda: idle.ended)
-        assert not working.ended
+        await eventually(lambda: idle.ended and working.ended)
         connections.remove(idle)
         assert not draining.called
         connections.drop()

@@ -17,10 +17,16 @@ def limited(tmp_path: Path, share: int = 1, **chosen: int) -> OpenSockets:
 def refusals(found: OpenSockets, *addresses: str, sockets: int = 0) -> list[str]:
     """The limit that each new socket meets, or nothing, beside so many others."""
     refused = []
+    for _ in range(sockets):
+        found.opened()
     for address in addresses:
-        refusal = found.enter(address, sockets)
+        refusal = found.enter(address)
         refused.append("" if refusal is None else refusal.limit)
-        sockets += refusal is None
+        if refusal is None:
+            found.opened()
+            sockets += 1
+    for _ in range(sockets):
+        found.closed()
     return refused
 
 
@@ -56,11 +62,13 @@ def test_a_refused_socket_is_not_counted(tmp_path: Path) -> None:
 
 def test_the_whole_node_is_busy_and_one_address_sends_too_much(tmp_path: Path) -> None:
     found = limited(tmp_path, max_sockets=1, max_sockets_per_address=1)
-    everybody = found.enter("10.0.0.1", 1)
+    found.opened()
+    everybody = found.enter("10.0.0.1")
     assert everybody is not None
     assert everybody.status == 503
-    assert found.enter("10.0.0.1", 0) is None
-    one = found.enter("10.0.0.1", 0)
+    found.closed()
+    assert found.enter("10.0.0.1") is None
+    one = found.enter("10.0.0.1")
     assert one is not None
     assert one.status == 429
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from gateway.websocket.silence import left_of_silence
+from gateway.websocket.silence import is_lost, left_of_silence
 from tests.support.reactor import wait_until
 
 LONG, SHORT = 60.0, 0.05
@@ -91,3 +91,15 @@ def test_a_peer_that_acknowledges_nothing_is_gone(pair: tuple[socket.socket, soc
 
 def test_what_is_no_socket_has_no_time() -> None:
     assert left_of_silence(object(), LONG) == 0
+
+
+def test_a_stream_is_lost_when_nothing_is_acknowledged(pair: tuple[socket.socket, socket.socket]) -> None:
+    ours, _ = pair
+    ours.send(b"x")
+    assert not is_lost(Transport(ours), 0.0)  # all is acknowledged, however long the peer says nothing
+    fill(ours)
+    assert not is_lost(Transport(ours), LONG)
+    with Dead() as dead:
+        assert is_lost(Transport(dead), LONG)
+        assert not is_lost(Transport(dead), LONG + 5)
+    assert not is_lost(object(), 0.0)

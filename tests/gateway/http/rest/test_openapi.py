@@ -53,7 +53,7 @@ def test_it_is_an_openapi_document() -> None:
 )
 def test_every_route_is_described(route: Route) -> None:
     where = "gateway/http/rest/described.py"
-    assert route.action in OPERATIONS, f"say in OPERATIONS of {where} what {route.action} answers"
+    assert route.operation in OPERATIONS, f"say in OPERATIONS of {where} what {route.operation} answers"
     for name in (*(parameter.name for parameter in route.query), *names_in(route.path)):
         assert name in PARAMETERS, f"say in PARAMETERS of {where} what {name} is"
     if route.document is not None:
@@ -65,7 +65,7 @@ def test_every_route_is_described(route: Route) -> None:
 
 
 def test_nothing_is_described_that_no_route_has() -> None:
-    assert OPERATIONS.keys() == {route.action for route in ROUTES}
+    assert OPERATIONS.keys() == {route.operation for route in ROUTES}
     assert REQUESTS.keys() == {route.action for route in ROUTES if route.document is not None}
     assert set(DOCUMENT["paths"]) == {"/"} | {route.path for route in ROUTES}
     named = {parameter.name for route in ROUTES for parameter in route.query}
