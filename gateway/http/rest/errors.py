@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 
 from protocol.errors import (
     AdminOnly,
     AuthenticationFailed,
+    BadRequest,
     Conflict,
     Forbidden,
     MalformedFrame,
@@ -22,6 +24,14 @@ from schemas.rest import Refusal
 from storage.errors import TooManyQueues
 
 AGAIN = "Please try again in a few seconds."
+
+
+class Titled(BadRequest):
+    """The client has to change what upstream tells under a title of its own."""
+
+    def __init__(self, title: str, told: str) -> None:
+        super().__init__(told)
+        self.title = title
 
 
 class MethodNotAllowed(RequestError):
@@ -75,6 +85,15 @@ _TITLES: tuple[tuple[type[RequestError] | tuple[type[RequestError], ...], str], 
 )
 
 
+@contextmanager
+def titled(title: str) -> Iterator[None]:
+    """Whatever is refused as a BadRequest in here is told under this title."""
+    try:
+        yield
+    except BadRequest as error:
+        raise Titled(title, str(error)) from error
+
+
 def document(error: RequestError) -> Refusal:
     """The body of the answer: title and description as upstream's, and the stable code."""
     told = str(error)
@@ -95,6 +114,8 @@ def headers(error: RequestError) -> dict[str, str]:
 
 
 def _title(error: RequestError) -> str:
+    if isinstance(error, Titled):
+        return error.title
     for kinds, title in _TITLES:
         if isinstance(error, kinds):
             return title
