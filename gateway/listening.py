@@ -10,6 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 
 from gateway.actions.call import Node
+from gateway.http.connections import Connections
 from gateway.http.rest.resource import Rest
 from gateway.http.site import make_site
 from gateway.http.switch import SwitchFactory
@@ -33,11 +34,14 @@ def listen(
     """
     settings = node.settings
     sockets, rest = SocketFactory(reactor, node), Rest(node)
+    share = settings.workers if shared else 1
+    connections = Connections(reactor, settings, node.access.is_proxy, node.metrics, share)
     factory: IProtocolFactory = SwitchFactory(
         reactor,
         sockets,
-        make_site(node, rest),
+        make_site(node, rest, connections),
         node.access.host_allowed,
+        connections.refusal,
         settings.handshake_timeout,
         node.metrics.refused,
     )
@@ -52,17 +56,18 @@ def listen(
 
     async def drain() -> None:
         # All at the same time.
-        answered = Deferred.fromCoroutine(rest.drain())
-        delivered = Deferred.fromCoroutine(node.deliveries.finish())
+        parts = (rest.drain(), connections.drain(), node.deliveries.finish())
+        others = [Deferred.fromCoroutine(part) for part in parts]
         await sockets.drain()
-        await answered
-        await delivered
+        for drained in others:
+            await drained
 
     async def close() -> None:
         node.draining = True
         node.consumers.pause()
         await within(reactor, settings.shutdown_timeout, drain)
         sockets.drop()
+        connections.drop()
 
     stopping.add(close, settings.shutdown_timeout + PART)
     stopping.add(port.stopListening)
