@@ -110,7 +110,10 @@ class Confirmations:
             if (before.kind, before.subscriber) == (kind, subscription.subscriber):
                 return  # it is told just this
             before.work.cancel()
-        if self._stopped or len(self._under_way) > MAX_UNDER_WAY:
+        if self._stopped:
+            return
+        if len(self._under_way) >= MAX_UNDER_WAY:  # others came since there was room
+            self._fail("given_up", queue, subscription, f"{MAX_UNDER_WAY} others are told something")
             return
         work = Deferred.fromCoroutine(self._send(kind, queue, subscription, end))
         under_way = self._under_way[place] = _UnderWay(kind, subscription.subscriber, work)
@@ -128,16 +131,21 @@ class Confirmations:
             if sent.result is not Result.AGAIN or delay is None:
                 break
             await deferLater(self._reactor, delay)
-        self._count("given_up" if sent.result is Result.AGAIN else sent.result.value)
-        if sent.result is not Result.DELIVERED:
-            subscription_id = format_id(subscription.sequence, queue.incarnation)
-            log.warning(
-                "confirmation_failed",
-                project=queue.project,
-                queue=queue.name,
-                subscription=subscription_id,
-                reason=sent.error,
-            )
+        if sent.result is Result.DELIVERED:
+            self._count("delivered")
+        else:
+            final = sent.result is Result.REFUSED
+            self._fail("refused" if final else "given_up", queue, subscription, sent.error)
+
+    def _fail(self, result: str, queue: Queue, subscription: Subscription, reason: str) -> None:
+        self._count(result)
+        log.warning(
+            "confirmation_failed",
+            project=queue.project,
+            queue=queue.name,
+            subscription=format_id(subscription.sequence, queue.incarnation),
+            reason=reason,
+        )
 
     async def _try(self, kind: str, queue: Queue, subscription: Subscription, end: float) -> Sent:
         try:

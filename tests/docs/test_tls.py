@@ -22,6 +22,7 @@ from tests.support.raw import PING, RawSocket, split_response
 from tests.support.raw_client import RawClient
 from tests.support.reactor import wait_until
 from tests.support.rest import Rest
+from tests.support.servers import free_port, listens
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "tls.md"
 NAME = "chat.example.com"
@@ -39,18 +40,6 @@ def replaced(text: str, **words: str) -> str:
         assert old in text
         text = text.replace(old, new)
     return text
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @contextmanager
