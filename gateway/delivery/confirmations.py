@@ -147,7 +147,9 @@ class Confirmations:
         subscription_id = format_id(subscription.sequence, queue.incarnation)
         url = to_confirm(queue.name, subscription_id, queue.project, end)
         body = write(kind, queue.name, url, sign(self._keys[0], url), urls)
-        sender = self._senders[urlsplit(subscription.subscriber).scheme]
+        sender = self._senders.get(urlsplit(subscription.subscriber).scheme)
+        if sender is None:
+            return Sent(Result.REFUSED, "The gateway does not send to such subscribers now.")
         await self._turns.acquire()
         try:
             return await sender.send(Notice(queue, subscription, body))

@@ -77,6 +77,7 @@ class HttpConnection(HTTPChannel):
 
     def _give_up(self) -> None:
         self._overdue = None
+        self._connections.too_late()
         if not self.requests or not self.requests[-1].startedWriting:
             told = b"The request did not arrive within %g seconds.\n" % self._seconds
             self.transport.write(

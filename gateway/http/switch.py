@@ -31,6 +31,7 @@ class SwitchFactory(Factory):
     :param host_allowed: whether the node answers to a Host header.
     :param http_refusal: why an address may not have one more connection of plain HTTP; None: it may.
     :param timeout: seconds for the head of the first request to arrive.
+    :param refused: is told `handshake_timeout` when it did not.
     """
 
     noisy = False
@@ -43,6 +44,7 @@ class SwitchFactory(Factory):
         host_allowed: Callable[[str], bool],
         http_refusal: Callable[[str], Refused | None],
         timeout: float,
+        refused: Callable[[str], None],
     ) -> None:
         self.reactor = reactor
         self.websocket = websocket
@@ -50,6 +52,7 @@ class SwitchFactory(Factory):
         self.host_allowed = host_allowed
         self.http_refusal = http_refusal
         self.timeout = timeout
+        self.refused = refused
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
         return _Switch(self, addr)
@@ -125,6 +128,7 @@ class _Switch(Protocol):
 
     def _give_up(self) -> None:
         self._timer = None
+        self._switch.refused("handshake_timeout")
         told = b"The request did not arrive within %g seconds.\n" % self._switch.timeout
         self._refuse(b"408 Request Timeout", told)
 
