@@ -27,6 +27,7 @@ class SwitchFactory(Factory):
 
     :param host_allowed: whether the node answers to a Host header.
     :param timeout: seconds for the head of the first request to arrive.
+    :param refused: is told `handshake_timeout` when it did not.
     """
 
     noisy = False
@@ -38,12 +39,14 @@ class SwitchFactory(Factory):
         http: IProtocolFactory,
         host_allowed: Callable[[str], bool],
         timeout: float,
+        refused: Callable[[str], None],
     ) -> None:
         self.reactor = reactor
         self.websocket = websocket
         self.http = http
         self.host_allowed = host_allowed
         self.timeout = timeout
+        self.refused = refused
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
         return _Switch(self, addr)
@@ -108,6 +111,7 @@ class _Switch(Protocol):
 
     def _give_up(self) -> None:
         self._timer = None
+        self._switch.refused("handshake_timeout")
         told = b"The request did not arrive within %g seconds.\n" % self._switch.timeout
         self._refuse(b"408 Request Timeout", told)
 
