@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.interfaces import IAddress, IDelayedCall
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
@@ -27,6 +27,7 @@ class HttpConnection(HTTPChannel):
         self._connections = connections
         self._seconds = timeout
         self._overdue: IDelayedCall | None = None
+        self._host: IAddress | None = None
 
     @property
     def peer(self) -> str:
@@ -36,6 +37,12 @@ class HttpConnection(HTTPChannel):
     def connectionMade(self) -> None:
         self._connections.add(self)
         super().connectionMade()  # type: ignore[no-untyped-call]  # the same
+
+    def getHost(self) -> IAddress:
+        """The address at this end, which Twisted asks for with each request: the kernel is asked once."""
+        if self._host is None:
+            self._host = self.transport.getHost()
+        return self._host
 
     def dataReceived(self, data: bytes) -> None:
         super().dataReceived(data)  # type: ignore[no-untyped-call]  # the same
@@ -70,6 +77,7 @@ class HttpConnection(HTTPChannel):
 
     def _give_up(self) -> None:
         self._overdue = None
+        self._connections.too_late()
         if not self.requests or not self.requests[-1].startedWriting:
             told = b"The request did not arrive within %g seconds.\n" % self._seconds
             self.transport.write(

@@ -83,6 +83,10 @@ class Connections:
             closed, self._closed = self._closed, None
             closed.callback(None)
 
+    def too_late(self) -> None:
+        """A request did not arrive in its time."""
+        self._metrics.refused("handshake_timeout")
+
     async def drain(self) -> None:
         """Wait until all connections are closed: the idle ones soon, others when they have their answer."""
         if not self._open:

@@ -173,6 +173,7 @@ def test_a_request_that_does_not_arrive_ends_the_connection(start: Start, sent: 
         assert told.startswith(b"408 Request Timeout\r\n")
         assert told.endswith(b"The request did not arrive within 0.3 seconds.\n")
     wait_until(lambda: value(gateway, "http_connections") == 1)
+    assert value(gateway, "refused_total", limit="handshake_timeout") == 1
 
 
 def test_a_request_that_comes_by_the_byte_ends_the_connection(start: Start) -> None:
