@@ -20,6 +20,7 @@ import msgspec
 
 from gateway.delivery.sender import Notice
 from gateway.settings import SettingsError
+from protocol import confirmations
 from protocol.identifiers import format_id
 from protocol.mail_address import is_header_text, is_mail_address, read_mailbox
 from protocol.subscribers import mail_subject
@@ -114,8 +115,8 @@ class MailWriter:
         self._sender = sender
         self._page = page
         self._templates = {
-            "SubscriptionConfirmation": confirmation,
-            "UnsubscribeConfirmation": unsubscription,
+            confirmations.CONFIRMATION: confirmation,
+            confirmations.UNSUBSCRIPTION: unsubscription,
         }
 
     def write(self, notice: Notice) -> Mail:
