@@ -139,7 +139,8 @@ class Courier:
             endpoint = self._sender.endpoint(self._subscription.subscriber)
         except ValueError:
             endpoint = _NOWHERE
-        turn: Turn = await self._wait(self._resources.endpoints.turn(endpoint))
+        project = self._home.queue.project
+        turn: Turn = await self._wait(self._resources.endpoints.turn(project, endpoint))
         try:
             await self._deliver_page(turn)
         finally:

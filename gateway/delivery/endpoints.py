@@ -1,9 +1,10 @@
 """Whose turn it is to send: bounded for each server and in all, fair, and careful with servers that fail.
 
-Who wants to send waits for a turn at its endpoint, first come, first served. Of the endpoints that somebody
-waits for, the one with the fewest turns under way is next, so a slow one cannot keep the others waiting for
-long. An endpoint that fails FAILURES times in a row is left alone (a circuit breaker): one turn goes through
-after a pause, which grows until one succeeds.
+Who wants to send waits for a turn at its endpoint, first come, first served. The project with the fewest
+turns under way is next, and of its endpoints the one with the fewest, so a slow one cannot keep the others
+waiting for long. An endpoint that fails FAILURES times in a row is left alone (a circuit breaker): one turn
+goes through after a pause, which grows until one succeeds. Each project has endpoints of its own: what a
+server refuses to it, or has it wait for, costs no other project that sends to the same server.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 
+from gateway.delivery.fewest import Fewest
 from gateway.delivery.sender import Endpoint
 from gateway.logs import get_logger
 
@@ -53,10 +55,21 @@ class Turn:
             self._ended()
 
 
-class _Server:
-    """One endpoint: who waits for it, how many turns are under way, and how well it does."""
+class _Project:
+    """One project: how many turns it has, and at which of its endpoints it may have more."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
+    def __init__(self) -> None:
+        self.under_way = 0
+        self.waiting: Fewest[_Server] = Fewest()
+        self.known = 0
+
+
+class _Server:
+    """One endpoint of a project: who waits for it, how many turns are under way, and how well it does."""
+
+    def __init__(self, project: _Project, name: str, endpoint: Endpoint) -> None:
+        self.project = project
+        self.project_name = name
         self.endpoint = endpoint
         self.waiting: dict[Deferred[Turn], None] = {}
         self.under_way = 0
@@ -72,15 +85,16 @@ class _Server:
 
 
 class Endpoints:
-    """Gives turns: `per_endpoint` at the same time for each endpoint, `in_all` together."""
+    """Gives turns: `per_endpoint` at the same time for each endpoint of a project, `in_all` together."""
 
     def __init__(self, reactor: Any, per_endpoint: int, in_all: int) -> None:
         self._reactor = reactor
         self._per_endpoint = per_endpoint
         self._left = in_all
-        self._servers: dict[Endpoint, _Server] = {}
-        self._next: list[dict[Endpoint, _Server]] = [{} for _ in range(per_endpoint)]
-        """Those that a turn can be given for, by how many turns they have."""
+        self._servers: dict[tuple[str, Endpoint], _Server] = {}
+        self._projects: dict[str, _Project] = {}
+        self._waiting: Fewest[_Project] = Fewest()
+        """Those that a turn can be given to."""
         self._stopped = False
 
     @property
@@ -93,22 +107,14 @@ class Endpoints:
         """How many endpoints are left alone."""
         return sum(server.pause > 0 for server in self._servers.values())
 
-    def turn(self, endpoint: Endpoint) -> Deferred[Turn]:
+    def turn(self, project: str, endpoint: Endpoint) -> Deferred[Turn]:
         """Fires when it is the caller's turn. May be cancelled until then."""
-        server = self._servers.get(endpoint)
-        if server is None:
-            server = self._servers[endpoint] = _Server(endpoint)
-            self._forget_one()
+        server = self._servers.get((project, endpoint)) or self._add(project, endpoint)
         waiting: Deferred[Turn] = Deferred(lambda gone: self._leave(server, gone))
         server.waiting[waiting] = None
         self._queue(server)
         self._give()
         return waiting
-
-    def waits_for(self, endpoint: Endpoint) -> bool:
-        """Whether somebody waits for a turn there."""
-        server = self._servers.get(endpoint)
-        return server is not None and bool(server.waiting)
 
     def stop(self) -> None:
         """Nobody waits any more."""
@@ -125,41 +131,42 @@ class Endpoints:
 
     def _give(self) -> None:
         while self._left and not self._stopped:
-            server = next((each for few in self._next for each in few.values()), None)
+            project = self._waiting.first()
+            server = None if project is None else project.waiting.first()
             if server is None:
                 return
             waiting = next(iter(server.waiting))
             del server.waiting[waiting]
-            self._unqueue(server)
-            server.under_way += 1
-            self._left -= 1
-            self._queue(server)
+            self._count(server, 1)
             waiting.callback(self._turn(server))
 
     def _turn(self, server: _Server) -> Turn:
         def ended() -> None:
-            self._unqueue(server)
-            server.under_way -= 1
-            self._left += 1
-            self._queue(server)
+            self._count(server, -1)
             self._forget(server)
             self._give()
 
         return Turn(ended, lambda success: self._told(server, success))
 
+    def _count(self, server: _Server, turns: int) -> None:
+        server.under_way += turns
+        server.project.under_way += turns
+        self._left -= turns
+        self._queue(server)
+
     def _queue(self, server: _Server) -> None:
         """Have a turn given for it, if somebody waits and it may be sent to."""
-        most = self._per_endpoint
+        most, project = self._per_endpoint, server.project
         if server.pause:
             most = 0 if server.timer is not None else 1
         if server.waiting and server.under_way < most:
-            self._next[server.under_way].setdefault(server.endpoint, server)
+            project.waiting.put(server, server.under_way)
         else:
-            self._unqueue(server)
-
-    def _unqueue(self, server: _Server) -> None:
-        if server.under_way < self._per_endpoint:
-            self._next[server.under_way].pop(server.endpoint, None)
+            project.waiting.remove(server)
+        if project.waiting.first() is not None:
+            self._waiting.put(project, project.under_way)
+        else:
+            self._waiting.remove(project)
 
     def _told(self, server: _Server, success: bool) -> None:
         if success:
@@ -191,19 +198,31 @@ class Endpoints:
         self._queue(server)
         self._give()
 
+    # What is known of endpoints
+
+    def _add(self, name: str, endpoint: Endpoint) -> _Server:
+        project = self._projects.setdefault(name, _Project())
+        project.known += 1
+        server = self._servers[name, endpoint] = _Server(project, name, endpoint)
+        if len(self._servers) > REMEMBERED:  # what one did that nobody sends to any more is not kept for ever
+            idle = next(
+                (each for each in self._servers.values() if each.is_idle and each is not server), None
+            )
+            if idle is not None:
+                if idle.timer is not None:
+                    idle.timer.cancel()
+                self._remove(idle)
+        return server
+
     def _forget(self, server: _Server) -> None:
         if server.is_idle and not server.failures:
-            self._servers.pop(server.endpoint, None)
+            self._remove(server)
 
-    def _forget_one(self) -> None:
-        """What an endpoint did that nobody sends to any more is not kept for ever."""
-        if len(self._servers) <= REMEMBERED:
-            return
-        idle = next((server for server in self._servers.values() if server.is_idle), None)
-        if idle is not None:
-            if idle.timer is not None:
-                idle.timer.cancel()
-            del self._servers[idle.endpoint]
+    def _remove(self, server: _Server) -> None:
+        if self._servers.pop((server.project_name, server.endpoint), None) is not None:
+            server.project.known -= 1
+            if not server.project.known:
+                del self._projects[server.project_name]
 
 
 def _shown(server: _Server) -> dict[str, Any]:

@@ -33,5 +33,5 @@ class Delivering:
         100, integer(1, 10_000), "messages that a node delivers at the same time, to all webhooks and mail"
     )
     max_deliveries_per_endpoint: int = setting(
-        8, integer(1, 1_000), "the same to one server: a scheme, a host and a port"
+        8, integer(1, 1_000), "the same for one project to one server: a scheme, a host and a port"
     )

@@ -26,7 +26,7 @@ def count(waiting: list[Deferred[Turn]]) -> int:
 
 def test_so_many_turns_for_each_endpoint_and_in_all() -> None:
     endpoints = Endpoints(Clock(), 2, 5)
-    turns = {each: [endpoints.turn(each) for _ in range(3)] for each in (A, B, C)}
+    turns = {each: [endpoints.turn("p", each) for _ in range(3)] for each in (A, B, C)}
     assert [count(waiting) for waiting in turns.values()] == [2, 2, 1]
     assert endpoints.count == 3
     first = took(turns[A][0])
@@ -39,7 +39,7 @@ def test_so_many_turns_for_each_endpoint_and_in_all() -> None:
 
 def test_first_come_first_served() -> None:
     endpoints = Endpoints(Clock(), 1, 5)
-    waiting = [endpoints.turn(A) for _ in range(4)]
+    waiting = [endpoints.turn("p", A) for _ in range(4)]
     waiting[2].addErrback(lambda _: None).cancel()
     for number in (0, 1, 3):
         turn = took(waiting[number])
@@ -51,11 +51,11 @@ def test_first_come_first_served() -> None:
 
 def test_who_gives_up_waiting_leaves_nothing_behind() -> None:
     endpoints = Endpoints(Clock(), 1, 1)
-    turn = took(endpoints.turn(A))
+    turn = took(endpoints.turn("p", A))
     assert turn is not None
-    assert not endpoints.waits_for(A)
-    other = endpoints.turn(B).addErrback(lambda _: None)
-    assert endpoints.waits_for(B)
+    assert endpoints.count == 1
+    other = endpoints.turn("p", B).addErrback(lambda _: None)
+    assert endpoints.count == 2
     other.cancel()
     assert endpoints.count == 1
     turn.end()
@@ -64,7 +64,7 @@ def test_who_gives_up_waiting_leaves_nothing_behind() -> None:
 
 def fail(endpoints: Endpoints, times: int) -> None:
     for _ in range(times):
-        turn = took(endpoints.turn(A))
+        turn = took(endpoints.turn("p", A))
         assert turn is not None
         turn.failed()
         turn.end()
@@ -78,12 +78,12 @@ def test_an_endpoint_that_fails_is_left_alone() -> None:
     fail(endpoints, 1)
     assert endpoints.open_circuits == 1
     for pause in (5, 10, 20, 40, 60, 60):
-        waiting = [endpoints.turn(A) for _ in range(3)]
+        waiting = [endpoints.turn("p", A) for _ in range(3)]
         clock.advance(pause - 0.01)
         assert count(waiting) == 0
         clock.advance(0.02)
         assert count(waiting) == 1  # one tries, the others wait
-        other = took(endpoints.turn(B))
+        other = took(endpoints.turn("p", B))
         assert other is not None  # another endpoint is as it was
         other.end()
         turn = took(waiting[0])
@@ -99,7 +99,7 @@ def test_one_success_is_enough() -> None:
     clock = Clock()
     endpoints = Endpoints(clock, 3, 5)
     fail(endpoints, FAILURES)
-    waiting = [endpoints.turn(A) for _ in range(3)]
+    waiting = [endpoints.turn("p", A) for _ in range(3)]
     clock.advance(5)
     turn = took(waiting[0])
     assert turn is not None
@@ -116,7 +116,7 @@ def test_a_success_in_between_counts() -> None:
     endpoints = Endpoints(Clock(), 3, 5)
     for _ in range(3):
         fail(endpoints, FAILURES - 1)
-        turn = took(endpoints.turn(A))
+        turn = took(endpoints.turn("p", A))
         assert turn is not None
         turn.succeeded()
         turn.end()
@@ -130,13 +130,35 @@ def test_failures_of_many_endpoints_are_not_remembered_for_ever(monkeypatch: pyt
     endpoints = Endpoints(clock, 1, 10)
     fail(endpoints, FAILURES)
     for number in range(5):
-        turn = took(endpoints.turn(Endpoint("http", "other", number)))
+        turn = took(endpoints.turn("p", Endpoint("http", "other", number)))
         assert turn is not None
         turn.failed()
         turn.end()
     assert len(endpoints._servers) <= 4
     assert endpoints.open_circuits == 0
     assert not clock.getDelayedCalls()
+
+
+def test_a_project_that_waits_for_much_holds_up_no_other() -> None:
+    endpoints = Endpoints(Clock(), 2, 4)
+    slow = [endpoints.turn("p", Endpoint("http", "slow", number)) for number in range(10)]
+    assert count(slow) == 4
+    other = endpoints.turn("q", A)
+    turn = took(slow[0])
+    assert turn is not None
+    turn.end()
+    assert took(other) is not None
+    assert count(slow) == 4
+
+
+def test_what_a_server_refuses_to_one_project_it_may_take_from_another() -> None:
+    endpoints = Endpoints(Clock(), 2, 4)
+    fail(endpoints, FAILURES)
+    assert took(endpoints.turn("p", A)) is None
+    assert took(endpoints.turn("q", A)) is not None
+
+
+TARGETS = (("p", A), ("p", B), ("q", A))
 
 
 class Turns(RuleBasedStateMachine):
@@ -146,12 +168,12 @@ class Turns(RuleBasedStateMachine):
         super().__init__()
         self.clock = Clock()
         self.endpoints = Endpoints(self.clock, 2, 4)
-        self.waiting: list[tuple[Endpoint, Deferred[Turn]]] = []
-        self.turns: list[tuple[Endpoint, Turn]] = []
+        self.waiting: list[tuple[tuple[str, Endpoint], Deferred[Turn]]] = []
+        self.turns: list[tuple[tuple[str, Endpoint], Turn]] = []
 
-    @rule(endpoint=st.sampled_from([A, B, C]))
-    def come(self, endpoint: Endpoint) -> None:
-        waiting = self.endpoints.turn(endpoint)
+    @rule(endpoint=st.sampled_from(TARGETS))
+    def come(self, endpoint: tuple[str, Endpoint]) -> None:
+        waiting = self.endpoints.turn(*endpoint)
         waiting.addErrback(lambda _: None)
         self.waiting.append((endpoint, waiting))
 
@@ -186,7 +208,7 @@ class Turns(RuleBasedStateMachine):
             else:
                 self.turns.append((endpoint, turn))
         self.waiting = left
-        mine = {each: sum(endpoint is each for endpoint, _ in self.turns) for each in (A, B, C)}
+        mine = {each: sum(endpoint == each for endpoint, _ in self.turns) for each in TARGETS}
         assert all(number <= 2 for number in mine.values())
         assert len(self.turns) <= 4
         assert self.endpoints.count == len({endpoint for endpoint, _ in self.turns + self.waiting})
