@@ -186,6 +186,8 @@ class GuardedEndpoint:
                 ).connect(factory)
             except ConnectError as error:
                 failure = error
+            except OSError:  # of getaddrinfo: there is no such zone
+                failure = DNSLookupError(f"{address} is nowhere on this machine.")
             else:
                 return connected
         assert failure is not None
