@@ -40,7 +40,7 @@ async def subscription_create(call: Call) -> Answer:
     if subscriber:
         check_subscriber(subscriber)
         if confirmations is not None:
-            confirmations.check_room()
+            confirmations.check_room(call.project)
     elif not call.client.subscriber:
         raise BadRequest("subscriber is missing: over REST there is no socket that could be meant")
     else:
@@ -212,7 +212,7 @@ async def subscription_update(call: Call) -> Answer:
 
     confirmations = call.node.confirmations
     if subscriber is not None and confirmations is not None:
-        confirmations.check_room()
+        confirmations.check_room(call.project)
 
     async def update(store: MessageStore, queue: Queue) -> bool | None:
         sequence = _sequence(call, queue)
