@@ -21,7 +21,7 @@ import msgspec
 from gateway.delivery.sender import Notice
 from gateway.settings import SettingsError
 from protocol.identifiers import format_id
-from protocol.mail_address import is_header_text, is_mail_address, read_mailbox
+from protocol.mail_address import LONGEST_TEXT, is_header_text, is_mail_address, read_mailbox
 from protocol.subscribers import mail_subject
 
 LONGEST_TEMPLATE: Final = 65_536
@@ -137,11 +137,8 @@ class MailWriter:
         mail["From"] = shown = read_mailbox(options.get("from") or str(self._sender))
         if shown.addr_spec != self._sender.addr_spec:
             mail["Sender"] = self._sender  # who is answerable for it (RFC 5322 section 3.6.2)
-        mail["Subject"] = (
-            mail_subject(subscription.subscriber)
-            or options.get("subject")
-            or f"Message in the queue {queue.name}"
-        )
+        subject = mail_subject(subscription.subscriber) or options.get("subject")
+        mail["Subject"] = (subject or f"Message in the queue {queue.name}")[:LONGEST_TEXT]
         subscription_id = format_id(subscription.sequence, queue.incarnation)
         # The same for each try, so that who gets it twice can tell.
         mail["Message-ID"] = f"<{notice.message_id}.{subscription_id}@{self._sender.domain}>"
