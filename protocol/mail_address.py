@@ -44,4 +44,7 @@ def read_mailbox(text: str) -> Address:
         raise ValueError("not a mail address") from None
     if len(addresses) != 1 or not is_mail_address(addresses[0].addr_spec):
         raise ValueError("not a mail address")
+    name = addresses[0].display_name
+    if not is_header_text(name) or "=?" in name:  # encoded words were read: these would be once more
+        raise ValueError("not a mail address")
     return addresses[0]
