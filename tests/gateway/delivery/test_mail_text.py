@@ -15,9 +15,7 @@ from gateway.delivery.sender import Notice
 from protocol.mail_address import read_mailbox
 from storage.records import Queue, Subscription
 
-WRITER = MailWriter(
-    read_mailbox("gateway@zaqar.test"), "https://page.example/", CONFIRMATION, UNSUBSCRIPTION
-)
+WRITER = MailWriter(read_mailbox("gateway@zaqar.test"), "https://page.example/", CONFIRMATION, UNSUBSCRIPTION)
 ANOTHER = "=?utf-8?q?=0d=0aBcc:_x?="
 """An encoded word that holds another header."""
 

@@ -40,7 +40,10 @@ def test_the_public_internet_is(address: str) -> None:
     assert Guard().allows(address)
 
 
-@pytest.mark.parametrize("text", ["", "localhost", "0177.0.0.1", "2130706433", "127.1", "1.1.1.1 ", "[::1]", "1.1.1.1%.example.org"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "localhost", "0177.0.0.1", "2130706433", "127.1", "1.1.1.1 ", "[::1]", "1.1.1.1%.example.org"],
+)
 def test_what_is_no_address_is_not(text: str) -> None:
     assert not Guard().allows(text)
 
