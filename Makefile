@@ -48,12 +48,16 @@ test: $(VENV)/.dev system-packages
 test-long: $(VENV)/.dev system-packages
 	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -m "" --timeout=3600 $(PYTEST_ARGS)
 
-bench: $(VENV)/.dev $(BENCH)/load $(BENCH)/sendloop
+bench: $(VENV)/.dev $(BENCH)/load $(BENCH)/receiver $(BENCH)/sendloop
 	@bash bench/peers/install.sh $(BENCH)
 	@$(BIN)/python -m bench.compare $(if $(QUICK),--quick) $(ARGS)
 
-$(BENCH)/load: bench/native/load.c bench/native/connections.c bench/native/samples.c bench/native/websocket.c \
-		bench/native/*.h
+$(BENCH)/load: bench/native/load.c bench/native/connections.c bench/native/http.c bench/native/samples.c \
+		bench/native/websocket.c bench/native/*.h
+	@mkdir -p $(BENCH)
+	$(CC) -O2 -Wall -Wextra -o $@ $(filter %.c,$^)
+
+$(BENCH)/receiver: bench/native/receiver.c bench/native/http.c bench/native/websocket.c bench/native/*.h
 	@mkdir -p $(BENCH)
 	$(CC) -O2 -Wall -Wextra -o $@ $(filter %.c,$^)
 

@@ -20,6 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
+from bench.every_work import WORK
 from bench.load import LoadError
 from bench.paths import LOAD, RESULTS
 from bench.peers.broadcast import Picows, SendLoop, Ws
@@ -31,7 +32,7 @@ from bench.peers.upstream import Upstream
 from bench.report import as_text
 from bench.results import Measured, Results, this_machine
 from bench.server import Server, ServerError, raise_file_limit
-from bench.work import FULL, QUICK, WORK, Scale, Work
+from bench.work import FULL, QUICK, Scale, Work
 from gateway.bench.figures import Progress
 
 

@@ -11,6 +11,7 @@ BUILT = ROOT / ".bench"
 """Programs that are compiled and peers that are installed; git ignores it."""
 
 LOAD = BUILT / "load"
+RECEIVER = BUILT / "receiver"
 SENDLOOP = BUILT / "sendloop"
 RESULTS = HERE / "results"
 PUBLISHED = RESULTS / "published.json"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bench.every_work import WORK
 from bench.results import Measured, Results
-from bench.work import WORK, Work
+from bench.work import Work
 from gateway.bench.figures import table
 
 

@@ -289,15 +289,3 @@ class Resume(Work):
 def other_sockets(peer: Peer, wanted: int) -> str:
     """Says that a server is measured with fewer sockets, if it is."""
     return "" if peer.sockets(wanted) == wanted else f"{peer.sockets(wanted)} sockets"
-
-
-WORK: Sequence[Work] = (
-    Post("post", 1, "22 us, 20 us without echo, 30,000/s"),
-    Post("post16", 16, "12 us"),
-    Fanout("fanout", 1, "1.3 x the C send loop"),
-    Fanout("fanout8", SEVERAL, "1.5 us, 0.75 x NATS"),
-    PostToPush(),
-    Idle(),
-    Pauses(),
-    Resume(),
-)

@@ -16,6 +16,11 @@ class Metrics:
         self.connections = Gauge(
             "zaqar_gateway_connections", "WebSocket connections that are open.", registry=self.registry
         )
+        self.http_connections = Gauge(
+            "zaqar_gateway_http_connections",
+            "Connections of plain HTTP that are open.",
+            registry=self.registry,
+        )
         self.streams = Gauge(
             "zaqar_gateway_event_streams", "Event streams that are open.", registry=self.registry
         )

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
-from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IListeningPort, IProtocolFactory
 
 from gateway import __version__, logs
 from gateway.actions.call import Node
@@ -27,13 +24,11 @@ from gateway.embedded.storage import open_storage
 from gateway.embedded.valkey import EmbeddedValkeyError
 from gateway.encryption_keys import make_keyring
 from gateway.http.access import Access
-from gateway.http.rest.resource import Rest
-from gateway.http.site import make_site
-from gateway.http.switch import SwitchFactory
 from gateway.limits.rates import Rates
 from gateway.limits.sockets import OpenSockets
 from gateway.limits.usage import Usage
 from gateway.limits.waiting import WaitingRequests
+from gateway.listening import listen, listening_url, load_certificate, notification_url
 from gateway.metrics import Metrics
 from gateway.operator_file import OperatorFile
 from gateway.push.arrivals import Arrivals
@@ -41,12 +36,10 @@ from gateway.push.consumers import Consumers
 from gateway.push.hub import Hub
 from gateway.push.liveness import Liveness
 from gateway.settings import Settings, mask_url
-from gateway.stopping import PART, REST, Stopping, within
+from gateway.stopping import REST, Stopping
 from gateway.store_opening import StoreOpener, UnfitStore
 from gateway.sweeper import Sweeper
-from gateway.tls import Certificate, TLSFactory
-from gateway.websocket.protocol import SocketFactory
-from gateway.workers import port as shared_port
+from gateway.tls import Certificate
 from gateway.workers.worker import Worker
 from protocol.errors import RequestError
 from storage.catalog.schema import SchemaError
@@ -190,6 +183,7 @@ class Gateway:
             signing_keys=signing_keys,
             keyring=keyring,
             confirmations=confirmations,
+            trusts=means.trusts,
             authenticator=authenticator,
             rates=rates if rates.are_limited else None,
             usage=usage,
@@ -232,48 +226,9 @@ class Gateway:
         return store, stores
 
     def _listen(self, node: Node) -> None:
-        settings = self._settings
-        sockets, rest = SocketFactory(self._reactor, node), Rest(node)
-        factory: IProtocolFactory = SwitchFactory(
-            self._reactor,
-            sockets,
-            make_site(node, rest),
-            node.access.host_allowed,
-            settings.handshake_timeout,
-        )
-        if self._certificate is not None:
-            factory = TLSFactory(self._reactor, self._certificate, factory)
-        address = numeric_address(settings.host)
-        port: IListeningPort
-        if self._is_worker:
-            port = shared_port.listen(self._reactor, factory, address, settings.port)
-        else:
-            port = self._reactor.listenTCP(
-                settings.port, factory, backlog=shared_port.BACKLOG, interface=address
-            )
-        number = cast(IPv4Address, port.getHost()).port
-        self.url = listening_url(settings, number)
-        scheme = "http" if settings.tls_cert is None else "https"
-        node.notification_url = (
-            f"{scheme}://{shown_host(settings.notification_host or settings.host)}:{number}/"
-        )
-
-        async def drain() -> None:
-            # All at the same time.
-            answered = Deferred.fromCoroutine(rest.drain())
-            delivered = Deferred.fromCoroutine(node.deliveries.finish())
-            await sockets.drain()
-            await answered
-            await delivered
-
-        async def close() -> None:
-            node.draining = True
-            node.consumers.pause()
-            await within(self._reactor, settings.shutdown_timeout, drain)
-            sockets.drop()
-
-        self._stopping.add(close, settings.shutdown_timeout + PART)
-        self._stopping.add(port.stopListening)
+        port = listen(self._reactor, node, self._certificate, self._stopping, shared=self._is_worker)
+        self.url = listening_url(self._settings, port)
+        node.notification_url = notification_url(self._settings, port)
 
     def reload(self) -> None:
         """Go by what is in the files now: the certificate for new connections, keys and the policy for all.
@@ -293,13 +248,6 @@ class Gateway:
         return self._stopping.run()
 
 
-def load_certificate(settings: Settings) -> Certificate | None:
-    """The certificate that the port shows; None if it does not speak TLS. CertificateError."""
-    if settings.tls_cert is None or settings.tls_key is None:
-        return None
-    return Certificate(settings.tls_cert, settings.tls_key)
-
-
 def listening_fields(settings: Settings, store_url: str) -> dict[str, str]:
     """What the event `listening` tells of a node, beside its address."""
     return {
@@ -308,18 +256,3 @@ def listening_fields(settings: Settings, store_url: str) -> dict[str, str]:
         "catalog": mask_url(settings.catalog_url) if settings.catalog_url else "embedded sqlite",
         "data_dir": str(settings.data_dir),
     }
-
-
-def listening_url(settings: Settings, port: int) -> str:
-    """Where clients find a node that listens on this port."""
-    return f"{'ws' if settings.tls_cert is None else 'wss'}://{shown_host(settings.host)}:{port}/"
-
-
-def shown_host(host: str) -> str:
-    """A host as it stands in a URL."""
-    return f"[{host}]" if ":" in host else host
-
-
-def numeric_address(host: str) -> str:
-    """The address that a host name stands for; names are looked up once, at the start."""
-    return str(socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][4][0])

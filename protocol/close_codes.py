@@ -25,6 +25,9 @@ AUTHENTICATION_TIMEOUT: Final = 4002
 AUTHENTICATION_EXPIRED: Final = 4003
 """The token has expired (protocol.md section 3)."""
 
+TOO_MANY_REFUSED_TOKENS: Final = 4004
+"""One token after the other was refused."""
+
 AUTHENTICATION_UNAVAILABLE: Final = 4101
 """Who decides about the token of the handshake does not answer; come back after a while."""
 

@@ -10,7 +10,7 @@ LONGEST: Final = 254
 """Characters of an address (RFC 5321 section 4.5.3.1.3)."""
 
 LONGEST_TEXT: Final = 998
-"""Characters of a header's text, as of a line (RFC 5322 section 2.1.1). Folding takes much longer than those."""
+"""Characters of a header, as of a line (RFC 5322 section 2.1.1). Folding more takes far too long."""
 
 # In ASCII and without quotes, so that no command can hold more than an address (RFC 5321 section 4.1.2).
 _ATOM: Final = r"[a-zA-Z0-9!#$%&'*+/=?^_`{|}~-]+"

@@ -18,8 +18,14 @@ from protocol.retry_policy import check_retry_policy
 from protocol.webhooks import check_post_data, check_post_headers
 from schemas import limits
 
-WEB_SCHEMES: Final = ("http", "https", "trust+http", "trust+https")
+TRUSTED_SCHEMES: Final = ("trust+http", "trust+https")
+"""Those by which a subscriber is sent a token too, of whoever subscribed it."""
+
+WEB_SCHEMES: Final = ("http", "https", *TRUSTED_SCHEMES)
 SCHEMES: Final = (*WEB_SCHEMES, "mailto")
+
+TRUST_ID: Final = "trust_id"
+"""The option that says by which trust: the gateway's to give, since by it somebody else is spoken for."""
 
 _NOT_IN_A_URL: Final = re.compile("[\x00-\x20\x7f]")
 
@@ -51,6 +57,11 @@ def check_subscriber(url: str) -> None:
         raise BadRequest(f"subscriber must have a subject of one line of at most {LONGEST_TEXT} characters")
 
 
+def is_trusted(url: str) -> bool:
+    """Whether a subscriber is sent a token of whoever subscribed it."""
+    return urlsplit(url).scheme in TRUSTED_SCHEMES
+
+
 def mail_subject(url: str) -> str:
     """The subject that a mailto URL asks for; empty: none (RFC 6068)."""
     for name, value in parse_qsl(urlsplit(url).query, errors="replace"):
@@ -76,6 +87,8 @@ def read_options(options: Mapping[str, Raw] | UnsetType, form: Form) -> dict[str
     if len(data) > limits.OPTIONS_BYTES:
         raise BadRequest(f"options have {len(data)} bytes; at most {limits.OPTIONS_BYTES} are accepted")
     read: dict[str, Any] = read_value(data, form, "options")
+    if TRUST_ID in read:
+        raise BadRequest(f"options may have no {TRUST_ID}: the gateway gives it. Leave it out")
     policy = read.get("_retry_policy")
     if policy is not None:
         check_retry_policy("_retry_policy", policy)

@@ -1,36 +1,28 @@
 """`Router`: the way from a project and a queue's name to its incarnation, and from there to the store.
 
-Routes are cached, so SQL does not stand in a known queue's way. A node that changes a route announces it to
-the others, and each compares its routes with the catalog's now and then (`check`). The store checks the
-incarnation in each script: a route that is old all the same is found out there (`StaleQueue`), looked up
-again, and tried once more.
+Routes are cached (storage.routes), so SQL does not stand in a known queue's way. A node that changes a route
+announces it to the others. The store checks the incarnation in each script: a route that is old all the same
+is found out there (`StaleQueue`), looked up again, and tried once more.
 """
 
 from __future__ import annotations
 
-import json
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from functools import partial
 from typing import Any, TypeVar
 
 from protocol.names import is_queue_name
 from storage.base import Catalog, MessageStore
 from storage.errors import CatalogUnavailable, NoQueue, QueueMoved, StaleQueue, StoreFailed
 from storage.records import Queue
-from storage.shared_work import SharedWork
+from storage.routes import Routes
 from storage.stores import OpenStore, Stores
 
 T = TypeVar("T")
 Drain = Callable[[MessageStore, Queue], Awaitable[object]]
-_Key = tuple[str, str]
 
 _ROUTE_ATTEMPTS = 3
 """More are needed only if a queue is deleted that often while one call looks for it."""
-
-_CHECKED_AT_ONCE = 500
-"""Routes that are compared with the catalog by one statement."""
 
 _UPDATE_ATTEMPTS = 10
 """How often others may change a queue's metadata while one call changes them."""
@@ -39,11 +31,11 @@ _DRAIN_ATTEMPTS = 100
 """How often a queue's outbox is emptied before the queue is removed."""
 
 
-class Router:
+class Router(Routes):
     """Finds queues, and runs operations on them.
 
-    :param max_entries: how many routes are kept, and
-    :param max_bytes: how much encoded metadata with them; the least recently used go first.
+    `max_entries` and `max_bytes` are those of Routes.
+
     :param max_queues: how many a project may have; 0 is no limit.
     :param announce: tells the other nodes that a queue has changed: its project and its name. It never fails.
     """
@@ -58,62 +50,10 @@ class Router:
         announce: Callable[[str, str], Awaitable[None]],
         max_queues: int = 0,
     ) -> None:
-        self._catalog = catalog
+        super().__init__(catalog, max_entries=max_entries, max_bytes=max_bytes)
         self._stores = stores
-        self._max_entries = max_entries
-        self._max_bytes = max_bytes
         self._announce = announce
         self._max_queues = max_queues
-        self._routes: OrderedDict[_Key, tuple[Queue, int]] = OrderedDict()
-        self._bytes = 0
-        self._look_ups: SharedWork[_Key, Queue | None] = SharedWork()
-
-    def cached(self, project: str, name: str) -> Queue | None:
-        """The queue, if its route is cached."""
-        key = (project, name)
-        route = self._routes.get(key)
-        if route is None:
-            return None
-        self._routes.move_to_end(key)
-        return route[0]
-
-    def forget(self, project: str, name: str) -> None:
-        """The queue has changed: ask the catalog when it is needed next."""
-        self._drop((project, name))
-        # What a look-up under way has read may be old. It is told to those who wait, but not kept.
-        self._look_ups.forget((project, name))
-
-    async def check(self) -> None:
-        """Forget the routes that the catalog knows differently by now: their announcement was missed.
-
-        Raises CatalogUnavailable; the routes are kept then, since known queues go on without the catalog.
-        """
-        queues = [queue for queue, _ in self._routes.values()]
-        for start in range(0, len(queues), _CHECKED_AT_ONCE):
-            batch = queues[start : start + _CHECKED_AT_ONCE]
-            found = await self._catalog.queue_versions([queue.incarnation for queue in batch])
-            for queue in batch:
-                known = self._routes.get((queue.project, queue.name))
-                if known is None or known[0] is not queue:
-                    continue  # it was read anew meanwhile
-                if found.get(queue.incarnation) != (queue.serial, queue.pool):
-                    self.forget(queue.project, queue.name)
-
-    async def find(self, project: str, name: str) -> Queue:
-        """The queue.
-
-        :raises NoQueue: there is none, or no queue may have this name.
-        :raises CatalogUnavailable: it is not cached, and the catalog does not answer.
-        """
-        queue = self.cached(project, name)
-        if queue is not None:
-            return queue
-        if is_queue_name(name):
-            look_up = partial(self._catalog.get_queue, project, name)
-            queue = await self._look_ups.join((project, name), look_up, self._found)
-        if queue is None:
-            raise NoQueue
-        return queue
 
     async def find_again(self, queue: Queue) -> tuple[Queue, OpenStore] | None:
         """A queue that was not where its route says, and the store that it is in now; None if it is gone.
@@ -296,24 +236,6 @@ class Router:
         finally:  # It may have been changed although the answer was lost.
             self.forget(queue.project, queue.name)
             await self._announce(queue.project, queue.name)
-
-    def _keep(self, queue: Queue) -> None:
-        key = (queue.project, queue.name)
-        self.forget(*key)
-        size = len(json.dumps(queue.metadata))
-        self._routes[key] = (queue, size)
-        self._bytes += size
-        while len(self._routes) > self._max_entries or self._bytes > self._max_bytes:
-            self._drop(next(iter(self._routes)))
-
-    def _drop(self, key: _Key) -> None:
-        route = self._routes.pop(key, None)
-        if route is not None:
-            self._bytes -= route[1]
-
-    def _found(self, queue: Queue | None) -> None:
-        if queue is not None:
-            self._keep(queue)
 
 
 def _removed_meanwhile(name: str) -> StoreFailed:

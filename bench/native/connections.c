@@ -13,6 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "http.h"
+
 struct target target;
 void (*on_matches)(struct connection *connection, unsigned count, uint64_t now);
 
@@ -170,6 +172,18 @@ static unsigned matches(const char *pattern, const char *bytes, size_t length)
     return found;
 }
 
+/* The frame at the start of what came; plain HTTP's responses are taken for frames of text. */
+static size_t next_frame(const struct connection *connection, unsigned char *bytes, size_t available, struct frame *frame)
+{
+    struct http_message response;
+    if (!connection->raw)
+        return frame_read(bytes, available, frame);
+    size_t taken = http_read(bytes, available, &response);
+    if (taken)
+        *frame = (struct frame){OPCODE_TEXT, bytes, taken};
+    return taken;
+}
+
 static unsigned handle_frame(struct connection *connection, const struct frame *frame)
 {
     size_t shown = frame->length < sizeof connection->last - 1 ? frame->length : sizeof connection->last - 1;
@@ -205,7 +219,7 @@ static void readable(struct connection *connection)
         return;
     if (got <= 0)
         fail("the server dropped socket %u; the last that came: %s", connection->number, connection->last);
-    if (connection->raw)
+    if (connection->raw && connection->pattern == NULL)
         return;
     unsigned char *from = bytes;
     size_t available = (size_t)got, at = 0, taken;
@@ -221,7 +235,7 @@ static void readable(struct connection *connection)
     }
     struct frame frame;
     unsigned found = 0;
-    while ((taken = frame_read(from + at, available - at, &frame)) > 0) {
+    while ((taken = next_frame(connection, from + at, available - at, &frame)) > 0) {
         found += handle_frame(connection, &frame);
         at += taken;
     }

@@ -12,6 +12,7 @@
  *   --patience SECONDS                 without an answer for so long, the load fails
  * Requests and replies, if there is no --publish:
  *   --request FRAME --reply TEXT --outstanding N
+ *   --http                             the sockets are plain HTTP: a frame is a request, a reply a response
  * Fan-out, over one more socket that publishes:
  *   --publish FRAME...                 what is sent in one piece, as a round
  *   --message TEXT --batch N           what every subscriber has to get N times for each round
@@ -38,7 +39,7 @@ static double patience = 20, rate;
 static struct exchanges prepare, resume, publisher_prepare;
 static const char *request, *reply, *message, *publish[FRAMES_MAX], *publish_path = "/", *path = "/";
 static unsigned publish_count;
-static int publish_http;
+static int http, publish_http;
 
 /* One run */
 static uint64_t began, deadline, last_match, operations;
@@ -201,14 +202,15 @@ static struct exchange *add_exchange(struct exchanges *to, const char *frame)
 static void options(int count, char **arguments)
 {
     enum { PATH = 1, PROTOCOL, PREPARE, RESUME, EXPECT, AT_ONCE, PATIENCE, REQUEST, REPLY, OUTSTANDING, PUBLISH, MESSAGE,
-           BATCH, WINDOW, RATE, PUBLISH_PATH, PUBLISH_HTTP, PUBLISH_PREPARE, PORT, SOCKETS };
+           BATCH, WINDOW, RATE, PUBLISH_PATH, PUBLISH_HTTP, PUBLISH_PREPARE, PORT, SOCKETS, HTTP };
     static const struct option known[] = {
         {"port", 1, 0, PORT}, {"sockets", 1, 0, SOCKETS}, {"path", 1, 0, PATH}, {"protocol", 1, 0, PROTOCOL},
         {"prepare", 1, 0, PREPARE}, {"resume", 1, 0, RESUME}, {"expect", 1, 0, EXPECT}, {"at-once", 1, 0, AT_ONCE},
         {"patience", 1, 0, PATIENCE}, {"request", 1, 0, REQUEST}, {"reply", 1, 0, REPLY},
         {"outstanding", 1, 0, OUTSTANDING}, {"publish", 1, 0, PUBLISH}, {"message", 1, 0, MESSAGE},
         {"batch", 1, 0, BATCH}, {"window", 1, 0, WINDOW}, {"rate", 1, 0, RATE}, {"publish-path", 1, 0, PUBLISH_PATH},
-        {"publish-http", 0, 0, PUBLISH_HTTP}, {"publish-prepare", 1, 0, PUBLISH_PREPARE}, {0, 0, 0, 0}};
+        {"publish-http", 0, 0, PUBLISH_HTTP}, {"publish-prepare", 1, 0, PUBLISH_PREPARE},
+        {"http", 0, 0, HTTP}, {0, 0, 0, 0}};
     struct exchange *exchange = NULL;
     for (int option; (option = getopt_long(count, arguments, "", known, NULL)) != -1;) {
         switch (option) {
@@ -243,6 +245,7 @@ static void options(int count, char **arguments)
         case RATE: rate = atof(optarg); break;
         case PUBLISH_PATH: publish_path = optarg; break;
         case PUBLISH_HTTP: publish_http = 1; break;
+        case HTTP: http = 1; break;
         default: exit(2);
         }
     }
@@ -266,7 +269,7 @@ int main(int count, char **arguments)
     for (unsigned index = 0; index <= sockets; index++) {
         int publisher = index == sockets;
         all[index] = (struct connection){.number = index, .path = publisher ? publish_path : path,
-                                         .raw = publisher && publish_http,
+                                         .raw = publisher ? publish_http : http,
                                          .exchanges = publisher ? &publisher_prepare : &prepare,
                                          .pattern = publisher ? NULL : publish_count ? message : reply};
     }

@@ -66,6 +66,19 @@ class Gateway(Peer):
     def publish(self, messages: int) -> list[str]:
         return zaqar_frames.publish(messages)
 
+    def over_rest(self) -> Peer:
+        return self
+
+    def with_webhooks(self) -> Peer:
+        return DeliveringGateway(self.name, self.command)
+
+
+class DeliveringGateway(Gateway):
+    """A gateway that may deliver to webhooks on loopback."""
+
+    def environment(self, folder: Path) -> dict[str, str]:
+        return {"ZAQAR_GATEWAY_WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8"}
+
 
 class WatchedGateway(Gateway):
     """A gateway that notes how long its garbage collections take, in `collections` in its folder."""

@@ -44,6 +44,14 @@ class Peer(ABC):
     def publish(self, messages: int) -> list[str]:
         """Subscribed sockets, and one more that publishes so many messages in one piece."""
 
+    def over_rest(self) -> Peer | None:
+        """The server as it serves Zaqar's REST API; None: it does not."""
+        return None
+
+    def with_webhooks(self) -> Peer | None:
+        """The server as it delivers to webhooks on loopback, too, if it serves that API."""
+        return self.over_rest()
+
     def rate(self, wanted: float) -> float:
         """The posts per second that it can take of those wanted, pushed to 100 subscribers."""
         return wanted

@@ -11,6 +11,7 @@ from msgspec import UNSET
 from gateway.auth.authenticator import Authenticator
 from gateway.auth.authorisation import Authorisation
 from gateway.auth.identity import Identity
+from gateway.auth.trusts import Trusts
 from gateway.delivery.confirmations import Confirmations
 from gateway.delivery.deliveries import Deliveries
 from gateway.http.access import Access
@@ -81,6 +82,8 @@ class Node:
     """Keys by which messages are encrypted."""
     confirmations: Confirmations | None = None
     """Asks subscribers that are not sockets to confirm; None: they need not."""
+    trusts: Trusts | None = None
+    """Lets the gateway speak for who has a token of Keystone's; None: nobody has."""
     authenticator: Authenticator | None = None
     """Finds out whom a token speaks for; None: nobody has to authenticate."""
     rates: Rates | None = None

@@ -19,7 +19,7 @@ from schemas.queues import EmptyReply
 from storage.base import MessageStore
 from storage.errors import StaleQueue
 from storage.pools import DEFAULT_POOL, Pool
-from storage.records import NewMessage, Queue
+from storage.records import NewMessage, Queue, Start
 
 HOME = {
     "rel/queues": {"href-template": "/v2/queues{?marker,limit,detailed}"},
@@ -81,16 +81,26 @@ async def _look_at_pool(call: Call, name: str) -> PoolHealth:
 
 
 async def _go_through(store: MessageStore) -> dict[str, OperationStatus]:
-    """What is done with a queue, each step timed. The queue is in no catalog: no client can name it."""
+    """What is done with a queue, each step timed, by the names that upstream has for the steps.
+
+    The queue is in no catalog: no client can name it. It is emptied in the end, and stays for the next time.
+    """
     queue = Queue(project="", name="health", incarnation=HEALTH)
     message, client, claim = NewMessage(Body(Form.JSON, b"null"), ttl=60), bytes(16), uuid.uuid4().bytes
+    posted: list[int] = []
+
+    async def post() -> None:
+        posted.extend(await store.post(queue, [message] * 2, client))
+
     steps: dict[str, Callable[[], Awaitable[Any]]] = {
         "create_queue": lambda: store.create(queue),
-        "post_messages": lambda: store.post(queue, [message], client),
+        "post_messages": post,
         "claim_messages": lambda: store.create_claim(queue, claim, 60, 60, 1, None),
+        "list_messages": lambda: store.list_messages(queue, Start(), 2, include_claimed=True),
+        "delete_messages": lambda: store.delete_messages(queue, posted[:1], [claim]),
         "delete_claim": lambda: store.release_claim(queue, claim),
-        "delete_messages": lambda: store.pop_messages(queue, 1, None),
-        "purge_queue": lambda: store.purge(queue, messages=True, subscriptions=True),
+        "bulk_delete_messages": lambda: store.delete_messages(queue, posted, None),
+        "delete_queue": lambda: store.purge(queue, messages=True, subscriptions=True),
     }
     return {name: await _try(name, step) for name, step in steps.items()}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from time import time
 from typing import Any
@@ -11,12 +12,13 @@ from msgspec import UNSET
 from gateway.actions.call import Answer, Call, given
 from gateway.actions.confirming import ask, ask_again, is_another, tell_unsubscribed
 from gateway.actions.messages import missing_queue
+from gateway.actions.trusting import IN_USE, change_trust, end_trust, with_trust
 from gateway.actions.views import created, gap_view, signature_secret, subscription_view
 from protocol.codec import CODECS
 from protocol.errors import BadRequest, Conflict, NotFound, SchemaViolation, TooManySubscriptions
 from protocol.extension import EARLIEST, NOW
 from protocol.identifiers import format_id, parse_id, parse_marker
-from protocol.subscribers import check_lifetime, check_subscriber, read_options
+from protocol.subscribers import check_lifetime, check_subscriber, is_trusted, read_options
 from schemas import limits
 from schemas.queues import EmptyReply
 from schemas.subscriptions import SubscriptionListReply, SubscriptionView
@@ -41,6 +43,7 @@ async def subscription_create(call: Call) -> Answer:
         check_subscriber(subscriber)
         if confirmations is not None:
             confirmations.check_room(call.project)
+        options = await with_trust(call, subscriber, time() + ttl, options)
     elif not call.client.subscriber:
         raise BadRequest("subscriber is missing: over REST there is no socket that could be meant")
     else:
@@ -60,6 +63,7 @@ async def subscription_create(call: Call) -> Answer:
 
     made = await call.router.run(call.project, body.queue_name, subscribe, create=True)
     if made is None:
+        end_trust(call, options)
         again = None if confirmations is None else await ask_again(call, confirmations)
         return (409, f"Subscription {body.queue_name} not created.") if again is None else (201, again)
     subscribed, queue = made
@@ -163,27 +167,31 @@ async def subscription_list(call: Call) -> Answer:
 
 async def subscription_get(call: Call) -> Answer:
     """One subscription."""
+    queue, found = await _find(call)
+    # A socket's has the form of a URL too, and is delivered nothing.
+    secret = (
+        ""
+        if found.delivery is None
+        else signature_secret(call, found.subscriber, format_id(found.sequence, queue.incarnation))
+    )
+    return 200, subscription_view(found, queue, secret)
 
-    async def read(store: MessageStore, queue: Queue) -> SubscriptionView | None:
+
+async def _find(call: Call) -> tuple[Queue, Subscription]:
+    """The subscription that is named. Raises NotFound."""
+
+    async def read(store: MessageStore, queue: Queue) -> tuple[Queue, Subscription] | None:
         sequence = _sequence(call, queue)
         found = None if sequence is None else await store.get_subscription(queue, sequence)
-        if found is None:
-            return None
-        # A socket's has the form of a URL too, and is delivered nothing.
-        secret = (
-            ""
-            if found.delivery is None
-            else signature_secret(call, found.subscriber, format_id(found.sequence, queue.incarnation))
-        )
-        return subscription_view(found, queue, secret)
+        return None if found is None else (queue, found)
 
     try:
-        shown = await call.router.run(call.project, call.body.queue_name, read)
+        found = await call.router.run(call.project, call.body.queue_name, read)
     except NoQueue:
-        shown = None
-    if shown is None:
+        found = None
+    if found is None:
         raise _no_subscription(call)
-    return 200, shown
+    return found
 
 
 def _sequence(call: Call, queue: Queue) -> int | None:
@@ -213,6 +221,11 @@ async def subscription_update(call: Call) -> Answer:
     confirmations = call.node.confirmations
     if subscriber is not None and confirmations is not None:
         confirmations.check_room(call.project)
+    before: Mapping[str, Any] = {}
+    if call.node.trusts is not None or (subscriber is not None and is_trusted(subscriber)):
+        _, found = await _find(call)
+        before = found.options
+        subscriber, options = await change_trust(call, found, subscriber, ttl, options)
 
     async def update(store: MessageStore, queue: Queue) -> bool | None:
         sequence = _sequence(call, queue)
@@ -237,6 +250,10 @@ async def subscription_update(call: Call) -> Answer:
         done = await call.router.run(call.project, body.queue_name, update)
     except NoQueue:
         done = None
+    if done:
+        end_trust(call, before, IN_USE)
+    else:
+        end_trust(call, options)
     if done is None:
         raise _no_subscription(call)
     if not done:
@@ -273,8 +290,12 @@ async def subscription_delete(call: Call) -> Answer:
 
     async def end(store: MessageStore, queue: Queue) -> None:
         sequence = _sequence(call, queue)
-        if sequence is not None:
-            await store.unsubscribe(queue, sequence)
+        if sequence is None:
+            return
+        found = None if call.node.trusts is None else await store.get_subscription(queue, sequence)
+        await store.unsubscribe(queue, sequence)
+        if found is not None:
+            end_trust(call, found.options)
 
     with suppress(NoQueue):
         await call.router.run(call.project, call.body.queue_name, end)

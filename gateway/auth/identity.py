@@ -12,6 +12,9 @@ from gateway.auth.rights import Rights
 class Revocable(Protocol):
     """What lets somebody speak, and may be taken from them before it expires."""
 
+    token: str
+    """Keystone's, which says so."""
+
     def hold(self, ended: Callable[[], None]) -> None:
         """Rely on it: `ended` is called once if it is revoked before it is released."""
 

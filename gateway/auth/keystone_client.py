@@ -107,6 +107,7 @@ class KeystoneClient:
         self._credentials = credentials
         self._timeout = timeout
         self._own: str | None = None
+        self._own_user = ""
         self._renew_at = 0.0
         self._refused_at: float | None = None
         self._renewing: SharedWork[Literal["own"], str] = SharedWork()
@@ -114,6 +115,15 @@ class KeystoneClient:
     async def stop(self) -> None:
         """Close the connections."""
         await self._http.stop()
+
+    async def own_user(self) -> str:
+        """The id of the user that the gateway itself is. KeystoneUnavailable."""
+        await self._own_token()
+        return self._own_user
+
+    async def renew(self) -> None:
+        """Get another token of its own, which its credentials have to be good for. KeystoneUnavailable."""
+        await self._renewing.join("own", self._renew, lambda _: None)
 
     async def ask_as_itself(self, path: str, headers: dict[str, str] | None = None) -> HttpAnswer:
         """The answer to a GET with its own token. KeystoneUnavailable if there is none."""
@@ -159,6 +169,7 @@ class KeystoneClient:
         self._refused_at = None
         own, token = given_token(answer)
         self._own, self._renew_at = own, now + usable_for(token, now)
+        self._own_user = token.user.id
         return own
 
 

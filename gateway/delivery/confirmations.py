@@ -89,7 +89,7 @@ class Confirmations:
         """Raise ConfirmationsBusy if nobody can be asked now: before a subscription is made for it."""
         if not self._has_room(project):
             raise ConfirmationsBusy(
-                f"{MAX_UNDER_WAY} subscribers, or {MAX_OF_PROJECT} of this project, are being asked to confirm; "
+                f"{MAX_UNDER_WAY} subscribers, or {MAX_OF_PROJECT} of this project, are being asked; "
                 "try again in a minute."
             )
 
@@ -104,7 +104,7 @@ class Confirmations:
         self._begin(CONFIRMATION, queue, subscription, end)
 
     def tell_unsubscribed(self, queue: Queue, subscription: Subscription) -> None:
-        """Tell the subscriber that it gets nothing any more, and how that can be changed; if there is room."""
+        """Tell the subscriber, if there is room, that it gets nothing any more, and how to change that."""
         place = queue.incarnation, subscription.sequence
         if place in self._under_way or self._has_room(queue.project):
             self._begin(UNSUBSCRIPTION, queue, subscription, time() + SUBSCRIPTION_TTL_DEFAULT)
@@ -159,7 +159,9 @@ class Confirmations:
         subscription_id = format_id(subscription.sequence, queue.incarnation)
         url = to_confirm(queue.name, subscription_id, queue.project, end)
         body = write(kind, queue.name, url, sign(self._keys[0], url), urls)
-        sender = self._senders[urlsplit(subscription.subscriber).scheme]
+        sender = self._senders.get(urlsplit(subscription.subscriber).scheme)
+        if sender is None:
+            return Sent(Result.REFUSED, "The gateway does not send to such subscribers now.")
         await self._turns.acquire()
         try:
             return await sender.send(Notice(queue, subscription, body))

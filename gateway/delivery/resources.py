@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from gateway.auth.trusts import Trusts, make_trusts
 from gateway.delivery.endpoints import Endpoints
 from gateway.delivery.metrics import DeliveryMetrics
 from gateway.delivery.sender import Sender
@@ -27,6 +28,8 @@ class Resources:
     """By the scheme of the subscriber's URL. What has none here is kept, and not delivered."""
     endpoints: Endpoints
     metrics: DeliveryMetrics
+    trusts: Trusts | None = None
+    """Lets the gateway speak for who subscribed; stopped with the senders. None: for nobody."""
     require_confirmation: bool = False
     """Whether only subscribers get messages that have confirmed."""
 
@@ -53,5 +56,8 @@ def means_to_deliver(
     per_endpoint = -(-settings.max_deliveries_per_endpoint // share)
     endpoints = Endpoints(reactor, per_endpoint, -(-settings.max_deliveries // share))
     metrics.watch(lambda: endpoints.count, lambda: endpoints.open_circuits)
-    senders = make_senders(reactor, settings, signing_keys)
-    return Resources(reactor, router, stores, senders, endpoints, metrics, settings.require_confirmation)
+    trusts = make_trusts(reactor, settings)
+    senders = make_senders(reactor, settings, signing_keys, trusts)
+    return Resources(
+        reactor, router, stores, senders, endpoints, metrics, trusts, settings.require_confirmation
+    )

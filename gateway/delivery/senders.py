@@ -5,14 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gateway.auth.trusts import Trusts
 from gateway.delivery.mail import SCHEME, make_mail_sender
 from gateway.delivery.sender import Sender
+from gateway.delivery.trusted_webhooks import TrustedWebhooks
 from gateway.delivery.webhooks import Webhooks
 from gateway.settings import Settings, SettingsError
+from protocol.subscribers import TRUSTED_SCHEMES
 
 
-def make_senders(reactor: Any, settings: Settings, signing_keys: Sequence[bytes]) -> Mapping[str, Sender]:
-    """One for each scheme, what the settings ask for. Raises SettingsError."""
+def make_senders(
+    reactor: Any, settings: Settings, signing_keys: Sequence[bytes], trusts: Trusts | None
+) -> Mapping[str, Sender]:
+    """One for each scheme, what the settings ask for. Raises SettingsError.
+
+    :param trusts: None: nobody can be spoken for, and the schemes that need it have no sender.
+    """
     try:
         webhooks = Webhooks(reactor, settings, signing_keys)
     except OSError as error:
@@ -22,4 +30,11 @@ def make_senders(reactor: Any, settings: Settings, signing_keys: Sequence[bytes]
         ) from None
     except ValueError as error:
         raise SettingsError(f"webhook_ca_file: {error}") from None
-    return {"http": webhooks, "https": webhooks, SCHEME: make_mail_sender(reactor, settings)}
+    senders: dict[str, Sender] = {
+        "http": webhooks,
+        "https": webhooks,
+        SCHEME: make_mail_sender(reactor, settings),
+    }
+    if trusts is not None:
+        senders |= dict.fromkeys(TRUSTED_SCHEMES, TrustedWebhooks(webhooks, trusts))
+    return senders

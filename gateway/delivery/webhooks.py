@@ -55,10 +55,13 @@ class Webhooks:
 
     async def send(self, notice: Notice) -> Sent:
         """POST it to the subscriber."""
-        return await self.post(notice, notice.subscription.subscriber, {})
+        return judged(await self.post(notice, notice.subscription.subscriber, {}))
 
-    async def post(self, notice: Notice, url: str, further: Mapping[str, str]) -> Sent:
-        """POST it to a URL, with further headers that nobody may override. Never fails."""
+    async def post(self, notice: Notice, url: str, further: Mapping[str, str]) -> int | Sent:
+        """POST it to a URL, with further headers that nobody may override. Never fails.
+
+        The status of the answer; or, where there is none, what came of it.
+        """
         body = posted(notice.body, notice.subscription.options)
         try:
             ascii_url = _ascii(url)
@@ -67,12 +70,11 @@ class Webhooks:
             return Sent(Result.REFUSED, _NO_URL)
         headers = self._headers(notice, body, further)
         try:
-            status = await self._requests.post(target, ascii_url.encode(), headers, body, self._timeout)
+            return await self._requests.post(target, ascii_url.encode(), headers, body, self._timeout)
         except Refused as error:
             return Sent(Result.REFUSED, str(error))
         except HttpError as error:
             return Sent(Result.AGAIN, str(error))
-        return _judged(status)
 
     async def stop(self) -> None:
         """Close the connections that are kept."""
@@ -99,7 +101,10 @@ class Webhooks:
         return headers
 
 
-def _judged(status: int) -> Sent:
+def judged(status: int | Sent) -> Sent:
+    """What it means that a webhook has answered so; what has come of it anyway, if it has not answered."""
+    if isinstance(status, Sent):
+        return status
     if 200 <= status < 300:
         return Sent(Result.DELIVERED)
     if 300 <= status < 400:

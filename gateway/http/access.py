@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from gateway.http.hosts import ANY, LOOPBACK, host_allowed, origin_allowed
-from gateway.http.peers import client_address, is_local, parse_networks
+from gateway.http.peers import client_address, is_local, is_within, parse_networks
 from gateway.settings import Settings
 
 LONGEST_TOKEN = 4096
@@ -37,6 +37,10 @@ class Access:
     def client_address(self, peer: str, headers: Mapping[str, str]) -> str:
         """The IP address of the client, which a trusted proxy may stand before (gateway.http.peers)."""
         return client_address(peer, headers, self._proxies)
+
+    def is_proxy(self, peer: str) -> bool:
+        """Whether an address is a trusted proxy's."""
+        return bool(self._proxies) and is_within(peer, self._proxies)
 
     def may_see_private_pages(self, peer: str, headers: Mapping[str, str]) -> bool:
         """Whether `/metrics` is for whoever asks: from this machine, or with the token, or for everybody."""

@@ -48,6 +48,12 @@ def is_local(peer: str, headers: Mapping[str, str], trusted: Sequence[Network]) 
     return client is not None and client.is_loopback
 
 
+def is_within(address: str, networks: Sequence[Network]) -> bool:
+    """Whether an IP address is in one of these networks."""
+    read = _read(address)
+    return read is not None and _within(read, networks)
+
+
 def _find(peer: str, headers: Mapping[str, str], trusted: Sequence[Network]) -> Address | None:
     """The client's address; None if it cannot be told."""
     client = _read(peer)

@@ -12,6 +12,8 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
 from gateway.actions.call import Node
+from gateway.http.connection import HttpConnection
+from gateway.http.connections import Connections
 from gateway.http.files import FilePage, Folder
 from gateway.http.request import make_request_type, read_headers
 from gateway.http.resource import ReadOnly, answer, json_answer, request_id
@@ -45,8 +47,8 @@ VERSIONS = {
 """protocol.md section 8, GET /."""
 
 
-def make_site(node: Node, rest: Rest) -> Site:
-    """All that plain HTTP offers. `rest` is what is under `/v2`."""
+def make_site(node: Node, rest: Rest, connections: Connections) -> Site:
+    """All that plain HTTP offers. `rest` is what is under `/v2`; `connections` are those that it has."""
     root = ReadOnly()
     root.putChild(b"", _Versions(node))
     root.putChild(b"v2", rest)
@@ -62,6 +64,9 @@ def make_site(node: Node, rest: Rest) -> Site:
     # A form is no request here: nothing of Twisted's shall read it.
     site = Site(root, make_request_type(node), parsePOSTFormSubmission=False, timeout=60)
     site.noisy = False
+    # Twisted's own would look for HTTP/2 too, which this port does not speak.
+    timeout = node.settings.handshake_timeout
+    site.protocol = lambda: HttpConnection(node.reactor, connections, timeout)  # type: ignore[assignment,return-value]  # its own type only passes on
     # Requests are counted in /metrics; Twisted's access log would say everything twice.
     site.log = lambda request: None  # type: ignore[method-assign]
     return site

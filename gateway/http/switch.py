@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from http import HTTPStatus
 from typing import Any
 
 from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocolFactory
 from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
+
+from gateway.limits.sockets import Refused
 
 MAX_HEAD = 16_384
 """Bytes that the head of a request may have."""
@@ -26,7 +29,9 @@ class SwitchFactory(Factory):
     """Hands connections on.
 
     :param host_allowed: whether the node answers to a Host header.
+    :param http_refusal: why an address may not have one more connection of plain HTTP; None: it may.
     :param timeout: seconds for the head of the first request to arrive.
+    :param refused: is told `handshake_timeout` when it did not.
     """
 
     noisy = False
@@ -37,13 +42,17 @@ class SwitchFactory(Factory):
         websocket: IProtocolFactory,
         http: IProtocolFactory,
         host_allowed: Callable[[str], bool],
+        http_refusal: Callable[[str], Refused | None],
         timeout: float,
+        refused: Callable[[str], None],
     ) -> None:
         self.reactor = reactor
         self.websocket = websocket
         self.http = http
         self.host_allowed = host_allowed
+        self.http_refusal = http_refusal
         self.timeout = timeout
+        self.refused = refused
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
         return _Switch(self, addr)
@@ -85,8 +94,19 @@ class _Switch(Protocol):
         elif not self._switch.host_allowed(hosts[0].decode("latin-1") if hosts else ""):
             told = b"This gateway does not answer to that host name (allowed_hosts).\n"
             self._refuse(b"421 Misdirected Request", told)
+        elif _UPGRADE.search(head):
+            self._hand_over(self._switch.websocket)
         else:
-            self._hand_over(self._switch.websocket if _UPGRADE.search(head) else self._switch.http)
+            self._hand_over_http()
+
+    def _hand_over_http(self) -> None:
+        transport: Any = self.transport
+        refused = self._switch.http_refusal(getattr(transport.getPeer(), "host", ""))
+        if refused is None:
+            self._hand_over(self._switch.http)
+        else:
+            status = f"{refused.status} {HTTPStatus(refused.status).phrase}"
+            self._refuse(status.encode(), f"{refused.reason}\n".encode())
 
     def _hand_over(self, factory: IProtocolFactory) -> None:
         self._stop_timer()
@@ -108,6 +128,7 @@ class _Switch(Protocol):
 
     def _give_up(self) -> None:
         self._timer = None
+        self._switch.refused("handshake_timeout")
         told = b"The request did not arrive within %g seconds.\n" % self._switch.timeout
         self._refuse(b"408 Request Timeout", told)
 

@@ -144,13 +144,13 @@ class Arrivals:
             watch = Watch(self._reactor, queue, opened, self._router)
             self._watches[queue.incarnation] = watch
         else:
-            watch.move(queue, opened)  # if the route has changed, and it has not heard of it yet
+            watch.followed.move(queue, opened)  # if the route has changed, and it has not heard of it yet
         return watch
 
     def _drop_if_unused(self, watch: Watch) -> None:
-        if not watch.used and self._watches.get(watch.queue.incarnation) is watch:
-            del self._watches[watch.queue.incarnation]
-            watch.close()
+        if not watch.used and self._watches.get(watch.followed.queue.incarnation) is watch:
+            del self._watches[watch.followed.queue.incarnation]
+            watch.followed.close()
 
     def end(self) -> None:
         """The node stops: nobody waits any longer."""

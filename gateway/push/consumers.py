@@ -89,7 +89,9 @@ class Consumers:
                 on_left=self._lapses.begin,
             )
         else:
-            dispatcher.move(queue, opened)  # if the route has changed, and it has not heard of it yet
+            dispatcher.followed.move(
+                queue, opened
+            )  # if the route has changed, and it has not heard of it yet
         dispatcher.joining += 1
         try:
             held = await self._join(dispatcher, Worker(sink, form, terms), opened.store, resume=resume)
@@ -195,7 +197,7 @@ class Consumers:
         incarnation = dispatcher.queue.incarnation
         if not dispatcher.used and self._dispatchers.get(incarnation) is dispatcher:
             del self._dispatchers[incarnation]
-            dispatcher.close()
+            dispatcher.followed.close()
 
     def pause(self) -> None:
         """Lease nothing more: the node is about to stop. Leases lapse as their sockets close."""
@@ -206,5 +208,5 @@ class Consumers:
         """End all that is under way. The sockets are closed by now."""
         await self._lapses.stop()
         for dispatcher in list(self._dispatchers.values()):
-            dispatcher.close()
+            dispatcher.followed.close()
         self._dispatchers.clear()

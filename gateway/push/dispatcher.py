@@ -14,7 +14,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from gateway.dead_letters import deliver_claimed, rule
-from gateway.push.tasks import Tasks
+from gateway.push.followed_queue import FollowedQueue
 from gateway.push.worker import Worker
 from schemas import limits
 from schemas.events import ClaimEndReason
@@ -34,7 +34,7 @@ class Dispatcher:
     :param on_pushed: is told how many messages were pushed.
     :param on_ended: is told which consumer gets no more, and why.
     :param on_left: is told which consumer may have been leased messages after it has gone.
-    :param router: is asked where the queue is when it is not where it was.
+    :param router: is asked where the queue is when it is not where it was, and for its metadata.
     """
 
     def __init__(
@@ -49,9 +49,15 @@ class Dispatcher:
         on_left: Callable[[Queue, Worker], object],
     ) -> None:
         self._reactor = reactor
-        self.queue = queue
-        self._opened = opened
         self._router = router
+        self.followed = FollowedQueue(
+            reactor,
+            queue,
+            opened,
+            find=lambda: router.find_again(self.queue),
+            on_back=self.listening,
+            on_gone=self._end_all,
+        )
         self._on_pushed = on_pushed
         self._on_ended = on_ended
         self._on_left = on_left
@@ -63,11 +69,12 @@ class Dispatcher:
         self._leasing = False
         self._ask_again = False
         self._paused = False
-        self._heard = False
         self._hearing: list[Deferred[None]] = []
-        self._tasks = Tasks(reactor, queue.name, self._look_for_queue)
-        self._looking = False
-        opened.events.listen(queue)
+
+    @property
+    def queue(self) -> Queue:
+        """The queue, as it is known now."""
+        return self.followed.queue
 
     # Life
 
@@ -78,7 +85,7 @@ class Dispatcher:
 
     async def ready(self, timeout: float) -> None:
         """Wait until announcements are heard. Raises TimeoutError after `timeout` seconds."""
-        if not self._heard:
+        if not self.followed.heard:
             waiting: Deferred[None] = Deferred()
             self._hearing.append(waiting)
             await waiting.addTimeout(timeout, self._reactor)
@@ -87,22 +94,9 @@ class Dispatcher:
         """Lease nothing more: the sockets are about to be closed."""
         self._paused = True
 
-    def close(self) -> None:
-        """Stop: no consumer is left."""
-        self._tasks.close()
-        self._opened.events.leave(self.queue)
-
-    def move(self, queue: Queue, opened: OpenStore) -> None:
-        """The queue is here now, in another pool than before, and its claims with it."""
-        if opened is not self._opened:
-            self._opened.events.leave(self.queue)
-            self._opened, self._heard = opened, False
-            opened.events.listen(queue)
-        self.queue = queue
-
     def listening(self) -> None:
         """The node listens (again): what was announced before was missed, so the store is asked once."""
-        self._heard = True
+        self.followed.heard = True
         hearing, self._hearing = self._hearing, []
         for waiting in hearing:
             if not waiting.called:  # else it has timed out
@@ -132,7 +126,12 @@ class Dispatcher:
     def resume(self, worker: Worker) -> None:
         """The socket takes more: push what the claim holds and was not pushed, then lease on."""
         if worker.behind:
-            self._tasks.begin(worker.terms.claim, lambda: self._catch_up(worker))
+            self.followed.tasks.begin(worker.terms.claim, lambda: self._catch_up(worker))
+
+    def _end_all(self) -> None:
+        """The queue is gone."""
+        for worker in list(self.workers.values()):
+            self._end(worker, "queue_deleted")
 
     def _end(self, worker: Worker, reason: ClaimEndReason) -> None:
         worker.left = 0.0
@@ -159,7 +158,7 @@ class Dispatcher:
                 if taken is not None and taken.taken_by_other(number):
                     self.overtaken(taken)
             case Moved() | Ended(None, limits.SAFE_INTEGER):  # or removed with all that is in it
-                self._look_for_queue()
+                self.followed.look()
 
     # Leasing
 
@@ -171,14 +170,14 @@ class Dispatcher:
         """There may be work: see to it that the store is asked, by one call at a time."""
         self._ask_again = True
         if self._turns and not self._leasing:
-            self._tasks.begin("lease", self._lease)
+            self.followed.tasks.begin("lease", self._lease)
 
     def _ask_in(self, seconds: float | None) -> None:
         async def ask() -> None:
             self._ask()
 
         if seconds is not None:
-            self._tasks.after("due", seconds, ask)
+            self.followed.tasks.after("due", seconds, ask)
 
     async def _lease(self) -> None:
         if self._leasing:
@@ -198,7 +197,7 @@ class Dispatcher:
         terms = worker.terms
         try:
             await self._refresh()
-            queue, store = self.queue, self._opened.store
+            queue, store = self.queue, self.followed.store
             leased = await store.lease(queue, terms, BATCH, 1 + len(self._turns), rule(queue))
         except (OutcomeUnknown, TooFewReplicas):
             if worker.left is not None:
@@ -239,7 +238,7 @@ class Dispatcher:
             raise StaleQueue from None
         if found.incarnation != self.queue.incarnation or found.pool != self.queue.pool:
             raise StaleQueue
-        self.queue = found
+        self.followed.queue = found
 
     async def _catch_up(self, worker: Worker) -> None:
         """Push what a claim holds and was not pushed; then its consumer takes part again."""
@@ -248,13 +247,13 @@ class Dispatcher:
         worker.catching_up = True
         try:
             worker.rename()
-            adopted = await self._opened.store.adopt_claim(self.queue, worker.terms, worker.before)
+            adopted = await self.followed.store.adopt_claim(self.queue, worker.terms, worker.before)
             if adopted is None:
                 self.overtaken(worker)
                 return
             missing = worker.adopted(adopted)
             for i in range(0, len(missing), BATCH):
-                found = await self._opened.store.get_messages(
+                found = await self.followed.store.get_messages(
                     self.queue, missing[i : i + BATCH], only_readable=True
                 )
                 held = [each for each in found if each is not None and each.claim_id == worker.terms.claim]
@@ -274,21 +273,3 @@ class Dispatcher:
         """Another consumer has its claim by now."""
         if worker.left is None:
             self._end(worker, "taken_over")
-
-    # Where the queue is
-
-    def _look_for_queue(self) -> None:
-        if not self._looking:
-            self._looking = True
-            self._tasks.begin("find", self._follow)
-
-    async def _follow(self) -> None:
-        found = await self._router.find_again(self.queue)
-        self._looking = False
-        if found is None:
-            for worker in list(self.workers.values()):
-                self._end(worker, "queue_deleted")
-        elif found[1] is self._opened:  # it was gone for a moment
-            self.listening()
-        else:
-            self.move(*found)

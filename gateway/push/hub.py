@@ -94,11 +94,11 @@ class Hub:
         else:
             # If the route has changed, and the feed has not heard of it yet.
             self._remembered.carry(feed, queue)
-            feed.move(queue, opened)
+            feed.followed.move(queue, opened)
         try:
             with feed.subscribing():
                 try:
-                    await feed.ready(READY)
+                    await feed.tail.ready(READY)
                 except TimeoutError:
                     raise StoreUnavailable(
                         "The message store does not announce messages at the moment."
@@ -233,12 +233,12 @@ class Hub:
     def _drop_if_unused(self, feed: Feed) -> None:
         if not feed.used and self._feeds.get(feed.queue.incarnation) is feed:
             del self._feeds[feed.queue.incarnation]
-            feed.close()
+            feed.followed.close()
 
     async def stop(self) -> None:
         """End all that is under way. The sockets are closed by now."""
         self._remembered.stop()
         await DeferredList(list(self._ending))
         for feed in list(self._feeds.values()):
-            feed.close()
+            feed.followed.close()
         self._feeds.clear()

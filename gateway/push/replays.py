@@ -6,52 +6,25 @@ Those are behind whose socket was slow, and those who resume. Meanwhile they cos
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
 
+from gateway.push.followed_queue import FollowedQueue
 from gateway.push.frames import notifications, pieces
 from gateway.push.subscriber import Subscriber
-from gateway.push.tasks import Tasks
+from gateway.push.tail import PAGE, Tail
 from schemas.events import BehindEvent, CaughtUpEvent
-from storage.base import MessageStore
-from storage.records import Queue, Start
-
-PAGE = 100
-"""Messages read from the queue at a time."""
+from storage.records import Start
 
 FIRST_PAGE = 10
-"""The same for a socket that was slow: it may take only a few; doubled as long as it takes all."""
-
-
-class Live(Protocol):
-    """The feed whose subscribers these are."""
-
-    queue: Queue
-
-    @property
-    def store(self) -> MessageStore:
-        """The store that the queue is in."""
-
-    @property
-    def position(self) -> int:
-        """Up to where it has pushed."""
-
-    @property
-    def era(self) -> int:
-        """Grows when the position goes back: what was read for an earlier one may be gone."""
-
-    def is_on(self, timeline: bytes) -> bool:
-        """Whether positions of a timeline can be compared with its own."""
-
-    def doubt(self) -> None:
-        """Have it find out whether the store has lost something. Those who are behind go on then."""
+"""Messages read at a time for a socket that was slow, which may take only a few; doubled as long as it
+takes all, up to PAGE."""
 
 
 class Replays:
     """The subscribers of a feed that are behind. `on_pushed` is told how many notifications were sent."""
 
-    def __init__(self, live: Live, tasks: Tasks, on_pushed: Callable[[int], None]) -> None:
-        self._live = live
-        self._tasks = tasks
+    def __init__(self, followed: FollowedQueue, tail: Tail, on_pushed: Callable[[int], None]) -> None:
+        self._followed = followed
+        self._tail = tail
         self._on_pushed = on_pushed
         self._behind: dict[int, Subscriber] = {}
 
@@ -66,7 +39,7 @@ class Replays:
         subscriber.behind = True
         self._behind[subscriber.sequence] = subscriber
         subscriber.told_behind = True
-        subscriber.tell(BehindEvent(queue_name=self._live.queue.name))
+        subscriber.tell(BehindEvent(queue_name=self._followed.queue.name))
 
     def remove(self, sequence: int) -> None:
         """Its subscription has ended."""
@@ -80,34 +53,34 @@ class Replays:
     def resume(self, subscriber: Subscriber) -> None:
         """The socket takes more: go on for it from where it stands."""
         if subscriber.sequence in self._behind:
-            self._tasks.begin(subscriber.sequence, lambda: self._read_for(subscriber))
+            self._followed.tasks.begin(subscriber.sequence, lambda: self._read_for(subscriber))
 
     async def _read_for(self, subscriber: Subscriber) -> None:
         if subscriber.reading:
             return
         subscriber.reading = True
-        live, size = self._live, FIRST_PAGE
+        followed, tail, size = self._followed, self._tail, FIRST_PAGE
         try:
-            while subscriber.sequence in self._behind and not self._tasks.closed:
-                era, target = live.era, live.position
-                page = await live.store.list_messages(
-                    live.queue, Start(subscriber.position), size, include_claimed=True
+            while subscriber.sequence in self._behind and not self._followed.tasks.closed:
+                era, target = tail.era, tail.position
+                page = await followed.store.list_messages(
+                    followed.queue, Start(subscriber.position), size, include_claimed=True
                 )
-                if era != live.era:
+                if era != tail.era:
                     continue
-                if not live.is_on(page.timeline):
-                    live.doubt()
+                if not tail.is_on(page.timeline):
+                    tail.doubt()
                     return
                 for part in pieces(page.messages):
                     if subscriber.sequence not in self._behind or not subscriber.sink.push(
-                        notifications(live.queue, part, subscriber.kind)
+                        notifications(followed.queue, part, subscriber.kind)
                     ):
                         return
                     subscriber.position = part[-1].position
                     self._on_pushed(len(part))
                 if not page.messages:
                     subscriber.position = max(subscriber.position, target)
-                if subscriber.position >= live.position:
+                if subscriber.position >= tail.position:
                     self._caught_up(subscriber)
                 size = min(2 * size, PAGE)
         finally:
@@ -119,4 +92,4 @@ class Replays:
         subscriber.behind = False
         if subscriber.told_behind:
             subscriber.told_behind = False
-            subscriber.tell(CaughtUpEvent(queue_name=self._live.queue.name))
+            subscriber.tell(CaughtUpEvent(queue_name=self._followed.queue.name))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from gateway.push.tasks import Tasks
+from gateway.push.followed_queue import FollowedQueue
 from gateway.push.waiter import Waiter
 from schemas import limits
 from storage.events import Announced, Due, Ended, Event, Free, Moved
@@ -30,19 +30,20 @@ class Watch:
 
     def __init__(self, reactor: Any, queue: Queue, opened: OpenStore, router: Router) -> None:
         self._reactor = reactor
-        self.queue = queue
-        self._opened = opened
-        self._router = router
+        self.followed = FollowedQueue(
+            reactor,
+            queue,
+            opened,
+            find=lambda: router.find_again(self.followed.queue),
+            on_back=self.listening,
+            on_gone=self._go,
+        )
         self.gone = False
-        self._heard = False
         self._looked = float("-inf")
         self._readers: dict[Waiter, None] = {}
         self._takers: dict[Waiter, None] = {}
         self._taking: Waiter | None = None
         self._more = False
-        self._looking = False
-        self._tasks = Tasks(reactor, queue.name, self._look_for_queue)
-        opened.events.listen(queue)
 
     # Who waits
 
@@ -54,13 +55,13 @@ class Watch:
     def add(self, waiter: Waiter, *, takes: bool) -> None:
         """A request begins to wait. It is woken once as soon as nothing is missed any more."""
         (self._takers if takes else self._readers)[waiter] = None
-        if self._heard:
+        if self.followed.heard:
             if takes:
                 self._wake_taker()
             else:
                 waiter.wake()
             if self._reactor.seconds() - self._looked > LOOKED_LONG_AGO:
-                self._tasks.begin("look", self._look)
+                self.followed.tasks.begin("look", self._look)
 
     def looked(self, waiter: Waiter, *, found: bool) -> None:
         """One that was woken has looked at the queue."""
@@ -75,17 +76,12 @@ class Watch:
         self._takers.pop(waiter, None)
         self.looked(waiter, found=True)
 
-    def close(self) -> None:
-        """Stop: nobody waits."""
-        self._tasks.close()
-        self._opened.events.leave(self.queue)
-
     # What the store announces
 
     def listening(self) -> None:
         """The node listens (again): what was announced before was missed."""
-        self._heard = True
-        self._tasks.begin("look", self._look)
+        self.followed.heard = True
+        self.followed.tasks.begin("look", self._look)
         self._wake_all()
 
     def told(self, event: Event) -> None:
@@ -97,7 +93,7 @@ class Watch:
                 self._look_in(due_in)
                 self._wake_readers()  # a delayed message is there for those who list these too
             case Moved() | Ended(None, limits.SAFE_INTEGER):  # or removed with all that is in it
-                self._look_for_queue()
+                self.followed.look()
 
     def _wake_all(self) -> None:
         self._wake_readers()
@@ -120,38 +116,16 @@ class Watch:
     async def _look(self) -> None:
         """Have done what is due, which is announced, and learn when the next is."""
         looked = self._reactor.seconds()
-        swept = await self._opened.store.sweep(self.queue)
+        swept = await self.followed.store.sweep(self.followed.queue)
         self._looked = looked
         self._look_in(swept.due_in)
         self._look_in(swept.claim_ends_in)
 
     def _look_in(self, seconds: float | None) -> None:
         if seconds is not None:
-            self._tasks.after("due", seconds, self._look)
+            self.followed.tasks.after("due", seconds, self._look)
 
-    # Where the queue is
-
-    def move(self, queue: Queue, opened: OpenStore) -> None:
-        """The queue is here now, in another pool than before."""
-        if opened is not self._opened:
-            self._opened.events.leave(self.queue)
-            self._opened, self._heard = opened, False
-            opened.events.listen(queue)
-        self.queue = queue
-
-    def _look_for_queue(self) -> None:
-        if not self._looking:
-            self._looking = True
-            self._tasks.begin("find", self._follow)
-
-    async def _follow(self) -> None:
-        found = await self._router.find_again(self.queue)
-        self._looking = False
-        if found is None:
-            self.gone = True
-            for waiter in [*self._readers, *self._takers]:
-                waiter.wake()
-        elif found[1] is self._opened:  # it was gone for a moment
-            self.listening()
-        else:
-            self.move(*found)
+    def _go(self) -> None:
+        self.gone = True
+        for waiter in [*self._readers, *self._takers]:
+            waiter.wake()

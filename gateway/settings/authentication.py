@@ -37,7 +37,10 @@ class Authentication:
         10.0, seconds(0.1, 300), "seconds in which a socket has to authenticate"
     )
     max_unauthenticated_frame_bytes: int = setting(
-        16_384, integer(1024, 1_048_576), "largest WebSocket message before a socket has authenticated, bytes"
+        16_384,
+        integer(1024, 1_048_576),
+        "largest WebSocket message before a socket has authenticated, and largest body over REST without a "
+        "token or a signature, bytes",
     )
     policy_file: Path | None = setting(  # noqa: RUF009  # it makes a field
         None,

@@ -23,6 +23,12 @@ class Limits:
         integer(0, 10_000_000),
         "the same for each project that sockets authenticate for; 0 is no limit",
     )
+    max_http_connections: int = setting(
+        10_000, integer(0, 10_000_000), "connections of plain HTTP that a node may have open; 0 is no limit"
+    )
+    max_http_connections_per_address: int = setting(
+        0, integer(0, 10_000_000), "the same for each IPv4 address and each IPv6 network (/64); 0 is no limit"
+    )
     max_subscriptions_per_socket: int = setting(
         1000, integer(0, 1_000_000), "subscriptions that a socket may have; 0 is no limit"
     )

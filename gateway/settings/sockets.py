@@ -19,7 +19,9 @@ class Sockets:
         64, integer(1, 4096), "requests of one socket that may wait; beyond, the socket is not read"
     )
     handshake_timeout: float = setting(
-        10.0, seconds(0.1, 300), "seconds a client has for the WebSocket handshake"
+        10.0,
+        seconds(0.1, 300),
+        "seconds a client has for the WebSocket handshake, and for each request of plain HTTP",
     )
     ping_interval: int = setting(
         30, integer(0, 3600), "seconds from a sign of life of a socket to the next ping; 0 sends none"

@@ -16,6 +16,7 @@ from protocol.close_codes import (
     AUTHENTICATION_FAILED,
     AUTHENTICATION_TIMEOUT,
     AUTHENTICATION_UNAVAILABLE,
+    TOO_MANY_REFUSED_TOKENS,
     TOO_MANY_SOCKETS,
 )
 from protocol.errors import AuthenticationFailed, RequestError, TooManySockets, Unavailable
@@ -26,6 +27,11 @@ NOTICE = 60.0
 
 LONGEST_WAIT = 3600.0
 """Seconds until the clock on the wall is looked at again, should it have been set."""
+
+REFUSED_TOKENS = 5
+"""How many tokens in a row may be refused on one socket. Each may cost a question to Keystone."""
+
+_NO_ROOM = "The project has as many sockets as it may."
 
 log = get_logger(__name__)
 
@@ -53,7 +59,8 @@ class SocketAuthentication:
     """The identity of a socket, what is due because of it, and what another one changes.
 
     Until somebody has authenticated, the socket takes small frames only, and is closed after a while. It is
-    told when its token is about to expire, and closed with 4003 when it has.
+    told when its token is about to expire, and closed with 4003 when it has, or with 4004 when REFUSED_TOKENS
+    in a row were refused.
     """
 
     __slots__ = (
@@ -63,6 +70,7 @@ class SocketAuthentication:
         "_node",
         "_overdue",
         "_project",
+        "_refused",
         "_signed_until",
         "_socket",
         "_timer",
@@ -77,6 +85,7 @@ class SocketAuthentication:
         self._wire = wire
         self._timer: IDelayedCall | None = None
         self._asking = False
+        self._refused = 0
         self._overdue = False
         self._grant: Revocable | None = None
         self._signed_until: float | None = None
@@ -102,15 +111,23 @@ class SocketAuthentication:
         AuthenticationFailed, Unavailable: then all stays as it was. TooManySockets: the same, but a socket on
         which nobody has authenticated yet is closed.
         """
+        if self._refused >= REFUSED_TOKENS:
+            raise AuthenticationFailed()  # it came with those before; the socket is about to be closed
         self._asking = True
         try:
             identity = await self._identify(token)
-        except RequestError:
+        except RequestError as error:
+            if isinstance(error, AuthenticationFailed):
+                self._refused += 1
             if self._overdue:
                 self._wait(0.0)  # behind the answer
+            elif self._refused >= REFUSED_TOKENS:
+                self._node.metrics.refused("refused_tokens")
+                self._end_behind_answer(TOO_MANY_REFUSED_TOKENS, "Too many tokens were refused.")
             raise
         finally:
             self._asking = False
+        self._refused = 0
         socket = self._socket
         if socket is None:  # it has closed meanwhile
             return
@@ -150,7 +167,7 @@ class SocketAuthentication:
             self._end(AUTHENTICATION_FAILED, str(error))
         except TooManySockets as error:
             self._node.metrics.refused(error.limit)
-            self._turn_away()
+            self._end(TOO_MANY_SOCKETS, _NO_ROOM)
         except Unavailable as error:
             log.warning("authentication_unavailable", connection=self._connection, reason=str(error))
             self._end(AUTHENTICATION_UNAVAILABLE, "Tokens cannot be checked at the moment.")
@@ -162,18 +179,12 @@ class SocketAuthentication:
         counts = self._node.open_sockets
         if not counts.enter_project(project):
             if self._project is None:
-                # Behind the answer. It would only wait here until it is too late to authenticate.
-                self._stop_timer()
-                self._timer = self._node.reactor.callLater(0, self._turn_away)
-            raise TooManySockets("The project has as many sockets as it may. Close some of them first.")
+                # It would only wait here until it is too late to authenticate.
+                self._end_behind_answer(TOO_MANY_SOCKETS, _NO_ROOM)
+            raise TooManySockets(f"{_NO_ROOM} Close some of them first.")
         if self._project is not None:
             counts.leave_project(self._project)
         self._project = project
-
-    def _turn_away(self) -> None:
-        if self._timer is not None and not self._timer.active():  # it is what calls this
-            self._timer = None
-        self._end(TOO_MANY_SOCKETS, "The project has as many sockets as it may.")
 
     async def _identify(self, token: str) -> Identity:
         try:
@@ -247,6 +258,16 @@ class SocketAuthentication:
         if self._socket is not None:
             log.info("authentication_ended", connection=self._connection, code=code)
             self._socket.end(code, reason)
+
+    def _end_behind_answer(self, code: int, reason: str) -> None:
+        """Close when the request at work is answered, which is in this turn of the reactor."""
+
+        def end() -> None:
+            self._timer = None
+            self._end(code, reason)
+
+        self._stop_timer()
+        self._timer = self._node.reactor.callLater(0, end)
 
     def _wait(self, seconds: float) -> None:
         self._stop_timer()

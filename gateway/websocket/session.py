@@ -1,14 +1,13 @@
 """One connected client: its requests one after the other, its notifications in between.
 
-A request's way is here from end to end: frame, codec, schema, authorise, action, store, reply, codec, frame.
-Requests of one socket are answered in the order in which they came. From when a request is taken up until its
-reply is out, no notification is sent; those that wait go out before the next request is taken up.
+A request's way is here: frame, codec, schema; authorise, action (gateway.websocket.requests); store, reply,
+codec, frame. Requests of one socket are answered in the order in which they came. From when a request is
+taken up until its reply is out, no notification is sent; those that wait go out before the next request.
 """
 
 from __future__ import annotations
 
 import random
-import uuid
 from collections.abc import Sequence
 from time import perf_counter
 from typing import Any
@@ -16,29 +15,19 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
-from gateway.actions import ACTIONS
-from gateway.actions.call import Answer, Call, Node
-from gateway.actions.messages import message_posts
-from gateway.auth.identity import Identity
+from gateway.actions.call import Answer, Node
 from gateway.limits.rates import Rates
 from gateway.logs import get_logger
-from gateway.push.frames import kind_of, notice
 from gateway.websocket.authentication import SocketAuthentication
 from gateway.websocket.joined_posts import MAX_JOINED, goes_with, is_post
+from gateway.websocket.requests import begin, fault, refusal
+from gateway.websocket.sink import SocketSink
 from gateway.websocket.wire import Wire
 from protocol import envelope
 from protocol.codec import Form
 from protocol.envelope import Incoming
 from protocol.errors import RequestError
-from protocol.registry import ACTIONS as REGISTERED
-from schemas.events import DrainingEvent, TokenExpiringEvent
-from storage.records import Queue
-
-MAX_WAITING_BYTES = 1_048_576
-"""Bytes of notifications that may wait for a reply; beyond, subscriptions read from the queue later."""
-
-AUTHENTICATE = REGISTERED["authenticate"]
-"""The one action that nobody has to have authenticated for."""
+from schemas.events import DrainingEvent
 
 RECONNECT_SPREAD = 5_000
 """Milliseconds over which the clients of a node that stops are asked to come back."""
@@ -46,13 +35,10 @@ RECONNECT_SPREAD = 5_000
 log = get_logger(__name__)
 
 
-class Session:
+class Session(SocketSink):
     """A client's requests, notifications and subscriptions.
 
-    An `extended` one has agreed on protocol.extension, a `compressed` one takes compressed messages.
-    `writable` is False while the socket's unsent bytes are over the transport's limit: then nothing is read,
-    no request is taken up and no notification is accepted, so that a client that does not read costs bounded
-    memory.
+    While it is not writable, nothing is read and no request is taken up.
     """
 
     __slots__ = (
@@ -62,48 +48,21 @@ class Session:
         "_count",
         "_finished",
         "_finishing",
-        "_form",
         "_idle",
         "_incoming",
-        "_node",
-        "_notifications",
         "_paused",
-        "_refused",
         "_request_bytes",
         "_requests",
         "_since",
-        "_waiting_bytes",
-        "_wire",
-        "_working",
         "authentication",
-        "closed",
-        "compressed",
-        "extended",
-        "id",
-        "identity",
-        "outlet",
-        "writable",
     )
 
-    streamed = False
-
     def __init__(self, node: Node, wire: Wire, *, extended: bool, compressed: bool) -> None:
-        self.id = str(uuid.uuid4())
-        self.compressed = compressed
-        self.extended = extended
-        self._node = node
-        self._wire = wire
-        self.outlet = wire.outlet
+        super().__init__(node, wire, extended=extended, compressed=compressed)
         self._requests: list[tuple[bytes, Form]] = []
-        self._notifications: list[bytes] = []
-        self._waiting_bytes = 0
         self._request_bytes = 0
-        self._working = False
         self._paused = False
-        self._refused = False
         self._finishing = self._finished = False
-        self.writable = True
-        self.closed = False
         self._idle: Deferred[None] | None = None
         self._count = 0
         # The request at work, with those that are done together with it; and since when.
@@ -111,8 +70,6 @@ class Session:
         self._action: Any = None
         self._ahead: Incoming | None = None  # has been read to see whether it is one of those
         self._since = 0.0
-        self._form = Form.JSON
-        self.identity: Identity | None = None
         self.authentication: SocketAuthentication | None = None
         if node.authenticator is not None:
             self.authentication = SocketAuthentication(node, node.authenticator, self, wire)
@@ -185,55 +142,6 @@ class Session:
             await self._idle
         self._finished = True
         self._wire.resume_reading()  # or the client's own close would never be read
-
-    # Notifications
-
-    def push(self, frame: bytes, at_once: bool = False) -> bool:
-        """Send what `make_frame` made, once for all sockets that get it, in its turn.
-
-        False: the socket takes no more now; this was not taken.
-        """
-        if self.closed or not self.writable or self._waiting_bytes >= MAX_WAITING_BYTES:
-            self._refused = True
-            return False
-        if self._working:
-            self._notifications.append(frame)
-            self._waiting_bytes += len(frame)
-        elif at_once:
-            self._wire.send_at_once(frame)
-        else:
-            self._wire.send_raw(frame)
-        return True
-
-    def tell(self, frame: bytes) -> None:
-        """Send a notice in its turn, behind the notifications before it; few are made, so none is refused."""
-        if self.closed:
-            return
-        if self._working:
-            self._notifications.append(frame)
-            self._waiting_bytes += len(frame)
-        else:
-            self._wire.send_raw(frame)
-
-    def notify(self, event: DrainingEvent | TokenExpiringEvent) -> None:
-        """Tell an event that concerns the whole socket, if it has agreed on protocol.extension."""
-        if self.extended:
-            self.tell(notice(event, kind_of(self._form, extended=True, compressed=False)))
-
-    def may(self, action: str, queue: Queue) -> bool:
-        """Whether who speaks is permitted an action on a queue."""
-        return self._node.authorisation.permits(self.identity, action, queue.project, queue.name)
-
-    def _send_notifications(self) -> None:
-        if self._notifications:
-            notifications, self._notifications = self._notifications, []
-            for frame in notifications:
-                self._wire.send_raw(frame)
-            self._waiting_bytes = 0
-        if self._refused and self.writable:
-            self._refused = False
-            self._node.hub.writable(self)
-            self._node.consumers.writable(self)
 
     # Requests
 
@@ -325,7 +233,7 @@ class Session:
         """
         try:
             if self._action is None:
-                self._action = self._begin()
+                self._action = begin(self._node, self, self._incoming, self._since)
             if isinstance(result, Failure):
                 waiting = result.throwExceptionIntoGenerator(self._action)
             else:
@@ -333,58 +241,16 @@ class Session:
         except StopIteration as end:
             if len(self._incoming) == 1:
                 return (end.value,)
-            return [self._refusal(each) if isinstance(each, RequestError) else each for each in end.value]
+            return [self._refuse(each) if isinstance(each, RequestError) else each for each in end.value]
         except RequestError as error:
-            return [self._refusal(error)] * len(self._incoming)
+            return [self._refuse(error)] * len(self._incoming)
         except Exception:  # noqa: BLE001  # a fault of ours costs this request, never another or the connection
-            return [self._fault()] * len(self._incoming)
+            return [fault(self._node.metrics, self.id, self._count + 1)] * len(self._incoming)
         waiting.addBoth(self._resume)
         return None
 
-    def _begin(self) -> Any:
-        """The coroutine of the action. Raises RequestError where the request is not in order."""
-        incoming = self._incoming[0]
-        if incoming.failure is not None:
-            raise incoming.failure
-        assert incoming.action is not None
-        if incoming.action is not AUTHENTICATE:
-            until = self._node.authorisation.check(self.identity, incoming)
-            if until is not None:
-                self._heed_signature(incoming, until)
-        if len(self._incoming) > 1:
-            return message_posts([Call(self._node, self, post) for post in self._incoming])
-        envelope.check(incoming)
-        return ACTIONS[incoming.action.name](Call(self._node, self, incoming))
-
-    def _heed_signature(self, incoming: Incoming, until: float) -> None:
-        """A signature permits the request, which counts for the project that has signed. RequestError."""
-        assert incoming.headers is not None
-        project, rates = incoming.headers.project_id, self._node.rates
-        if self.authentication is not None:
-            self.authentication.signed(project, until)
-        refusal = None if rates is None else rates.refusal(None, project, self._since)
-        if refusal is not None:
-            raise refusal
-
-    def _refusal(self, error: RequestError) -> Answer:
-        if error.limit:
-            self._node.metrics.refused(error.limit)
-        if error.status >= 500:
-            self._node.metrics.store_failed(error.code)
-            log.warning(
-                "request_failed",
-                connection=self.id,
-                request=self._count + 1,
-                code=error.code,
-                reason=str(error),
-            )
-        return error.status, error.body()
-
-    def _fault(self) -> Answer:
-        log.exception("request_broke", connection=self.id, request=self._count + 1)
-        fault = RequestError("The gateway failed on this request.", error="Unexpected error.")
-        self._node.metrics.store_failed(fault.code)
-        return fault.status, fault.body()
+    def _refuse(self, error: RequestError) -> Answer:
+        return refusal(self._node.metrics, error, self.id, self._count + 1)
 
     def _reply(self, answers: Sequence[Answer]) -> None:
         done, self._incoming, self._action = self._incoming, [], None
@@ -415,8 +281,3 @@ class Session:
         if self._idle is not None:
             idle, self._idle = self._idle, None
             idle.callback(None)
-
-    @property
-    def subscriber(self) -> str:
-        """How this socket's subscriptions show (protocol.md section 4)."""
-        return f"{self._node.notification_url}{self.id}"

@@ -15,14 +15,8 @@ from twisted.python.failure import Failure
 from gateway import logs
 from gateway.embedded.storage import open_storage
 from gateway.encryption_keys import EncryptionKeys, key_file
-from gateway.service import (
-    START_FAILURES,
-    StartError,
-    listening_fields,
-    listening_url,
-    load_certificate,
-    numeric_address,
-)
+from gateway.listening import listening_url, load_certificate, numeric_address
+from gateway.service import START_FAILURES, StartError, listening_fields
 from gateway.settings import Settings
 from gateway.stopping import PART, REST, Stopping
 from gateway.workers.node_metrics import NodeMetrics

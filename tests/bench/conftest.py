@@ -14,10 +14,11 @@ NATIVE = HERE / "native"
 
 @pytest.fixture(scope="session")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `load` and `sendloop`."""
+    """A folder with `load`, `receiver` and `sendloop`."""
     folder = tmp_path_factory.mktemp("native")
     for name, parts in (
-        ("load", ("load", "connections", "samples", "websocket")),
+        ("load", ("load", "connections", "http", "samples", "websocket")),
+        ("receiver", ("receiver", "http", "websocket")),
         ("sendloop", ("sendloop", "websocket")),
     ):
         sources = [NATIVE / f"{part}.c" for part in parts]
@@ -30,4 +31,5 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def use_programs(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The comparisons use these instead of what `make bench` builds."""
     monkeypatch.setattr("bench.load.LOAD", programs / "load")
+    monkeypatch.setattr("bench.receiver.RECEIVER", programs / "receiver")
     monkeypatch.setattr("bench.peers.broadcast.SENDLOOP", programs / "sendloop")

@@ -12,6 +12,7 @@ import pytest
 
 from bench import publish
 from bench.compare import Comparison, all_peers, chosen
+from bench.every_work import WORK
 from bench.paths import PUBLISHED
 from bench.peers.broadcast import SendLoop
 from bench.peers.gateway import Gateway
@@ -20,7 +21,7 @@ from bench.plot import svg
 from bench.report import as_markdown, as_text
 from bench.results import Machine, Measured, Results, read
 from bench.server import Server
-from bench.work import QUICK, WORK
+from bench.work import QUICK
 
 TINY = replace(QUICK, seconds=0.2, warm_up=0.1, sockets=30, subscribers=20)
 RATES = {"cpu_us": 20.0, "store_us": 8.0, "per_second": 30000.0, "p50_ms": 1.0, "p99_ms": 4.0}

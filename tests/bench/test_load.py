@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.load import Load, LoadError
-from bench.peers import zaqar_frames
+from bench.peers import zaqar_frames, zaqar_rest
 from bench.peers.broadcast import SendLoop
 from bench.peers.peer import MARK, exchange
 from bench.server import Server
@@ -73,6 +73,28 @@ def test_each_answered_post_is_stored(gateway: Gateway, outstanding: int) -> Non
             done = load.do("run 0.2")
         stats = client.request("queue_get_stats", {"queue_name": "posts"}).body["messages"]
         assert stats["total"] == done.operations > 0
+
+
+@pytest.mark.parametrize("connections", [1, 5])
+def test_each_answered_post_over_rest_is_stored(gateway: Gateway, connections: int) -> None:
+    with Client(gateway.url, project="bench") as client:
+        client.request("queue_delete", {"queue_name": "posts"})
+        with Load(port_of(gateway), connections, zaqar_rest.post()) as load:
+            load.do("open")
+            load.do("prepare")
+            done = load.do("run 0.2")
+        stats = client.request("queue_get_stats", {"queue_name": "posts"}).body["messages"]
+        assert stats["total"] == done.operations > 0
+
+
+def test_a_refusal_over_rest_fails_the_load_with_its_answer(gateway: Gateway) -> None:
+    request = "GET /v2/nowhere HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    options = ["--http", "--request", request, "--reply", '"resources"', "--patience", "0.3"]
+    with Load(port_of(gateway), 1, options) as load:
+        load.do("open")
+        load.do("prepare")
+        with pytest.raises(LoadError, match=r"HTTP/1\.1 404 Not Found"):
+            load.do("run 0.1")
 
 
 def test_sockets_come_back_to_what_they_missed(gateway: Gateway) -> None:

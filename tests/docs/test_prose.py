@@ -17,7 +17,7 @@ from storage.redis import scripts
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
-DIFFERENCES = range(1, 31)
+DIFFERENCES = range(1, 32)
 
 
 def read(name: str) -> str:

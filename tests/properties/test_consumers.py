@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from gateway.push.feed import Feed
+from gateway.push.tail import Tail
 from storage.catalog.engine import sqlite_url
 from storage.catalog.sql import SQLCatalog
 from storage.redis.store import RedisStore
@@ -63,15 +63,15 @@ def found(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_the_machine_finds_a_feed_that_takes_each_announcement_for_the_next(
+def test_the_machine_finds_a_tail_that_takes_each_announcement_for_the_next(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    take = Feed._take
+    take = Tail.take
 
-    def take_as_the_next(feed: Feed, before: int, *told: Any, **how: Any) -> None:
-        take(feed, min(before, feed._position or 0), *told, **how)
+    def take_as_the_next(tail: Tail, before: int, *told: Any, **how: Any) -> None:
+        take(tail, min(before, tail._position or 0), *told, **how)
 
-    monkeypatch.setattr(Feed, "_take", take_as_the_next)
+    monkeypatch.setattr(Tail, "take", take_as_the_next)
     found(world, monkeypatch)
 
 

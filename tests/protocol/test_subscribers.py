@@ -100,6 +100,8 @@ def test_legal_options(options: dict[str, Any]) -> None:
         {"post_headers": "x"},
         {"post_headers": {"X": 5}},
         {"post_data": {}},
+        {"trust_id": "f00d"},
+        {"trust_id": None},
     ],
 )
 def test_deviation_24_illegal_options(options: dict[str, Any]) -> None:

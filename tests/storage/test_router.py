@@ -10,7 +10,7 @@ import pytest
 from twisted.internet.defer import CancelledError, Deferred
 
 from protocol.body import Body, Form
-from storage import router as router_module
+from storage import routes
 from storage.base import MessageStore
 from storage.catalog.engine import sqlite_url
 from storage.catalog.sql import SQLCatalog
@@ -207,7 +207,7 @@ def test_a_removed_queue_is_found_out_by_comparing(router: Router, other_node: R
 def test_many_routes_are_compared_in_slices(
     catalog: WatchedCatalog, store: RedisStore, other_node: Router, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(router_module, "_CHECKED_AT_ONCE", 3)
+    monkeypatch.setattr(routes, "_CHECKED_AT_ONCE", 3)
     router = new_router(catalog, store)
     names = [f"q{number}" for number in range(10)]
     for name in names:

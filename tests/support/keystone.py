@@ -178,6 +178,24 @@ class Keystone:
         """Take a token back."""
         self._as_admin("DELETE", "/auth/tokens", None, {"X-Subject-Token": token})
 
+    def trusts(self) -> list[dict[str, Any]]:
+        """All that there are."""
+        return list(self._as_admin("GET", "/OS-TRUST/trusts")["trusts"])
+
+    def trust(self, trust: str) -> dict[str, Any]:
+        """One that has to be there, with its roles; asked for by an administrator."""
+        return dict(self._as_admin("GET", f"/OS-TRUST/trusts/{trust}")["trust"])
+
+    def delete_trust(self, trust: str) -> None:
+        """Take a trust back, as an administrator may."""
+        self._as_admin("DELETE", f"/OS-TRUST/trusts/{trust}")
+
+    def user_of(self, token: str) -> str:
+        """The id of who is spoken for by a token that has to be good."""
+        return str(
+            self._as_admin("GET", "/auth/tokens", None, {"X-Subject-Token": token})["token"]["user"]["id"]
+        )
+
     def change_password(self, user: str, password: str) -> None:
         """Give a user another password, which takes all their tokens back."""
         self._as_admin("PATCH", f"/users/{user}", {"user": {"password": password}})

@@ -9,6 +9,7 @@ from gateway.actions.call import Answer, Call, given
 from gateway.actions.confirming import find_unconfirmed
 from gateway.actions.views import created
 from gateway.http.rest.asked import Asked
+from gateway.http.rest.errors import titled
 from protocol.errors import NotFound
 from protocol.names import is_queue_name
 from schemas.messages import MessageListReply
@@ -63,6 +64,12 @@ async def message_get_many(call: Call, asked: Asked) -> Answer:
     if not reply.messages:
         raise NotFound(f"None of these messages is in queue {call.body.queue_name}.")
     return status, reply
+
+
+async def message_delete(call: Call, asked: Asked) -> Answer:
+    """What is wrong with the claim is told as upstream's REST does."""
+    with titled("Unable to delete"):
+        return await ACTIONS["message_delete"](call)
 
 
 async def subscription_create(call: Call, asked: Asked) -> Answer:

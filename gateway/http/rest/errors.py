@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from http import HTTPStatus
 
 from protocol.errors import (
     AdminOnly,
     AuthenticationFailed,
+    BadRequest,
     Conflict,
     Forbidden,
     MalformedFrame,
@@ -22,6 +24,14 @@ from schemas.rest import Refusal
 from storage.errors import TooManyQueues
 
 AGAIN = "Please try again in a few seconds."
+
+
+class Titled(BadRequest):
+    """The client has to change what upstream tells under a title of its own."""
+
+    def __init__(self, title: str, told: str) -> None:
+        super().__init__(told)
+        self.title = title
 
 
 class MethodNotAllowed(RequestError):
@@ -43,11 +53,19 @@ class NotAcceptable(RequestError):
 
 
 class BodyTooLarge(RequestError):
-    """The body of a request has more bytes than a frame may have."""
+    """The body of a request has more bytes than a frame may have: fewer, where it says not who sends it."""
 
     status = 413
     code = "body_too_large"
     limit = "max_frame_bytes"
+
+    def __init__(self, most: int, *, authenticated: bool) -> None:
+        told = f"The body of a request may have {most} bytes"
+        if authenticated:
+            super().__init__(f"{told}.")
+        else:
+            super().__init__(f"{told} without authentication.")
+            self.limit = "max_unauthenticated_frame_bytes"
 
 
 class UnsupportedMediaType(RequestError):
@@ -65,6 +83,15 @@ _TITLES: tuple[tuple[type[RequestError] | tuple[type[RequestError], ...], str], 
     (NotFound, "Not found"),
     (Conflict, "Resource conflict"),
 )
+
+
+@contextmanager
+def titled(title: str) -> Iterator[None]:
+    """Whatever is refused as a BadRequest in here is told under this title."""
+    try:
+        yield
+    except BadRequest as error:
+        raise Titled(title, str(error)) from error
 
 
 def document(error: RequestError) -> Refusal:
@@ -87,6 +114,8 @@ def headers(error: RequestError) -> dict[str, str]:
 
 
 def _title(error: RequestError) -> str:
+    if isinstance(error, Titled):
+        return error.title
     for kinds, title in _TITLES:
         if isinstance(error, kinds):
             return title

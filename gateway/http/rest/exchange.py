@@ -64,11 +64,7 @@ class Exchange:
             callback()
 
     def content(self) -> bytes:
-        """The body. BodyTooLarge."""
-        if getattr(self.request, "too_large", False):
-            raise errors.BodyTooLarge(
-                f"The body of a request may have {self._node.settings.max_frame_bytes} bytes."
-            )
+        """The body."""
         assert self.request.content is not None
         return cast(bytes, self.request.content.read())
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from msgspec import Raw
 
 from gateway.http.rest.asked import Asked
-from gateway.http.rest.errors import NotAcceptable, UnsupportedMediaType
+from gateway.http.rest.errors import NotAcceptable, Titled, UnsupportedMediaType, titled
 from gateway.http.rest.parameters import IN_URL, Given
 from gateway.http.rest.routes import EVERY, Document, Route
 from protocol import envelope, event_stream
@@ -70,9 +70,10 @@ def read(route: Route, asked: Asked, headers: Headers, project: str, content: by
     :param project: in which it is to be done. BadRequest for what only REST refuses.
     """
     if "client-id" not in headers:
-        raise BadRequest("Missing header value: Client-ID has to be a UUID.")
+        raise Titled("Missing header value", "The header Client-ID is missing; it has to be a UUID.")
     if "queue_name" in asked.arguments:
-        check_name(asked.arguments["queue_name"], "queue")
+        with titled("Invalid queue identification"):
+            check_name(asked.arguments["queue_name"], "queue")
     fields: dict[str, Any] = {}
     if route.document is not None:
         fields = _read_document(route.document, headers, content)
@@ -86,7 +87,8 @@ def read(route: Route, asked: Asked, headers: Headers, project: str, content: by
     }
     incoming = envelope.read(_JSON.encode(frame), Form.JSON)
     if incoming.failure is None:
-        envelope.client_id(incoming)
+        with titled("Wrong UUID value"):
+            envelope.client_id(incoming)
     return incoming
 
 

@@ -18,6 +18,7 @@ from gateway.http.rest import parameters, reading
 from gateway.http.rest.asked import Asked, Shown
 from gateway.http.rest.client import RestClient
 from gateway.http.rest.cross_origin import answer_headers, is_preflight, preflight_headers
+from gateway.http.rest.errors import Titled
 from gateway.http.rest.exchange import Exchange
 from gateway.http.rest.matching import Routes, allowed, choose, decode
 from gateway.http.rest.reading import Headers
@@ -28,7 +29,6 @@ from protocol import envelope, event_stream
 from protocol.errors import (
     AdminOnly,
     AuthenticationFailed,
-    BadRequest,
     NotFound,
     NotPermitted,
     RequestError,
@@ -125,8 +125,10 @@ class Rest(Resource):
         project = headers.get("x-project-id")
         if project is None:
             if identity is None:
-                raise BadRequest("Project-Id Missing: put it in the header X-Project-ID.")
+                raise Titled("Project-Id Missing", "Put the project into the header X-Project-ID.")
             project = identity.project
+        elif not project:
+            raise Titled("Empty project header not allowed", "Put the project into the header X-Project-ID.")
         if not reading.is_signed(headers):
             exchange.heed_rate_of(project if identity is None else identity.project)
         incoming = reading.read(route, asked, headers, project, exchange.content())

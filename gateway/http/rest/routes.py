@@ -113,7 +113,8 @@ _OF_QUEUES: Final = (
           run=_w.message_list),
     Route("DELETE", f"{_QUEUE}/messages",     "message_delete_many", _s.taken, _DELETED),
     Route("GET",    _MESSAGE,                 "message_get",      _s.message),
-    Route("DELETE", _MESSAGE,                 "message_delete",   _s.nothing, (text("claim_id"),)),
+    Route("DELETE", _MESSAGE,                 "message_delete",   _s.nothing, (text("claim_id"),),
+          run=_d.message_delete),
 
     # It tells what a list does, as it comes: who may read that may read this.
     Route("GET",    f"{_QUEUE}/events",       "subscription_create", _s.nothing, _STREAM,

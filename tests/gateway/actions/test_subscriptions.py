@@ -81,8 +81,6 @@ def test_without_a_subscriber_it_is_this_socket(client: Client, subscriber: dict
         "http://[::1]:80/",
         "http://127.0.0.1/",
         "mailto:a@example.org?subject=x",
-        "trust+http://a.example/",
-        "trust+https://a.example/",
     ],
 )
 def test_somebody_who_can_be_reached(client: Client, subscriber: str) -> None:

@@ -181,7 +181,7 @@ def test_a_slow_socket_that_reads_on_before_the_node_hears_of_it_gets_nothing_tw
         slow.willing = False
         await store.post(2, 3)
         await eventually(lambda: quick.numbers == [1, 2, 3])
-        lost = store.feed.position
+        lost = store.feed.tail.position
         await store.fail()
         await store.post(4)
         slow.willing = True
@@ -210,13 +210,13 @@ def test_what_the_old_primary_still_announces_leads_nobody_astray(store: Failove
         if pushed:
             await store.post(2)
             await eventually(lambda: socket.numbers == [1, 2])
-        last, timeline = store.feed.position, store.feed.timeline
+        last, timeline = store.feed.tail.position, store.feed.tail.timeline
         before = list(socket.numbers)
         await store.fail()
         await store.post(3)
         store.node.hub.told(store.node.queue.incarnation, Announced(last, last + 1000, None, timeline))
         await eventually(lambda: socket.numbers == [*before, 3])
-        await eventually(lambda: store.feed.timeline != timeline)
+        await eventually(lambda: store.feed.tail.timeline != timeline)
         await store.post(4)
         store.hear(listening=True)
         await eventually(lambda: socket.numbers == [*before, 3, 4])
@@ -233,10 +233,10 @@ def test_a_server_that_lost_nothing_is_no_gap(store: Failover) -> None:
         await store.post(1, 2)
         await eventually(lambda: socket.numbers == [1, 2])
         await store.save()
-        timeline = store.feed.timeline
+        timeline = store.feed.tail.timeline
         await store.fail()
         store.hear(listening=True)
-        await eventually(lambda: store.feed.timeline != timeline)
+        await eventually(lambda: store.feed.tail.timeline != timeline)
         await store.post(3)
         await eventually(lambda: socket.numbers == [1, 2, 3])
         assert socket.events == []

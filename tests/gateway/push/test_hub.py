@@ -201,7 +201,7 @@ def test_a_store_that_is_away_ends_no_feed(tmp_path: Path) -> None:
         server.kill()
         socket.willing = True
         node.hub.writable(socket)
-        await eventually(lambda: bool(feed._tasks._timers))  # it tries again later
+        await eventually(lambda: bool(feed.followed.tasks._timers))  # it tries again later
         await deferToThread(server.restart)
         await eventually(lambda: socket.numbers == [1, 2, 3])
 

@@ -121,6 +121,9 @@ class World:
         name = "zaqar_gateway_authentications_total"
         return self.metrics.registry.get_sample_value(name, {"outcome": outcome})
 
+    def refused(self, limit: str) -> float | None:
+        return self.metrics.registry.get_sample_value("zaqar_gateway_refused_total", {"limit": limit})
+
 
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> World:
@@ -147,6 +150,39 @@ def test_an_answer_that_is_late_is_waited_for_once(world: World) -> None:
     world.ask()
     world.advance(0)
     assert world.socket.codes == [4002]
+
+
+def refuse(world: World, times: int) -> None:
+    for _ in range(times):
+        world.ask()
+        world.answer(AuthenticationFailed())
+
+
+def test_tokens_that_are_refused_in_a_row(world: World) -> None:
+    world.accept(None)
+    refuse(world, 4)
+    world.ask()
+    world.answer(Unavailable("Nobody there."))
+    world.advance(0)
+    assert world.socket.codes == []
+    refuse(world, 1)
+    assert world.socket.codes == []  # the answer goes out first
+    world.ask()  # came with those before
+    assert world.asked.questions == []
+    assert world.failures == [AuthenticationFailed] * 4 + [Unavailable] + [AuthenticationFailed] * 2
+    world.advance(0)
+    assert world.socket.codes == [4004]
+    assert world.refused("refused_tokens") == 1
+    assert world.clock.getDelayedCalls() == []
+
+
+def test_a_good_token_among_those_that_are_refused(world: World) -> None:
+    for _ in range(3):
+        refuse(world, 4)
+        world.accept(None)
+    world.advance(100_000)
+    assert world.socket.codes == []
+    assert world.refused("refused_tokens") is None
 
 
 def test_a_late_answer_that_is_good(world: World) -> None:

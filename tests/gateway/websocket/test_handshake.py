@@ -7,6 +7,7 @@ import pytest
 from tests.support.client import Client
 from tests.support.expect import done
 from tests.support.gateway import Gateway
+from tests.support.metrics import value
 from tests.support.raw import RawSocket, split_response
 
 
@@ -168,7 +169,9 @@ def test_a_head_has_at_most_16_kib(gateway: Gateway, size: int, whole: bool) -> 
 
 
 def test_who_does_not_finish_the_handshake_is_told_so(impatient_gateway: Gateway) -> None:
+    before = value(impatient_gateway, "refused_total", limit="handshake_timeout")
     for begun in (b"", b"GET", upgrade(impatient_gateway)[:-2]):
         assert answer(impatient_gateway, begun) == 408
+    assert value(impatient_gateway, "refused_total", limit="handshake_timeout") == before + 3
     with Client(impatient_gateway.url) as client:
         done(client.request("ping_node"), 204)

@@ -239,8 +239,8 @@ def test_a_node_that_stops_says_when_to_come_back(tmp_path: Path) -> None:
         rest.done("PUT", "/v2/queues/q")
         with listen(gateway, rest) as events:
             post(rest, 1)
-            gateway.terminate()
             assert events.bodies(1) == [1]
+            gateway.terminate()
             event = events.next()
             assert event.name == "draining"
             assert event.data["reconnect_after_ms"] == events.parser.retry

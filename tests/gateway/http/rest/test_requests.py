@@ -15,6 +15,7 @@ from tests.support.rest import Rest
 from tests.support.tokens import Issuer
 
 MESSAGES = "/v2/queues/q/messages"
+UNKNOWN = "11111111-1111-4111-8111-111111111111"
 
 
 def test_each_request_authenticates_for_itself(tmp_path: Path) -> None:
@@ -267,3 +268,38 @@ def test_pages_of_other_sites(tmp_path: Path) -> None:
         assert "access-control-allow-origin" not in other.headers
         assert [queue["name"] for queue in rest.done("GET", "/v2/queues")["queues"]] == ["q"]
         assert "access-control-allow-origin" not in rest.ask("GET", "/v2/queues").headers
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "title"),
+    [
+        ("GET", "/v2/queues", {"Client_ID": "x"}, "Wrong UUID value"),
+        ("GET", "/v2/queues", {"X_Project_ID": ""}, "Empty project header not allowed"),
+        ("PUT", "/v2/queues/a%20b", {}, "Invalid queue identification"),
+        ("DELETE", f"{MESSAGES}/{{message}}?claim_id=x", {}, "Unable to delete"),
+        (
+            "DELETE",
+            f"{MESSAGES}/{{message}}?claim_id=11111111-1111-4111-8111-111111111111",
+            {},
+            "Unable to delete",
+        ),
+        ("GET", "/v2/queues?limit=0", {}, "Invalid API request"),
+    ],
+    ids=["client", "project", "queue", "no-claim", "unknown-claim", "limit"],
+)
+def test_titles_are_those_of_upstream(
+    rest: Rest, method: str, path: str, headers: dict[str, str], title: str
+) -> None:
+    (message,) = rest.done("POST", MESSAGES, {"messages": [{"body": 1}]})["resources"]
+    answer = rest.ask(method, path.format(message=message.rpartition("/")[2]), **headers)
+    assert (answer.status, answer.body["title"]) == (400, title)
+
+
+@pytest.mark.parametrize(
+    ("missing", "title"), [("Client-ID", "Missing header value"), ("X-Project-ID", "Project-Id Missing")]
+)
+def test_headers_that_are_missing(gateway: Gateway, missing: str, title: str) -> None:
+    with Rest(gateway.http_url) as rest:
+        del rest.headers[missing]
+        answer = rest.ask("GET", "/v2/queues")
+    assert (answer.status, answer.body["title"], answer.body["code"]) == (400, title, "bad_request")
