@@ -93,4 +93,4 @@ def test_a_tolerance_that_is_no_number_admits_nothing() -> None:
 
 def test_a_header_without_a_text_is_none() -> None:
     with pytest.raises(SignatureInvalid):
-        verify_webhook({SIGNATURE_HEADER: None}, BODY, "secret", now=1_000_000)  # type: ignore[dict-item]  # on purpose
+        verify_webhook({SIGNATURE_HEADER: None}, BODY, "secret", now=1_000_000)  # type: ignore[arg-type]  # on purpose
