@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from gateway.http.client import HttpAnswer, HttpClient, HttpError
 from gateway.settings import Settings, SettingsError
+from gateway.settings.certificates import reading_certificates
 from gateway.settings.passwords import read_password
 from protocol.errors import Unavailable
 from storage.shared_work import SharedWork
@@ -63,15 +64,8 @@ def open_client(reactor: Any, settings: Settings) -> KeystoneClient:
 
 def open_http(reactor: Any, settings: Settings) -> HttpClient:
     """Connections to the Keystone of the settings. Raises SettingsError."""
-    try:
+    with reading_certificates("keystone_ca_file", settings.keystone_ca_file):
         return HttpClient(reactor, ca_file=settings.keystone_ca_file)
-    except OSError as error:
-        reason = error.strerror or error
-        raise SettingsError(
-            f"keystone_ca_file: {settings.keystone_ca_file}: cannot be read: {reason}"
-        ) from None
-    except ValueError as error:
-        raise SettingsError(f"keystone_ca_file: {error}") from None
 
 
 def user_and_password(settings: Settings) -> dict[str, Any]:

@@ -108,6 +108,8 @@ class Confirmations:
         place = queue.incarnation, subscription.sequence
         if place in self._under_way or self._has_room(queue.project):
             self._begin(UNSUBSCRIPTION, queue, subscription, time() + SUBSCRIPTION_TTL_DEFAULT)
+        else:
+            self._fail("given_up", queue, subscription, f"{MAX_OF_PROJECT} others are told something")
 
     async def stop(self) -> None:
         """Give up all that is under way."""
@@ -122,7 +124,10 @@ class Confirmations:
             if (before.kind, before.subscriber) == (kind, subscription.subscriber):
                 return  # it is told just this
             before.work.cancel()
-        if self._stopped or len(self._under_way) > MAX_UNDER_WAY:
+        if self._stopped:
+            return
+        if len(self._under_way) >= MAX_UNDER_WAY:  # others came since there was room
+            self._fail("given_up", queue, subscription, f"{MAX_UNDER_WAY} others are told something")
             return
         work = Deferred.fromCoroutine(self._send(kind, queue, subscription, end))
         under_way = self._under_way[place] = _UnderWay(kind, queue.project, subscription.subscriber, work)
@@ -140,16 +145,21 @@ class Confirmations:
             if sent.result is not Result.AGAIN or delay is None:
                 break
             await deferLater(self._reactor, delay)
-        self._count("given_up" if sent.result is Result.AGAIN else sent.result.value)
-        if sent.result is not Result.DELIVERED:
-            subscription_id = format_id(subscription.sequence, queue.incarnation)
-            log.warning(
-                "confirmation_failed",
-                project=queue.project,
-                queue=queue.name,
-                subscription=subscription_id,
-                reason=sent.error,
-            )
+        if sent.result is Result.DELIVERED:
+            self._count("delivered")
+        else:
+            final = sent.result is Result.REFUSED
+            self._fail("refused" if final else "given_up", queue, subscription, sent.error)
+
+    def _fail(self, result: str, queue: Queue, subscription: Subscription, reason: str) -> None:
+        self._count(result)
+        log.warning(
+            "confirmation_failed",
+            project=queue.project,
+            queue=queue.name,
+            subscription=format_id(subscription.sequence, queue.incarnation),
+            reason=reason,
+        )
 
     async def _try(self, kind: str, queue: Queue, subscription: Subscription, end: float) -> Sent:
         try:

@@ -6,7 +6,8 @@ from typing import Any
 
 from gateway.delivery.mail_text import CONFIRMATION, UNSUBSCRIPTION, MailWriter, read_template
 from gateway.delivery.sender import Endpoint, Notice, Result, Sender, Sent
-from gateway.settings import Settings, SettingsError
+from gateway.settings import Settings
+from gateway.settings.certificates import reading_certificates
 from gateway.settings.mail import PORTS
 from gateway.settings.passwords import read_password
 from protocol.mail_address import read_mailbox
@@ -34,7 +35,7 @@ def make_mail_sender(reactor: Any, settings: Settings) -> Sender:
         given = settings.smtp_password, settings.smtp_password_file
         login = Login(settings.smtp_user, read_password("smtp_password", *given, "smtp_user"))
     port = settings.smtp_port or PORTS[settings.smtp_tls]
-    try:
+    with reading_certificates("smtp_ca_file", settings.smtp_ca_file):
         server = MailServer(
             reactor,
             settings.smtp_host,
@@ -44,11 +45,6 @@ def make_mail_sender(reactor: Any, settings: Settings) -> Sender:
             ca_file=settings.smtp_ca_file,
             timeout=settings.smtp_timeout,
         )
-    except OSError as error:
-        reason = error.strerror or error
-        raise SettingsError(f"smtp_ca_file: {settings.smtp_ca_file}: cannot be read: {reason}") from None
-    except ValueError as error:
-        raise SettingsError(f"smtp_ca_file: {error}") from None
     return MailSender(server, Endpoint(SCHEME, settings.smtp_host, port), writer, sender.addr_spec)
 
 

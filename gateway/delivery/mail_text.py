@@ -22,6 +22,7 @@ import msgspec
 
 from gateway.delivery.sender import Notice
 from gateway.settings import SettingsError
+from protocol import confirmations
 from protocol.identifiers import format_id
 from protocol.mail_address import LONGEST_TEXT, is_header_text, is_mail_address, read_mailbox
 from protocol.subscribers import mail_subject
@@ -116,8 +117,8 @@ class MailWriter:
         self._sender = sender
         self._page = page
         self._templates = {
-            "SubscriptionConfirmation": confirmation,
-            "UnsubscribeConfirmation": unsubscription,
+            confirmations.CONFIRMATION: confirmation,
+            confirmations.UNSUBSCRIPTION: unsubscription,
         }
 
     def write(self, notice: Notice) -> Mail:

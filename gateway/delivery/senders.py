@@ -10,7 +10,8 @@ from gateway.delivery.mail import SCHEME, make_mail_sender
 from gateway.delivery.sender import Sender
 from gateway.delivery.trusted_webhooks import TrustedWebhooks
 from gateway.delivery.webhooks import Webhooks
-from gateway.settings import Settings, SettingsError
+from gateway.settings import Settings
+from gateway.settings.certificates import reading_certificates
 from protocol.subscribers import TRUSTED_SCHEMES
 
 
@@ -21,15 +22,8 @@ def make_senders(
 
     :param trusts: None: nobody can be spoken for, and the schemes that need it have no sender.
     """
-    try:
+    with reading_certificates("webhook_ca_file", settings.webhook_ca_file):
         webhooks = Webhooks(reactor, settings, signing_keys)
-    except OSError as error:
-        reason = error.strerror or error
-        raise SettingsError(
-            f"webhook_ca_file: {settings.webhook_ca_file}: cannot be read: {reason}"
-        ) from None
-    except ValueError as error:
-        raise SettingsError(f"webhook_ca_file: {error}") from None
     senders: dict[str, Sender] = {
         "http": webhooks,
         "https": webhooks,

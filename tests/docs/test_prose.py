@@ -41,6 +41,11 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(path.read_text(encoding="utf-8")), target
 
 
+def test_the_readme_leads_to_every_page() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert [page.name for page in PAGES if f"](docs/{page.name})" not in text] == []
+
+
 def test_all_differences_are_there_in_order() -> None:
     numbers = re.findall(r"^#### (\d+)\. ", read("compatibility.md"), re.MULTILINE)
     assert [int(number) for number in numbers] == list(DIFFERENCES)

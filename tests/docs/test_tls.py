@@ -16,13 +16,17 @@ from pathlib import Path
 import pytest
 
 from tests.support.certificates import Authority
+from tests.support.event_source import EventSource
 from tests.support.gateway import Gateway, start_gateway
 from tests.support.raw import PING, RawSocket, split_response
 from tests.support.raw_client import RawClient
 from tests.support.reactor import wait_until
+from tests.support.rest import Rest
+from tests.support.servers import free_port, listens
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "tls.md"
 NAME = "chat.example.com"
+EVENTS = "/v2/queues/streamed/events"
 
 
 def block(language: str) -> str:
@@ -36,18 +40,6 @@ def replaced(text: str, **words: str) -> str:
         assert old in text
         text = text.replace(old, new)
     return text
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 @contextmanager
@@ -141,6 +133,13 @@ class Visitor(RawClient):
         assert self.receive_head().startswith(b"HTTP/1.1 101 ")
 
 
+def status(proxy: str, authority: Authority, path: str, host: str = NAME) -> int:
+    """What a plain request through a proxy is answered with."""
+    with RawSocket(proxy, handshake=False, tls=authority.client_context()) as raw:
+        raw.send(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        return split_response(raw.receive_rest())[0]
+
+
 def test_a_websocket_through_it(proxy: str, gateway: Gateway, authority: Authority) -> None:
     before = len(gateway.log_lines)
     with Visitor(proxy, authority.client_context()) as visitor:
@@ -159,6 +158,26 @@ def test_a_websocket_through_it(proxy: str, gateway: Gateway, authority: Authori
         assert clients() == ["127.0.0.7"]
 
 
+def test_an_event_stream_through_it(proxy: str, gateway: Gateway, authority: Authority) -> None:
+    host = {"Host": NAME}
+    url, tls = proxy.replace("wss", "https"), authority.client_context()
+    with Rest(gateway.http_url, project="p") as rest:
+        rest.done("PUT", "/v2/queues/streamed", **host)
+
+        # HAProxy answers 503 until it has looked at /readyz for the first time.
+        wait_until(lambda: status(proxy, authority, "/healthz") == 200)
+        with EventSource(url, EVENTS, {"project": "p"}, headers=host, tls=tls) as events:
+            for body in ("first", "second"):  # each as soon as it is there, and not when the answer ends
+                rest.done("POST", "/v2/queues/streamed/messages", {"messages": [{"body": body}]}, **host)
+                assert events.bodies(1) == [body]
+            events.wait_comments(1)
+
+        def gone() -> bool:
+            return not rest.done("GET", "/v2/queues/streamed/subscriptions", **host)["subscriptions"]
+
+        wait_until(gone)
+
+
 @pytest.mark.parametrize(
     ("path", "host", "expected"),
     [
@@ -168,10 +187,5 @@ def test_a_websocket_through_it(proxy: str, gateway: Gateway, authority: Authori
     ],
 )
 def test_plain_http_through_it(proxy: str, authority: Authority, path: str, host: str, expected: int) -> None:
-    def status() -> int:
-        with RawSocket(proxy, handshake=False, tls=authority.client_context()) as raw:
-            raw.send(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
-            return split_response(raw.receive_rest())[0]
-
     # HAProxy answers 503 until it has looked at /readyz for the first time.
-    wait_until(lambda: status() == expected)
+    wait_until(lambda: status(proxy, authority, path, host) == expected)

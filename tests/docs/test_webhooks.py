@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from tests.support.expect import done, post
 from tests.support.gateway import Gateway, start_gateway
 from tests.support.javascript import INSTALL_TIMEOUT, SDK, install
 from tests.support.reactor import wait_until
-from tests.support.servers import free_port
+from tests.support.servers import free_port, listens
 
 pytestmark = pytest.mark.timeout(INSTALL_TIMEOUT + 180)
 
@@ -37,11 +36,6 @@ def gateway(tmp_path: Path) -> Iterator[Gateway]:
 def block(language: str) -> str:
     (found,) = re.findall(rf"```{language}\n(.+?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
     return str(found)
-
-
-def answers(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def status_of_a_forgery(port: int) -> int:
@@ -70,7 +64,7 @@ def test_a_receiver(gateway: Gateway, tmp_path: Path, language: str) -> None:
                 command, cwd=folder, env=environment, stdout=output, stderr=subprocess.DEVNULL
             )
         try:
-            wait_until(lambda: answers(port), timeout=30)
+            wait_until(lambda: listens(port), timeout=30)
             post(client, "orders", {"order": 17}, "again")
             wait_until(lambda: printed.read_text().count("\n") == 2, timeout=30)
             assert status_of_a_forgery(port) == 401

@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import ssl
 import time
 from collections.abc import Iterator, Mapping
 from types import TracebackType
@@ -78,6 +79,7 @@ class EventSource:
 
     :param headers: of the requests, over those of an EventSource.
     :param parameters: of the URL.
+    :param tls: what an `https:` URL is connected to with.
     """
 
     def __init__(
@@ -87,9 +89,11 @@ class EventSource:
         parameters: Mapping[str, str],
         *,
         headers: Mapping[str, str] | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self._place = urlsplit(url)
         self._url = f"{path}?{urlencode(parameters)}"
+        self._tls = tls
         self._headers = {"Accept": "text/event-stream", "Cache-Control": "no-cache", **(headers or {})}
         self.parser = Parser()
         self._events: Iterator[Event | None] = iter(())
@@ -98,8 +102,11 @@ class EventSource:
 
     def open(self) -> None:
         """Connect, behind the last event that came, and learn where the stream begins."""
-        connection = http.client.HTTPConnection(
-            str(self._place.hostname), self._place.port or 80, timeout=TIMEOUT
+        place = str(self._place.hostname), self._place.port
+        connection = (
+            http.client.HTTPConnection(*place, timeout=TIMEOUT)
+            if self._tls is None
+            else http.client.HTTPSConnection(*place, timeout=TIMEOUT, context=self._tls)
         )
         self._closing.callback(connection.close)
         self.parser, self._events = Parser(self.parser.last_id), iter(())

@@ -179,6 +179,12 @@ def free_port() -> int:
         return port
 
 
+def listens(port: int) -> bool:
+    """Whether somebody listens on a loopback TCP port."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def _start(binary: Path, path: Path, tcp: bool, config: dict[str, str]) -> Server:
     directives = {key.replace("_", "-"): value for key, value in config.items()}
     server = Server(binary, path.absolute(), free_port() if tcp else None, directives)

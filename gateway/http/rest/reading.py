@@ -107,7 +107,7 @@ def _read_document(document: Document, headers: Headers, content: bytes) -> dict
     if document.kind and kind != document.kind:
         raise UnsupportedMediaType(f"The content type has to be {document.kind}.")
     if kind in _FORMS:
-        raise BadRequest("The body has to be JSON, and not a form.")
+        raise BadRequest("The body has to be JSON, and not a form: send Content-Type: application/json.")
     if not content:
         if document.required:
             raise SchemaViolation("The body is empty; it has to be a JSON document.")

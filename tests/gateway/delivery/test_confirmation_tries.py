@@ -122,6 +122,9 @@ def test_what_is_under_way_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(asking.sender.under_way) == module.MAX_AT_ONCE
     with pytest.raises(ConfirmationsBusy, match="try again"):
         asking.confirmations.check_room("p")
+    # One that was let in when there was room is not forgotten in silence.
+    asking.ask(20)
+    assert asking.counted == ["given_up"]
     asking.sender.answer(Result.DELIVERED)
     asking.confirmations.check_room("p")
     assert len(asking.sender.under_way) == module.MAX_AT_ONCE

@@ -16,7 +16,7 @@ from tests.support.client import Client
 from tests.support.expect import UNKNOWN_ID, done
 from tests.support.gateway import Gateway, launch_gateway, start_gateway
 from tests.support.metrics import value
-from tests.support.receiver import Receiver, receiving
+from tests.support.receiver import Receiver
 from tests.support.rest import Rest
 from tests.support.smtp import SmtpServer, start_smtp
 from tests.support.tokens import Issuer
@@ -50,12 +50,6 @@ def asking(tmp_path_factory: pytest.TempPathFactory, smtp: SmtpServer) -> Iterat
     ]
     with start_gateway(folder / "data", *arguments) as gateway:
         yield gateway
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with receiving() as receiver:
-        yield receiver
 
 
 @pytest.fixture

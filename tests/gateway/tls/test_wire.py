@@ -19,6 +19,7 @@ from gateway.tls import Certificate, TLSFactory, TLSTransport
 from storage.sending import plain_send
 from tests.support.certificates import Authority
 from tests.support.client import Client
+from tests.support.event_source import EventSource
 from tests.support.expect import done, post
 from tests.support.gateway import Gateway
 from tests.support.proxy import Proxy
@@ -171,3 +172,13 @@ def test_the_notification_url_is_https(secure_gateway: Gateway, tls: ssl.SSLCont
         (subscription,) = found["subscriptions"]
         assert subscription["subscriber"].startswith(f"{secure_gateway.http_url}/")
         assert json.dumps(found)
+
+
+def test_an_event_stream(secure_gateway: Gateway, tls: ssl.SSLContext) -> None:
+    url = secure_gateway.http_url
+    with Client(secure_gateway.url, tls=tls) as client:
+        done(client.request("queue_create", {"queue_name": "streamed"}), 201)
+        with EventSource(url, "/v2/queues/streamed/events", {"project": client.project}, tls=tls) as events:
+            events.wait_comments(6)  # longer than a client that is gone would be kept
+            post(client, "streamed", "first", "x" * 200_000)
+            assert events.bodies(2) == ["first", "x" * 200_000]

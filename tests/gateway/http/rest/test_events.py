@@ -234,8 +234,9 @@ def test_a_quiet_stream_is_kept_alive_by_comments(tmp_path: Path) -> None:
             events.wait_comments(3)
 
 
-def test_a_node_that_stops_says_when_to_come_back(tmp_path: Path) -> None:
-    with start_gateway(tmp_path / "data") as gateway, Rest(gateway.http_url) as rest:
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_node_that_stops_says_when_to_come_back(tmp_path: Path, workers: str) -> None:
+    with start_gateway(tmp_path / "data", "--workers", workers) as gateway, Rest(gateway.http_url) as rest:
         rest.done("PUT", "/v2/queues/q")
         with listen(gateway, rest) as events:
             post(rest, 1)
