@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from email.errors import HeaderParseError
 from email.headerregistry import Address, HeaderRegistry
 from typing import Any, Final
 
 LONGEST: Final = 254
 """Characters of an address (RFC 5321 section 4.5.3.1.3)."""
+
+LONGEST_TEXT: Final = 998
+"""Characters of a header, as of a line (RFC 5322 section 2.1.1). Folding more takes far too long."""
 
 # In ASCII and without quotes, so that no command can hold more than an address (RFC 5321 section 4.1.2).
 _ATOM: Final = r"[a-zA-Z0-9!#$%&'*+/=?^_`{|}~-]+"
@@ -25,8 +27,8 @@ def is_mail_address(text: str) -> bool:
 
 
 def is_header_text(text: str) -> bool:
-    """Whether a text can stand in a header: nothing in it ends a line."""
-    return _CONTROLS.search(text) is None
+    """Whether a text can stand in a header: nothing in it ends a line, and it has LONGEST_TEXT at most."""
+    return len(text) <= LONGEST_TEXT and _CONTROLS.search(text) is None
 
 
 def read_mailbox(text: str) -> Address:
@@ -38,8 +40,11 @@ def read_mailbox(text: str) -> Address:
         raise ValueError("not a mail address")
     try:
         addresses: tuple[Address, ...] = _headers("from", text).addresses
-    except (HeaderParseError, IndexError, AttributeError):  # the parser fails in several ways on odd input
+    except Exception:  # noqa: BLE001  # the parser fails in every way on odd input: RecursionError, TypeError…
         raise ValueError("not a mail address") from None
     if len(addresses) != 1 or not is_mail_address(addresses[0].addr_spec):
+        raise ValueError("not a mail address")
+    name = addresses[0].display_name
+    if not is_header_text(name) or "=?" in name:  # encoded words were read: these would be once more
         raise ValueError("not a mail address")
     return addresses[0]

@@ -12,7 +12,7 @@ from msgspec import UNSET, Raw, UnsetType
 from protocol.body import Form
 from protocol.codec import CODECS
 from protocol.errors import BadRequest
-from protocol.mail_address import is_header_text, is_mail_address, read_mailbox
+from protocol.mail_address import LONGEST_TEXT, is_header_text, is_mail_address, read_mailbox
 from protocol.metadata import read_value
 from protocol.retry_policy import check_retry_policy
 from protocol.webhooks import check_post_data, check_post_headers
@@ -54,7 +54,7 @@ def check_subscriber(url: str) -> None:
     elif not is_mail_address(unquote(parts.path)):
         raise BadRequest("subscriber must name one mail address after mailto:")
     elif not is_header_text(mail_subject(url)):
-        raise BadRequest("subscriber must have a subject of one line")
+        raise BadRequest(f"subscriber must have a subject of one line of at most {LONGEST_TEXT} characters")
 
 
 def is_trusted(url: str) -> bool:
@@ -107,4 +107,4 @@ def _check_mail(options: Mapping[str, Any]) -> None:
         except ValueError:
             raise BadRequest("from must be one mail address, with or without a name before it") from None
     if subject is not None and not (isinstance(subject, str) and is_header_text(subject)):
-        raise BadRequest("subject must be a string of one line")
+        raise BadRequest(f"subject must be a string of one line of at most {LONGEST_TEXT} characters")

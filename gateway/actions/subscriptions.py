@@ -42,7 +42,7 @@ async def subscription_create(call: Call) -> Answer:
     if subscriber:
         check_subscriber(subscriber)
         if confirmations is not None:
-            confirmations.check_room()
+            confirmations.check_room(call.project)
         options = await with_trust(call, subscriber, time() + ttl, options)
     elif not call.client.subscriber:
         raise BadRequest("subscriber is missing: over REST there is no socket that could be meant")
@@ -220,7 +220,7 @@ async def subscription_update(call: Call) -> Answer:
 
     confirmations = call.node.confirmations
     if subscriber is not None and confirmations is not None:
-        confirmations.check_room()
+        confirmations.check_room(call.project)
     before: Mapping[str, Any] = {}
     if call.node.trusts is not None or (subscriber is not None and is_trusted(subscriber)):
         _, found = await _find(call)

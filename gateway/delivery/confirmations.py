@@ -31,6 +31,9 @@ from storage.records import Queue, Subscription
 MAX_UNDER_WAY = 1_000
 """Confirmations that are sent, or wait to be tried again; more are refused."""
 
+MAX_OF_PROJECT = 100
+"""Those of one project: its subscribers, which need not answer, cannot keep others' from being asked."""
+
 MAX_AT_ONCE = 16
 """Confirmations that are sent at the same time."""
 
@@ -50,6 +53,7 @@ class _UnderWay(NamedTuple):
     """What a subscriber is being told."""
 
     kind: str
+    project: str
     subscriber: str
     work: Deferred[None]
 
@@ -81,12 +85,18 @@ class Confirmations:
         """By the incarnation of the queue, and the sequence of the subscription."""
         self._stopped = False
 
-    def check_room(self) -> None:
+    def check_room(self, project: str) -> None:
         """Raise ConfirmationsBusy if nobody can be asked now: before a subscription is made for it."""
-        if len(self._under_way) >= MAX_UNDER_WAY:
+        if not self._has_room(project):
             raise ConfirmationsBusy(
-                f"{MAX_UNDER_WAY} subscribers are being asked to confirm; try again in a minute."
+                f"{MAX_UNDER_WAY} subscribers, or {MAX_OF_PROJECT} of this project, are being asked; "
+                "try again in a minute."
             )
+
+    def _has_room(self, project: str) -> bool:
+        if len(self._under_way) >= MAX_UNDER_WAY:
+            return False
+        return sum(each.project == project for each in self._under_way.values()) < MAX_OF_PROJECT
 
     def ask(self, queue: Queue, subscription: Subscription) -> None:
         """Ask the subscriber to confirm, as long as the subscription lives."""
@@ -94,8 +104,12 @@ class Confirmations:
         self._begin(CONFIRMATION, queue, subscription, end)
 
     def tell_unsubscribed(self, queue: Queue, subscription: Subscription) -> None:
-        """Tell the subscriber that it gets nothing any more, and how that can be changed."""
-        self._begin(UNSUBSCRIPTION, queue, subscription, time() + SUBSCRIPTION_TTL_DEFAULT)
+        """Tell the subscriber, if there is room, that it gets nothing any more, and how to change that."""
+        place = queue.incarnation, subscription.sequence
+        if place in self._under_way or self._has_room(queue.project):
+            self._begin(UNSUBSCRIPTION, queue, subscription, time() + SUBSCRIPTION_TTL_DEFAULT)
+        else:
+            self._fail("given_up", queue, subscription, f"{MAX_OF_PROJECT} others are told something")
 
     async def stop(self) -> None:
         """Give up all that is under way."""
@@ -116,7 +130,7 @@ class Confirmations:
             self._fail("given_up", queue, subscription, f"{MAX_UNDER_WAY} others are told something")
             return
         work = Deferred.fromCoroutine(self._send(kind, queue, subscription, end))
-        under_way = self._under_way[place] = _UnderWay(kind, subscription.subscriber, work)
+        under_way = self._under_way[place] = _UnderWay(kind, queue.project, subscription.subscriber, work)
         work.addBoth(self._ended, place, under_way)
 
     def _ended(self, outcome: object, place: tuple[int, int], under_way: _UnderWay) -> None:

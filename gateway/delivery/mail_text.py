@@ -1,6 +1,7 @@
 """What stands in the mails to subscribers (protocol.md section 6, RFC 5322).
 
-Headers are made by the standard library's email package, which refuses what could begin another header.
+Headers are made by the standard library's email package, which reads encoded words (RFC 2047) in what it is
+given, and may write what they hold as it is: so they are given none, and what is written is read again.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from email import message_from_bytes
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -22,7 +24,7 @@ from gateway.delivery.sender import Notice
 from gateway.settings import SettingsError
 from protocol import confirmations
 from protocol.identifiers import format_id
-from protocol.mail_address import is_header_text, is_mail_address, read_mailbox
+from protocol.mail_address import LONGEST_TEXT, is_header_text, is_mail_address, read_mailbox
 from protocol.subscribers import mail_subject
 
 LONGEST_TEMPLATE: Final = 65_536
@@ -129,7 +131,7 @@ class MailWriter:
         mail["To"] = Address(addr_spec=recipient)
         mail["Date"] = datetime.now(UTC)
         mail["Auto-Submitted"] = "auto-generated"  # so that no absence note comes back (RFC 3834)
-        return Mail(recipient, mail.as_bytes())
+        return Mail(recipient, _written(mail))
 
     def _with_message(self, notice: Notice) -> EmailMessage:
         queue, subscription = notice.queue, notice.subscription
@@ -138,11 +140,8 @@ class MailWriter:
         mail["From"] = shown = read_mailbox(options.get("from") or str(self._sender))
         if shown.addr_spec != self._sender.addr_spec:
             mail["Sender"] = self._sender  # who is answerable for it (RFC 5322 section 3.6.2)
-        mail["Subject"] = (
-            mail_subject(subscription.subscriber)
-            or options.get("subject")
-            or f"Message in the queue {queue.name}"
-        )
+        subject = mail_subject(subscription.subscriber) or options.get("subject")
+        mail["Subject"] = _plain(subject or f"Message in the queue {queue.name}")
         subscription_id = format_id(subscription.sequence, queue.incarnation)
         # The same for each try, so that who gets it twice can tell.
         mail["Message-ID"] = f"<{notice.message_id}.{subscription_id}@{self._sender.domain}>"
@@ -157,11 +156,24 @@ class MailWriter:
         subject, text = template.filled((notice.queue.name, notice.queue.project, link))
         mail = EmailMessage(_POLICY)
         mail["From"] = self._sender
-        mail["Subject"] = " ".join(subject.split())
+        mail["Subject"] = _plain(subject)
         digest = hashlib.sha256(notice.body).hexdigest()[:32]
         mail["Message-ID"] = f"<{digest}@{self._sender.domain}>"
         _set_text(mail, text)
         return mail
+
+
+def _plain(text: str) -> str:
+    """A text of one line in which there is no encoded word."""
+    return " ".join(text[:LONGEST_TEXT].split()).replace("=?", "= ?")
+
+
+def _written(mail: EmailMessage) -> bytes:
+    """The mail, if it has the headers that it was given. ValueError."""
+    content = mail.as_bytes()
+    if b"\r" in content or message_from_bytes(content).keys() != mail.keys():
+        raise ValueError("a header holds another one")
+    return content
 
 
 def _set_text(mail: EmailMessage, text: str) -> None:

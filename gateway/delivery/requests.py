@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from OpenSSL import SSL
-from twisted.internet.defer import Deferred, TimeoutError
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError
 from twisted.internet.endpoints import wrapClientTLS
 from twisted.internet.error import ConnectError, ConnectionClosed, DNSLookupError
 from twisted.internet.interfaces import IProtocol, IProtocolFactory
@@ -33,7 +33,7 @@ from twisted.web.iweb import IAgentEndpointFactory, IResponse
 from zope.interface import implementer
 
 from gateway.http.client import Given, HttpError, reason_of, trust_root
-from gateway.http.guard import Guard, GuardedEndpoint, Target
+from gateway.http.guard import Guard, GuardedEndpoint, Refused, Target
 from gateway.http.names import Names
 
 MAX_ANSWER = 65_536
@@ -100,8 +100,10 @@ class Requests:
                 response: IResponse = await agent.request(b"POST", url, headers, Given(body))
                 return response
             except (ResponseFailed, RequestTransmissionFailed) as error:
-                # A kept connection that the server has closed meanwhile says nothing about the server.
-                if connecting.begun or not pools:
+                # A kept connection that the server has closed meanwhile says nothing about the server. One
+                # that was closed here does: the time is up, or nobody wants it sent any more.
+                given_up = any(reason.check(CancelledError) for reason in error.reasons)
+                if connecting.begun or given_up or not pools:
                     raise HttpError(reason_of(error.reasons[0].value)) from error
             except (ConnectError, DNSLookupError, ConnectionClosed, SSL.Error) as error:
                 raise HttpError(reason_of(error)) from error
@@ -126,7 +128,10 @@ class Requests:
             self._reactor, self._guard, target.host, target.port, seconds, self._names.addresses
         )
         if target.scheme == "https":
-            proof = self._tls.creatorForNetloc(target.host.encode(), target.port)
+            try:
+                proof = self._tls.creatorForNetloc(target.host.encode(), target.port)
+            except UnicodeError:  # idna.IDNAError, for a_b.example.org as well
+                raise Refused("No certificate can be for the host of this URL (RFC 5890).") from None
             endpoint = wrapClientTLS(proof, endpoint)
         return _BoundedEndpoint(endpoint)
 

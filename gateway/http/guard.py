@@ -38,13 +38,15 @@ MAX_ADDRESSES: Final = 4
 
 _NAT64: Final = IPv6Network("64:ff9b::/96")
 
+_GLOBAL_UNICAST: Final = IPv6Network("2000::/3")
+"""All that IANA gives to the public internet (RFC 3587)."""
+
 _INSIDE: Final[Sequence[Network]] = (
     IPv4Network("192.0.0.0/24"),
     IPv4Network("192.88.99.0/24"),
-    IPv6Network("64:ff9b:1::/48"),
-    IPv6Network("fec0::/10"),
+    IPv6Network("3fff::/20"),
 )
-"""Networks of special use that some versions of Python call global (RFC 6890, 7526, 8215, 3879)."""
+"""Networks of special use that some versions of Python call global (RFC 6890, 7526, 9637)."""
 
 
 class Refused(Exception):
@@ -82,6 +84,8 @@ def is_public(address: Address) -> bool:
         inner = _inside(address)
         if inner is not None:
             return is_public(inner)
+        if address not in _GLOBAL_UNICAST:
+            return False
     return address.is_global and not address.is_multicast and not _among(address, _INSIDE)
 
 
@@ -109,7 +113,8 @@ class Guard:
     def allows(self, text: str) -> bool:
         """Whether this address, as text, may be connected to."""
         try:
-            address = ip_address(text.partition("%")[0])
+            # As a whole: only what is an address to the last character is never looked up as a name.
+            address = ip_address(text)
         except ValueError:
             return False
         return is_public(address) or _among(address, self._allowed)
@@ -181,6 +186,8 @@ class GuardedEndpoint:
                 ).connect(factory)
             except ConnectError as error:
                 failure = error
+            except OSError:  # of getaddrinfo: there is no such zone
+                failure = DNSLookupError(f"{address} is nowhere on this machine.")
             else:
                 return connected
         assert failure is not None

@@ -30,7 +30,7 @@ class Names:
     def addresses(self, host: str) -> Deferred[list[str]]:
         """The addresses of a host, which may be one itself; empty if there are none. It may take long."""
         try:
-            ip_address(host.partition("%")[0])
+            ip_address(host)
         except ValueError:
             # Whoever gives up waiting leaves the thread to those who ask next.
             return self._look_ups.join(host, lambda: self._look_up(host), lambda _: None)

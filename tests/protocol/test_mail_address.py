@@ -101,3 +101,17 @@ def test_whatever_is_taken_is_one_header(text: str) -> None:
     assert set(names) <= allowed
     assert len(set(names)) == len(names)
     assert b"\n" not in head.replace(b"\r\n", b"")
+
+
+@pytest.mark.parametrize(
+    "text", ["(" * 250 + "a@b", "(). <a@b>", '<a  ""@[ ', "=?utf-8?q?=0d=0aBcc:x?= <a@b>"]
+)
+def test_odd_input_is_no_mailbox_and_no_fault(text: str) -> None:
+    with pytest.raises(ValueError, match="not a mail address"):
+        read_mailbox(text)
+
+
+def test_a_header_is_no_longer_than_a_line() -> None:
+    """Folding a subject of 60,000 characters took more than a second, and nothing else went on meanwhile."""
+    assert is_header_text("ä" * 998)
+    assert not is_header_text("ä" * 999)

@@ -39,6 +39,10 @@ export async function verifyWebhook(signature, body, secret, { tolerance = 300, 
   }
   const signed = joined(new TextEncoder().encode(`${time}.`), bytes(body));
   const secrets = typeof secret === "string" ? [secret] : secret;
+  // Of whoever reads one that is not set: anybody can sign with an empty one, or with "undefined".
+  if (!Array.isArray(secrets) || !secrets.every((each) => typeof each === "string" && each !== "")) {
+    throw new SignatureInvalid(`${SIGNATURE_HEADER} cannot be verified: a secret is empty or no string`);
+  }
   let good = false;
   for (const each of secrets) {
     const key = await crypto.subtle.importKey(
@@ -56,7 +60,8 @@ export async function verifyWebhook(signature, body, secret, { tolerance = 300, 
   if (!good) {
     throw new SignatureInvalid(`${SIGNATURE_HEADER} was not made with this secret over this body`);
   }
-  if (Math.abs((now ?? Date.now() / 1000) - Number(time)) > tolerance) {
+  // In this way round a tolerance that is no number admits nothing.
+  if (!(Math.abs((now ?? Date.now() / 1000) - Number(time)) <= tolerance)) {
     throw new SignatureInvalid(`${SIGNATURE_HEADER} was made too long ago, or the clocks differ`);
   }
 }

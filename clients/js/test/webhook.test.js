@@ -38,10 +38,18 @@ test("what it did not send is not", async () => {
   for (const signature of headers) await refused(signature, BODY, "secret", NOW);
 });
 
+test("a secret that is not set verifies nothing", async () => {
+  for (const secret of ["", undefined, null, [""], ["secret", undefined], ["secret", null]]) {
+    await refused(SIGNATURE, BODY, secret, NOW);
+    await refused(sign(1_000_000, "null"), BODY, secret, NOW);
+  }
+});
+
 test("what is too old or too new is not", async () => {
   for (const now of [999_699, 1_000_301]) {
     await refused(SIGNATURE, BODY, "secret", { now });
     await verifyWebhook(SIGNATURE, BODY, "secret", { now, tolerance: 400 });
   }
   await refused(SIGNATURE, BODY, "secret");
+  for (const tolerance of [NaN, "five minutes"]) await refused(SIGNATURE, BODY, "secret", { ...NOW, tolerance });
 });

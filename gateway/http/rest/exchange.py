@@ -68,16 +68,20 @@ class Exchange:
         assert self.request.content is not None
         return cast(bytes, self.request.content.read())
 
-    def heed_rates(self, project: str) -> None:
-        """Raise TooManyRequests if requests of a connection or of a project come too fast."""
+    def heed_rate(self) -> None:
+        """Raise TooManyRequests if requests of a connection come too fast."""
         rates, channel = self._node.rates, cast(Any, self.request.channel)
         if rates is None:
             return
         if not hasattr(channel, "bucket"):
             channel.bucket = rates.new_bucket()
-        refusal = rates.refusal(channel.bucket, project, self._since)
-        if refusal is not None:
-            raise refusal
+        _raise(rates.refusal(channel.bucket, None, self._since))
+
+    def heed_rate_of(self, project: str) -> None:
+        """Raise TooManyRequests if those of a project do, for which this one counts."""
+        rates = self._node.rates
+        if rates is not None:
+            _raise(rates.refusal(None, project, self._since))
 
     def refuse(self, error: RequestError) -> None:
         """Answer that it was not done."""
@@ -151,6 +155,11 @@ class Exchange:
         """Nothing can be answered."""
         if not self.left:
             self.request.loseConnection()
+
+
+def _raise(refusal: TooManyRequests | None) -> None:
+    if refusal is not None:
+        raise refusal
 
 
 def _joined(path: str) -> str:

@@ -117,6 +117,8 @@ class Rest(Resource):
 
     async def _do(self, exchange: Exchange, route: Route, asked: Asked) -> Shown | None:
         node, headers = self._node, exchange.headers
+        # Before anybody is asked whose token it is.
+        exchange.heed_rate()
         identity = None
         if node.authenticator is not None and not reading.is_signed(headers):
             identity = await self._identify(headers)
@@ -127,11 +129,14 @@ class Rest(Resource):
             project = identity.project
         elif not project:
             raise Titled("Empty project header not allowed", "Put the project into the header X-Project-ID.")
-        exchange.heed_rates(project if identity is None else identity.project)
+        if not reading.is_signed(headers):
+            exchange.heed_rate_of(project if identity is None else identity.project)
         incoming = reading.read(route, asked, headers, project, exchange.content())
         if incoming.failure is not None:
             raise incoming.failure
         until = self._check_permission(headers, identity, route, incoming)
+        if reading.is_signed(headers):  # it is the project's only now, which has signed it
+            exchange.heed_rate_of(project)
         envelope.check(incoming)
         if route.is_stream:
             await self._streams.answer(exchange, identity, until, incoming)

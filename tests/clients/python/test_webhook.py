@@ -77,3 +77,20 @@ def test_what_is_too_old_or_too_new_is_not(now: int) -> None:
 def test_the_clock_is_this_machines() -> None:
     with pytest.raises(SignatureInvalid, match="too long ago"):
         verify_webhook(SIGNATURE, BODY, "secret")
+
+
+@pytest.mark.parametrize("secret", ["", [""], ["secret", ""]], ids=["empty", "in a list", "besides another"])
+def test_a_secret_that_is_not_set_verifies_nothing(secret: Any) -> None:
+    for key in ("", "secret"):
+        with pytest.raises(SignatureInvalid):
+            verify_webhook(signature_header([key], BODY, 1_000_000), BODY, secret, now=1_000_000)
+
+
+def test_a_tolerance_that_is_no_number_admits_nothing() -> None:
+    with pytest.raises(SignatureInvalid):
+        verify_webhook(SIGNATURE, BODY, "secret", tolerance=float("nan"), now=1_000_000)
+
+
+def test_a_header_without_a_text_is_none() -> None:
+    with pytest.raises(SignatureInvalid):
+        verify_webhook({SIGNATURE_HEADER: None}, BODY, "secret", now=1_000_000)  # type: ignore[arg-type]  # on purpose

@@ -117,17 +117,35 @@ def test_what_is_under_way_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_UNDER_WAY", 20)
     asking = Asking()
     for sequence in range(20):
-        asking.confirmations.check_room()
+        asking.confirmations.check_room("p")
         asking.ask(sequence)
     assert len(asking.sender.under_way) == module.MAX_AT_ONCE
     with pytest.raises(ConfirmationsBusy, match="try again"):
-        asking.confirmations.check_room()
+        asking.confirmations.check_room("p")
     # One that was let in when there was room is not forgotten in silence.
     asking.ask(20)
     assert asking.counted == ["given_up"]
     asking.sender.answer(Result.DELIVERED)
-    asking.confirmations.check_room()
+    asking.confirmations.check_room("p")
     assert len(asking.sender.under_way) == module.MAX_AT_ONCE
+
+
+def test_one_project_leaves_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_OF_PROJECT", 3)
+    asking = Asking()
+    for sequence in range(3):
+        asking.confirmations.check_room("p")
+        asking.ask(sequence)
+    with pytest.raises(ConfirmationsBusy):
+        asking.confirmations.check_room("p")
+    asking.confirmations.check_room("another")
+    # A notice is not worth more; but it takes the place of a question that nobody needs to answer any more.
+    asking.confirmations.tell_unsubscribed(QUEUE, Subscription(4, "http://host/", 600, 0, {}, False))
+    assert len(asking.sender.under_way) == 3
+    asking.confirmations.tell_unsubscribed(QUEUE, Subscription(1, "http://host/", 600, 0, {}, False))
+    assert (len(asking.sender.under_way), asking.sender.cancelled) == (4, 1)
+    asking.sender.answer(Result.DELIVERED)
+    asking.confirmations.check_room("p")
 
 
 def test_stopping_gives_all_up() -> None:

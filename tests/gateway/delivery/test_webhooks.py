@@ -189,6 +189,20 @@ def test_what_is_no_url(url: str) -> None:
     assert send(notice(url)) == [Sent(Result.REFUSED, "This is no URL that can be sent to.")]
 
 
+@pytest.mark.parametrize("host", ["a_b.invalid", "a..b", "*.invalid", "xn--a", "%", "a" * 64 + ".invalid"])
+def test_a_host_that_no_certificate_can_be_for(host: str) -> None:
+    (sent,) = send(notice(f"https://{host}/"))
+    assert sent.result is Result.REFUSED
+    assert "certificate" in sent.error
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_an_address_in_a_zone_that_there_is_not(scheme: str) -> None:
+    (sent,) = send(notice(f"{scheme}://[2606:4700::1%nowhere]/"))
+    assert sent.result is Result.AGAIN
+    assert "nowhere on this machine" in sent.error
+
+
 def test_urls_are_sent_as_http_has_them(receiver: Receiver) -> None:
     base = receiver.url.rstrip("/")
     send(notice(base), notice(base + "?a=b"), notice(base + "/\u00e4?\u00fc=1#part"))
@@ -208,6 +222,13 @@ def test_a_kept_connection_that_was_closed_is_no_failure(receiver: Receiver) -> 
     receiver.answer = answer
     assert send(*[notice(receiver.url)] * 2) == [Sent(Result.DELIVERED)] * 2
     assert [each.connection for each in receiver.received] == [1, 1, 2]
+
+
+def test_a_kept_connection_that_says_nothing_is_not_asked_anew(receiver: Receiver) -> None:
+    receiver.answer = lambda received: 204 if received.number == 1 else silent
+    sent = send(*[notice(receiver.url)] * 2, webhook_timeout=1.0)
+    assert [each.result for each in sent] == [Result.DELIVERED, Result.AGAIN]
+    assert [each.connection for each in receiver.received] == [1, 1]
 
 
 def test_tls_servers_have_to_prove_who_they_are(tmp_path: Path) -> None:

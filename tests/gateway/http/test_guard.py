@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectError, DNSLookupError
 from twisted.internet.interfaces import IResolutionReceiver
 from twisted.internet.protocol import Factory, Protocol
@@ -24,6 +25,7 @@ INSIDE = [
     *("255.255.255.255", "::", "::1", "fe80::1", "fe80::1%eth0", "fc00::1", "fd12::1", "fec0::1", "ff02::1"),
     *("::ffff:127.0.0.1", "::ffff:10.0.0.1", "::127.0.0.1", "64:ff9b::10.0.0.1", "64:ff9b:1::1"),
     *("2002:7f00:1::", "2002:a00:1::", "2001:0:4136:e378:8000:63bf:f5ff:fffe", "2001:db8::1"),
+    *("::ffff:0:127.0.0.1", "3fff::1", "4000::1", "5f00::1"),
 ]
 PUBLIC = ["1.1.1.1", "93.184.216.34", "172.32.0.1", "2606:4700::1111", "::ffff:1.1.1.1", "64:ff9b::1.1.1.1"]
 
@@ -38,7 +40,10 @@ def test_the_public_internet_is(address: str) -> None:
     assert Guard().allows(address)
 
 
-@pytest.mark.parametrize("text", ["", "localhost", "0177.0.0.1", "2130706433", "127.1", "1.1.1.1 ", "[::1]"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "localhost", "0177.0.0.1", "2130706433", "127.1", "1.1.1.1 ", "[::1]", "1.1.1.1%.example.org"],
+)
 def test_what_is_no_address_is_not(text: str) -> None:
     assert not Guard().allows(text)
 
@@ -180,6 +185,28 @@ def test_a_name_that_is_not_answered() -> None:
 def test_a_name_that_has_no_address() -> None:
     with pytest.raises(DNSLookupError):
         connect(Names(host=[[]]), LOCAL, 80)
+
+
+def test_an_address_with_a_name_behind_it_is_looked_up_as_a_name(
+    listening: tuple[int, socket.socket],
+) -> None:
+    port, server = listening
+    server.settimeout(0.1)
+    asked = []
+
+    def look_up(host: str) -> Deferred[list[str]]:
+        asked.append(host)
+        return succeed(["127.0.0.1"])
+
+    async def scenario() -> None:
+        host = target_of(f"http://1.1.1.1%.example.org:{port}/").host
+        await GuardedEndpoint(reactor, Guard(), host, port, 5, look_up).connect(Factory.forProtocol(Protocol))
+
+    with pytest.raises(Refused):
+        run(scenario, timeout=20)
+    with pytest.raises(TimeoutError):
+        server.accept()
+    assert asked == ["1.1.1.1%.example.org"]
 
 
 def test_a_host_that_is_an_address() -> None:

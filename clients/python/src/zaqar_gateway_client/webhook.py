@@ -60,6 +60,8 @@ def verify_webhook(
         raise SignatureInvalid(f"{SIGNATURE_HEADER} has not the form of a signature")
     data = body.encode() if isinstance(body, str) else bytes(body)
     secrets = [secret] if isinstance(secret, str) else list(secret)
+    if not all(secrets):  # whoever reads one that is not set: anybody can sign with an empty one
+        raise SignatureInvalid(f"{SIGNATURE_HEADER} cannot be verified: a secret is empty")
     good = False
     for key in secrets:
         expected = hmac.new(key.encode(), times[0].encode() + b"." + data, hashlib.sha256).hexdigest()
@@ -67,7 +69,8 @@ def verify_webhook(
             good |= hmac.compare_digest(expected, each)
     if not good:
         raise SignatureInvalid(f"{SIGNATURE_HEADER} was not made with this secret over this body")
-    if abs((time.time() if now is None else now) - int(times[0])) > tolerance:
+    # In this way round a tolerance that is no number admits nothing.
+    if not abs((time.time() if now is None else now) - int(times[0])) <= tolerance:
         raise SignatureInvalid(f"{SIGNATURE_HEADER} was made too long ago, or the clocks differ")
 
 
@@ -75,8 +78,8 @@ def _found(headers: Headers | None) -> str:
     given: Any = headers or ()
     pairs: Iterable[tuple[str | bytes, str | bytes]] = given.items() if hasattr(given, "items") else given
     wanted = SIGNATURE_HEADER.lower()
-    values = [_text(value) for name, value in pairs if _text(name).lower() == wanted]
-    if len(values) != 1:
+    values: list[Any] = [_text(value) for name, value in pairs if _text(name).lower() == wanted]
+    if len(values) != 1 or not isinstance(values[0], str):
         raise SignatureInvalid(f"{SIGNATURE_HEADER} is missing, or there is more than one")
     return values[0]
 

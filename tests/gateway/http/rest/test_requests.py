@@ -67,6 +67,47 @@ def test_a_signature_opens_what_it_was_made_for(tmp_path: Path) -> None:
         guest.refused(401, "GET", MESSAGES)
 
 
+def test_only_who_may_ask_uses_up_the_rate_of_a_project(tmp_path: Path) -> None:
+    issuer, keys = Issuer.new(), tmp_path / "keys"
+    keys.write_text("a key that only this test has")
+    arguments = [*issuer.arguments(tmp_path), "--signing-key-file", str(keys), "--request-burst", "10"]
+    arguments += ["--max-project-requests-per-second", "1"]  # ten at once
+    forged = {
+        "URL_Signature": "0" * 64,
+        "URL_Expires": "2099-01-01T00:00:00",
+        "URL_Methods": "GET",
+        "URL_Paths": MESSAGES,
+    }
+    with (
+        start_gateway(tmp_path / "data", *arguments) as gateway,
+        Rest(gateway.http_url, project="p", token=issuer.token(project="p")) as owner,
+        Rest(gateway.http_url, project="p") as guest,
+    ):
+        for _ in range(20):
+            guest.refused(404, "GET", MESSAGES, **forged)
+            guest.refused(401, "GET", MESSAGES)
+        owner.done("GET", MESSAGES)
+        url = owner.done("POST", "/v2/queues/q/share", {"methods": ["GET"]})
+        signed = {
+            "URL_Signature": url["signature"],
+            "URL_Expires": url["expires"],
+            "URL_Methods": ",".join(url["methods"]),
+            "URL_Paths": ",".join(url["paths"]),
+        }
+        found = {guest.ask("GET", MESSAGES, **signed).status for _ in range(50)}
+        assert found == {200, 429}
+
+
+def test_the_rate_of_a_connection_counts_before_its_tokens(tmp_path: Path) -> None:
+    issuer = Issuer.new()
+    arguments = [*issuer.arguments(tmp_path), "--max-requests-per-second", "1", "--request-burst", "3"]
+    with (
+        start_gateway(tmp_path / "data", *arguments) as gateway,
+        Rest(gateway.http_url, token="no token of anybody's") as stranger,
+    ):
+        assert {stranger.ask("GET", MESSAGES).status for _ in range(50)} == {401, 429}
+
+
 def test_signatures_for_claims_and_subscriptions(tmp_path: Path) -> None:
     issuer, keys = Issuer.new(), tmp_path / "keys"
     keys.write_text("a key that only this test has")
