@@ -16,10 +16,11 @@ from typing import Any, NamedTuple
 
 import msgpack
 
+from storage.errors import OutcomeUnknown
 from storage.records import Queue
 from storage.redis import scripts
 from storage.redis.client import Argument, StoreClient
-from storage.redis.runner import evaluate
+from storage.redis.runner import RECONNECT_PATIENCE, evaluate
 from storage.redis.scripts import Script
 
 AT_ONCE = 500
@@ -62,7 +63,8 @@ class DeliveryQueue(NamedTuple):
 class DeliveryRegistry:
     """The queues of one store that have something to deliver. `owner`: the 8 bytes of a process.
 
-    Raises what the store raises. A call that is made twice does no more the second time.
+    Raises what the store raises. A call that is made twice does no more the second time, so it is sent once
+    more when the connection breaks before it is answered.
     """
 
     def __init__(self, client: StoreClient) -> None:
@@ -113,6 +115,13 @@ class DeliveryRegistry:
         return gone
 
     async def _run(self, script: Script, *arguments: Argument) -> Any:
+        try:
+            return await self._evaluate(script, *arguments)
+        except OutcomeUnknown:
+            await self._client.connected(RECONNECT_PATIENCE, _KEYS[0])
+            return await self._evaluate(script, *arguments)
+
+    async def _evaluate(self, script: Script, *arguments: Argument) -> Any:
         reply, _ = await evaluate(self._client, script, _KEYS, self.clock_offset, *arguments)
         return reply
 

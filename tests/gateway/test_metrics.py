@@ -70,7 +70,7 @@ def test_nothing_that_clients_choose_becomes_a_label(gateway: Gateway) -> None:
         done(client.receive_reply(), 400)
         client.request("queue_get", {"queue_name": string.printable}, {"X-Project-ID": string.ascii_letters})
     found = samples(gateway)
-    actions = {dict(labels)["action"] for name, labels in found if "request" in name}
+    actions = {dict(labels)["action"] for _, labels in found if "action" in dict(labels)}
     assert actions <= {*ACTIONS, "invalid"}
     statuses = {dict(labels)["status"] for name, labels in found if name.endswith("requests_total")}
     assert all(status.isdecimal() and len(status) == 3 for status in statuses)
@@ -87,6 +87,7 @@ def test_nothing_that_clients_choose_becomes_a_label(gateway: Gateway) -> None:
             ),
             *("leases_total", "leases_created", "store_errors_total", "store_errors_created"),
             *("reading_paused_total", "reading_paused_created"),
+            *("http_connections", "event_streams", "waiting_requests"),
             *("deliveries_total", "deliveries_created", "delivery_endpoints", "delivery_open_circuits"),
             *("deliveries_failed_total", "deliveries_failed_created"),
             *("deliveries_missed_total", "deliveries_missed_created"),

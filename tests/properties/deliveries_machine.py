@@ -225,6 +225,8 @@ class DeliveriesMachine(StoreMachine):
         owner = self.jobs.owner if turn.is_owner else b"nobody--"
         assert owner is not None
         hooks = list(self.jobs.hooks.values())
+        if not hooks:  # the last one has ended meanwhile
+            return []
         hook = hooks[min(turn.which, len(hooks) - 1)]
         found = self.read_behind(turn.hand, owner, hook.sequence, hook.position, turn.limit)
         match turn.outcome:

@@ -35,7 +35,8 @@ NAMES = [*POSTED, *SILENT.values(), *NO_NAMES]
 
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MARKER = re.compile(r"[0-9]{16}")
-_VARYING = re.compile(rf"{_UUID.pattern}|\b{_MARKER.pattern}\b")
+_SECRET = re.compile(r"\b[0-9a-f]{64}\b")
+_VARYING = re.compile(rf"{_UUID.pattern}|\b{_MARKER.pattern}\b|{_SECRET.pattern}")
 _PASSING = {"age", "created", "seconds", "ref", "server_time"}
 _TOLD_LATER = {*_PASSING, "marker"}
 

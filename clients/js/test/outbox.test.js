@@ -137,7 +137,7 @@ test("what was sent fails when a repeat could be stored twice, what was not goes
   assert.equal(error.constructor, sdk.OutcomeUnknownError);
   assert.equal(error.cause.constructor, sdk.DisconnectedError);
   server.answers = server.opens = true;
-  await pass(25_000);
+  await pass(35_000); // the longest try to connect, and the longest pause behind it
   assert.equal(await waiting, "m-1");
   assert.deepEqual(bodies(server.requests("message_post").at(-1)), ["b"]);
 });
