@@ -50,7 +50,7 @@ def check_subscriber(url: str) -> None:
         if not host:
             raise BadRequest(f"subscriber must name a host after {parts.scheme}://")
         if "@" in parts.netloc:
-            raise BadRequest("subscriber may hold no user and password: use the header Authorization")
+            raise BadRequest("subscriber must hold no user and password: put Authorization into post_headers")
     elif not is_mail_address(unquote(parts.path)):
         raise BadRequest("subscriber must name one mail address after mailto:")
     elif not is_header_text(mail_subject(url)):

@@ -37,7 +37,7 @@ def upstream(zaqar_server: Path, tmp_path: Path) -> Iterator[str]:
     """The URL of a running one."""
     with start_redis(tmp_path / "redis", tcp=True) as redis, Server(tmp_path) as server:
         port = free_port()
-        text = CONFIGURATION.format(port=port, redis_port=redis.tcp_port)
+        text = CONFIGURATION.format(transport="websocket", port=port, redis_port=redis.tcp_port)
         (tmp_path / "zaqar.conf").write_text(text)
         server.run("zaqar", [zaqar_server, "--config-file", tmp_path / "zaqar.conf"])
         server.wait_port(port)

@@ -24,6 +24,7 @@ from protocol.subscribers import check_lifetime, check_subscriber, read_options
         "http://[::1]:9/",
         "mailto:a@example.org",
         "mailto:a@example.org?subject=hi",
+        "mailto:a@example.org?cc=b@example.org",
         "mailto:a%40example.org",
         "trust+http://127.0.0.1:9/a",
         "Trust+HTTPS://example.org",
@@ -54,6 +55,10 @@ def test_legal_subscribers(url: str) -> None:
         "mailto:nobody",
         "mailto:@example.org",
         "trust+ftp://x/",
+        "http://user@x/",
+        "https://user:password@x/",
+        "mailto:a@example.org?subject=two%0Alines",
+        "mailto:a@example.org?cc=b@example.org&Subject=two%0Dlines",
     ],
 )
 def test_deviation_29_illegal_subscribers(url: str) -> None:
@@ -102,6 +107,12 @@ def test_legal_options(options: dict[str, Any]) -> None:
         {"post_data": {}},
         {"trust_id": "f00d"},
         {"trust_id": None},
+        {"from": "nobody"},
+        {"from": 5},
+        {"from": "a@b, c@d"},
+        {"subject": 5},
+        {"subject": "two\nlines"},
+        {"subject": "x" * 1_000},
     ],
 )
 def test_deviation_24_illegal_options(options: dict[str, Any]) -> None:
