@@ -96,9 +96,9 @@ def test_the_worker_works(tmp_path: Path) -> None:
         try:
             wait_until(lambda: value(gateway, "waiting_requests") == 1)
             for number in range(3):
-                rest.done("POST", "/v2/queues/work/messages", {"messages": [{"body": number}]})
+                rest.done("POST", "/v2/queues/jobs/messages", {"messages": [{"body": number}]})
                 assert int(worker.stdout.readline()) == number
-            stats = "/v2/queues/work/stats"
+            stats = "/v2/queues/jobs/stats"
             wait_until(lambda: rest.done("GET", stats)["messages"]["total"] == 0)
         finally:
             worker.kill()
