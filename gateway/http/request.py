@@ -28,8 +28,6 @@ def make_request_type(node: Node) -> type[Request]:
 
         # What an answer begins with that is given before all of the request is there.
         clientproto = b"HTTP/1.1"
-        # A form is no request here: nothing of Twisted's shall read it.
-        _parsePOSTFormSubmission = False
         _most = node.settings.max_frame_bytes
 
         def gotLength(self, length: int | None) -> None:
@@ -68,7 +66,7 @@ def make_request_type(node: Node) -> type[Request]:
                 told = "A WebSocket begins with a connection's first request, and Upgrade: websocket alone."
                 self._refuse(400, "Bad request", told)
             else:
-                super().process()  # type: ignore[no-untyped-call]  # the same
+                super().process()  # type: ignore[no-untyped-call]  # Twisted's is not typed
 
         def write(self, data: bytes) -> None:
             """Send a part of the answer. A node that is about to stop says that it is the last."""
@@ -98,7 +96,7 @@ def make_request_type(node: Node) -> type[Request]:
 
         def finish(self) -> None:
             """The answer is whole: it is sent at once, and not after another look at all sockets."""
-            super().finish()  # type: ignore[no-untyped-call]  # Twisted's is not typed
+            super().finish()  # type: ignore[no-untyped-call]  # the same
             flush(self.transport)
 
         def _refuse(self, status: int, title: str, told: str) -> None:
