@@ -84,10 +84,14 @@ class Victim:
         return [without_age(self.client.request(action, body).body) for action, body in asked]
 
 
+TIMES = ("age", "created", "expires")
+"""What tells the time in a reply."""
+
+
 def without_age(value: Any) -> Any:
     """A reply's body without what tells the time in it."""
     if isinstance(value, dict):
-        return {key: without_age(each) for key, each in value.items() if key not in ("age", "created")}
+        return {key: without_age(each) for key, each in value.items() if key not in TIMES}
     return [without_age(each) for each in value] if isinstance(value, list) else value
 
 

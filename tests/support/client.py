@@ -47,7 +47,7 @@ class Client:
     :param subprotocol: offered in the handshake, one or several, if given.
     :param headers: further ones of the handshake.
     :param timeout: seconds that opening and each reply may take.
-    :param tls: what a `wss:` URL is connected to with.
+    :param tls: whom to trust with a `wss:` URL.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Client:
                 open_timeout=timeout,
                 close_timeout=timeout,
                 proxy=None,
-                ssl=tls,
+                ssl=tls and _with_tls_1_2(tls),
             )
         )
 
@@ -156,6 +156,17 @@ def _offered(subprotocol: str | Sequence[str] | None) -> list[Subprotocol] | Non
         return None
     names = [subprotocol] if isinstance(subprotocol, str) else subprotocol
     return [Subprotocol(name) for name in names]
+
+
+def _with_tls_1_2(tls: ssl.SSLContext) -> ssl.SSLContext:
+    """The same trust, without TLS 1.3.
+
+    websockets reads in a thread of its own. When a server's tickets, which follow a handshake of TLS 1.3,
+    come in while another thread writes the first request, OpenSSL can lose that request.
+    """
+    older = ssl.create_default_context(cadata=b"".join(tls.get_ca_certs(binary_form=True)))
+    older.maximum_version = ssl.TLSVersion.TLSv1_2
+    return older
 
 
 def is_reply(document: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from gateway.delivery.public_urls import Finding
 from gateway.settings import Settings
 from protocol.confirmations import PublicUrls
 from tests.support.gateway import start_gateway
-from tests.support.keystone import PASSWORD, Keystone
+from tests.support.keystone import PASSWORD, Keystone, start_keystone
 from tests.support.reactor import reactor, run
 from tests.support.receiver import receiving
 from tests.support.rest import Rest
@@ -34,6 +35,13 @@ def found(folder: Path, url: str, **further: Any) -> PublicUrls:
             await client.stop()
 
     return run(scenario, timeout=120)
+
+
+@pytest.fixture
+def keystone(keystone_python: Path, tmp_path: Path) -> Iterator[Keystone]:
+    """One in whose catalog other tests have put nothing, nor find what is put there."""
+    with start_keystone(keystone_python, tmp_path / "keystone") as running:
+        yield running
 
 
 def test_the_catalog_is_asked(keystone: Keystone, tmp_path: Path) -> None:
