@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import time
 from typing import Any, Final, NamedTuple
-from urllib.parse import urlsplit
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
 from twisted.internet.task import deferLater
@@ -25,6 +24,7 @@ from protocol.confirmations import CONFIRMATION, UNSUBSCRIPTION, PublicUrls, wri
 from protocol.errors import RequestError, Unavailable
 from protocol.identifiers import format_id
 from protocol.signed_urls import sign, to_confirm
+from protocol.subscribers import scheme_of
 from schemas.limits import SUBSCRIPTION_TTL_DEFAULT
 from storage.records import Queue, Subscription
 
@@ -169,7 +169,7 @@ class Confirmations:
         subscription_id = format_id(subscription.sequence, queue.incarnation)
         url = to_confirm(queue.name, subscription_id, queue.project, end)
         body = write(kind, queue.name, url, sign(self._keys[0], url), urls)
-        sender = self._senders.get(urlsplit(subscription.subscriber).scheme)
+        sender = self._senders.get(scheme_of(subscription.subscriber))
         if sender is None:
             return Sent(Result.REFUSED, "The gateway does not send to such subscribers now.")
         await self._turns.acquire()

@@ -12,6 +12,7 @@ from gateway.delivery.metrics import DeliveryMetrics
 from gateway.delivery.sender import Sender
 from gateway.delivery.senders import make_senders
 from gateway.settings import Settings
+from protocol.subscribers import scheme_of
 from storage.records import Subscription
 from storage.router import Router
 from storage.stores import Stores
@@ -37,7 +38,7 @@ class Resources:
         """Who sends to a subscription; None: nobody does now."""
         if self.require_confirmation and not subscription.confirmed:
             return None
-        return self.senders.get(subscription.subscriber.partition(":")[0].lower())
+        return self.senders.get(scheme_of(subscription.subscriber))
 
 
 def means_to_deliver(
