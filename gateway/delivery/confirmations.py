@@ -105,11 +105,7 @@ class Confirmations:
 
     def tell_unsubscribed(self, queue: Queue, subscription: Subscription) -> None:
         """Tell the subscriber, if there is room, that it gets nothing any more, and how to change that."""
-        place = queue.incarnation, subscription.sequence
-        if place in self._under_way or self._has_room(queue.project):
-            self._begin(UNSUBSCRIPTION, queue, subscription, time() + SUBSCRIPTION_TTL_DEFAULT)
-        else:
-            self._fail("given_up", queue, subscription, f"{MAX_OF_PROJECT} others are told something")
+        self._begin(UNSUBSCRIPTION, queue, subscription, time() + SUBSCRIPTION_TTL_DEFAULT)
 
     async def stop(self) -> None:
         """Give up all that is under way."""
@@ -126,8 +122,11 @@ class Confirmations:
             before.work.cancel()
         if self._stopped:
             return
-        if len(self._under_way) >= MAX_UNDER_WAY:  # others came since there was room
-            self._fail("given_up", queue, subscription, f"{MAX_UNDER_WAY} others are told something")
+        if not self._has_room(queue.project):  # for a question there was, but others came since
+            told = (
+                f"{MAX_UNDER_WAY} subscribers, or {MAX_OF_PROJECT} of this project, are being told something."
+            )
+            self._fail("given_up", queue, subscription, told)
             return
         work = Deferred.fromCoroutine(self._send(kind, queue, subscription, end))
         under_way = self._under_way[place] = _UnderWay(kind, queue.project, subscription.subscriber, work)
