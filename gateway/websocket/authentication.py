@@ -257,7 +257,7 @@ class SocketAuthentication:
             self._end(AUTHENTICATION_TIMEOUT, "Nobody has authenticated in time.")
 
     def _look_by(self, when: float) -> None:
-        """Look at that time, in seconds since the epoch, at the latest: not only when authentication is due."""
+        """Look at that time at the latest, in seconds since the epoch: authentication may be due later."""
         left = max(0.0, when - time())
         if self._timer is not None and left < self._timer.getTime() - self._node.reactor.seconds():
             self._wait(left)
