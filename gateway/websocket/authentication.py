@@ -95,6 +95,11 @@ class SocketAuthentication:
         wire.limit_frames(min(settings.max_unauthenticated_frame_bytes, settings.max_frame_bytes))
         self._wait(settings.authentication_timeout)
 
+    @property
+    def asking(self) -> bool:
+        """Whether a token is looked at now."""
+        return self._asking
+
     def close(self) -> None:
         """The socket is closed."""
         self._stop_timer()
