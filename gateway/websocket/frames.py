@@ -41,6 +41,14 @@ def make_frame(kind: int, payload: bytes) -> bytes:
     return _LARGE.pack(FIN | kind, 127, size) + payload
 
 
+def announced_size(data: bytes) -> int:
+    """The bytes of payload of the frame that begins here, as far as its head is there (section 5.2)."""
+    length = data[1] & 0x7F if len(data) > 1 else 0
+    if length < 126:
+        return length
+    return int.from_bytes(data[2:4] if length == 126 else data[2:10], "big")
+
+
 def unmask(mask: bytes, payload: bytes) -> bytes:
     """The payload of a client's frame; `mask` has 4 bytes (RFC 6455 section 5.3)."""
     size = len(payload)

@@ -19,7 +19,7 @@ from storage.catalog.sql import SQLCatalog
 from storage.errors import OutcomeUnknown, StaleQueue, StoreUnavailable
 from storage.mover import Mover
 from storage.pools import Pool
-from storage.records import Leased, NewMessage, Queue
+from storage.records import Adopted, Leased, NewMessage, Queue
 from storage.redis.moving import RedisMoves
 from storage.redis.store import RedisStore
 from tests.support.consumers import Node, Socket, sequence_of
@@ -307,6 +307,37 @@ def test_a_consumer_changes_its_credit(nodes: Nodes) -> None:
         await nodes.one.subscribe(socket, nodes.queue, credit=3, claim=claim)
         await eventually(lambda: socket.bodies == [1, 1, 2, 3])
         assert socket.endings == []
+
+    on(nodes, scenario)
+
+
+@pytest.mark.parametrize("answered", [False, True])
+def test_a_consumer_that_could_not_change_its_credit_has_ended(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch, answered: bool
+) -> None:
+    monkeypatch.setattr(nodes.one.consumers, "_grace", 0.2)
+    adopt = nodes.one.store.adopt_claim
+
+    async def adopt_in_vain(*arguments: Any) -> Adopted | None:
+        if not answered:
+            raise StoreUnavailable("It is away.")
+        await adopt(*arguments)
+        raise OutcomeUnknown("The connection broke.")
+
+    async def scenario(nodes: Nodes) -> None:
+        socket, other = Socket(), Socket()
+        claim = await nodes.one.subscribe(socket, nodes.queue, credit=1)
+        await nodes.post(1)
+        await eventually(lambda: socket.bodies == [1])
+        with monkeypatch.context() as patched:
+            patched.setattr(nodes.one.store, "adopt_claim", adopt_in_vain)
+            with pytest.raises(OutcomeUnknown if answered else StoreUnavailable):
+                await nodes.one.subscribe(socket, nodes.queue, credit=3, claim=claim)
+        nodes.one.consumers.writable(socket)
+        await nodes.one.consumers.end_forbidden(socket)
+        await nodes.other.subscribe(other, nodes.queue, credit=9)
+        await eventually(lambda: other.bodies == [1])
+        nodes.one.close(socket)
 
     on(nodes, scenario)
 
