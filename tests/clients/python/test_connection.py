@@ -79,9 +79,9 @@ async def test_a_code_that_forbids_to_come_back_ends_every_call() -> None:
             waiting = asyncio.create_task(gateway.ping())
             await until(lambda: "ping_node" in server.actions())
             await server.close_all(4001, "the project is gone")
-            for call in (waiting, gateway.ping()):
+            for call in (waiting, gateway.ping(), gateway.queue("q").post(1)):
                 with pytest.raises(ConnectFailed, match="4001 the project is gone"):
-                    await call
+                    await asyncio.wait_for(call, 20)
     assert len(server.sockets) == 1
 
 
@@ -184,15 +184,16 @@ async def test_an_unsent_call_that_times_out_was_not_done() -> None:
 
 
 @asynchronous
-async def test_closing_ends_calls_that_wait() -> None:
+async def test_closing_ends_calls_that_wait_and_those_that_come_later() -> None:
     async with ScriptedServer() as server:
         server.answers["ping_node"] = lambda request: None
         gateway = await connect(server.url, project="p").__aenter__()
         waiting = asyncio.create_task(gateway.ping())
         await until(lambda: "ping_node" in server.actions())
         await gateway.close()
-        with pytest.raises(Closed):
-            await waiting
+        for call in (waiting, gateway.ping(), gateway.queue("q").post(1)):
+            with pytest.raises(Closed):
+                await asyncio.wait_for(call, 20)
 
 
 @asynchronous
