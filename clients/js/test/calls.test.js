@@ -11,7 +11,8 @@ test("refusals are errors by status, with the code of the gateway", async () => 
   const { server, gateway } = await connected();
   const kinds = {
     400: sdk.BadRequestError, 401: sdk.NotAllowedError, 403: sdk.NotAllowedError, 404: sdk.NotFoundError,
-    409: sdk.ConflictError, 500: sdk.ServerError, 503: sdk.UnavailableError, 418: sdk.ReplyError,
+    409: sdk.ConflictError, 429: sdk.UnavailableError, 500: sdk.ServerError, 503: sdk.UnavailableError,
+    418: sdk.ReplyError,
   };
   for (const [status, kind] of Object.entries(kinds)) {
     server.replies.message_get = { status: Number(status), body: { exception: "why", error: null, code: "c" } };
@@ -19,7 +20,7 @@ test("refusals are errors by status, with the code of the gateway", async () => 
     assert.equal(error.constructor, kind);
     assert.ok(error instanceof sdk.ReplyError && error instanceof sdk.GatewayError);
     assert.deepEqual([error.status, error.code, error.action], [Number(status), "c", "message_get"]);
-    assert.equal(error.retryable, status === "503");
+    assert.equal(error.retryable, ["429", "503"].includes(status));
     assert.equal(error.message, `message_get: ${status} why`);
   }
 });

@@ -222,16 +222,18 @@ test("a refusal ends it, for those who wait and those who iterate", async () => 
   assert.equal((await outcome(subscription.subscribed())).constructor, sdk.NotAllowedError);
 });
 
-test("while the store does not answer it is set up later", async () => {
-  const { server, gateway } = await connected();
-  const works = server.replies.subscription_create;
-  server.replies.subscription_create = { status: 503, body: { code: "store_unavailable" } };
-  const subscription = gateway.subscribe("news");
-  await pass(100);
-  server.replies.subscription_create = works;
-  await pass(1_500);
-  await subscription.subscribed();
-});
+for (const [status, code] of [[503, "store_unavailable"], [429, "too_many_requests"]]) {
+  test(`where it is answered ${code} it is set up later`, async () => {
+    const { server, gateway } = await connected();
+    const works = server.replies.subscription_create;
+    server.replies.subscription_create = { status, body: { code } };
+    const subscription = gateway.subscribe("news");
+    await pass(100);
+    server.replies.subscription_create = works;
+    await pass(1_500);
+    await subscription.subscribed();
+  });
+}
 
 test("the gateway ends it: for good, or it is set up again", async () => {
   const { server, gateway } = await connected();

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,8 @@ import pytest
 from tests.support.asynchronous import asynchronous, until
 from tests.support.chaos_proxy import ChaosProxy
 from tests.support.gateway import Gateway as Program
+from tests.support.gateway import start_gateway
+from tests.support.metrics import value
 from tests.support.scripted_server import ScriptedServer
 from zaqar_gateway_client import (
     BadRequest,
@@ -19,6 +23,7 @@ from zaqar_gateway_client import (
     ConnectFailed,
     ConnectionLost,
     Gateway,
+    Message,
     NotAuthenticated,
     Unavailable,
     connect,
@@ -246,6 +251,26 @@ async def test_a_frame_that_cannot_be_used_stops_nothing_else() -> None:
         await server.sockets[0].send("no JSON")
         await until(lambda: gateway.connections == 2)
         await gateway.ping()
+
+
+@asynchronous
+async def test_a_limit_of_requests_delays_and_ends_nothing(tmp_path: Path) -> None:
+    limits = ("--max-requests-per-second", "5", "--request-burst", "1")
+    with start_gateway(tmp_path / "data", *limits) as limited:
+        async with connect(limited.url, project="p") as client, contextlib.AsyncExitStack() as stack:
+            names = [f"q-{number}" for number in range(8)]
+            queues = [stack.enter_async_context(client.subscribe(name)) for name in names]
+            await asyncio.gather(*queues)
+            await asyncio.gather(*(client.queue("jobs").post(number) for number in range(8)))
+            done: list[int] = []
+
+            async def work(message: Message) -> None:
+                done.append(message.body)
+
+            consumer = await stack.enter_async_context(client.consume("jobs", work, concurrency=8))
+            await until(lambda: consumer.done == 8)
+            assert (sorted(done), consumer.lost) == (list(range(8)), 0)
+        assert value(limited, "refused_total", limit="max_requests_per_second") > 0
 
 
 @asynchronous

@@ -74,6 +74,7 @@ class Outbox:
         self._socket: Socket | None = None
         self._in_flight: set[Post] = set()
         self._refused = False
+        self._backoff = Backoff()
         self._ended: GatewayError | None = None
         self._news = asyncio.Event()
         self.messages = 0
@@ -108,7 +109,6 @@ class Outbox:
 
     async def run(self) -> None:
         """Send what is added, until cancelled or until there will be no connection."""
-        backoff = Backoff()
         try:
             while True:
                 socket = await self._connecting.connected()
@@ -119,12 +119,12 @@ class Outbox:
                 try:
                     await self._flush(socket)
                 except ConnectionLost:
-                    backoff.reset()
+                    self._backoff.reset()
                     await socket.closed.wait()  # it may be closing still
                     if socket.close_code == FRAME_TOO_LARGE:
                         self._refuse_largest()
                 except Unavailable:
-                    await asyncio.sleep(backoff.next())
+                    await asyncio.sleep(self._backoff.next())
         except GatewayError as error:
             self._fail(error)
         except asyncio.CancelledError:
@@ -189,6 +189,7 @@ class Outbox:
             return
         try:
             post.done.set_result(answer.result().done()["message_ids"])
+            self._backoff.reset()
         except Unavailable as refusal:
             post.refusal = refusal
             self._refused = True
