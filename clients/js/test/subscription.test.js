@@ -284,6 +284,34 @@ test("a subscription that is ended before it was set up is taken back", async ()
   assert.deepEqual(server.requests("subscription_delete")[0].body, { queue_name: "news", subscription_id: "s-1" });
 });
 
+test("a queue can be subscribed to again at once, although the one before was not set up yet", async () => {
+  const { server, gateway } = await connected();
+  server.answers = false;
+  const first = gateway.subscribe("news");
+  await pass(1);
+  first.unsubscribe();
+  const second = gateway.subscribe("news");
+  await pass(1);
+  const [one, two] = server.requests("subscription_create");
+  server.socket.reply(one, { status: 201, body: { subscription_id: "s-1", marker: "1", recovered: true, gap: null } });
+  server.answers = true;
+  server.socket.reply(two, { status: 409, body: "Subscription news not created." });
+  await pass(1);
+  await second.subscribed();
+  assert.deepEqual(
+    server.socket.requests.map(({ action }) => action).slice(-2),
+    ["subscription_delete", "subscription_create"],
+  );
+});
+
+test("a subscription of the socket's own that nobody takes back is a conflict", async () => {
+  const { server, gateway } = await connected();
+  server.replies.subscription_create = { status: 409, body: "Subscription news not created." };
+  const refused = assert.rejects(gateway.subscribe("news").subscribed({ timeout: Infinity }), sdk.ConflictError);
+  await pass(30_000);
+  await refused;
+});
+
 test("without the extension a cut is told as a gap", async () => {
   const { server, gateway } = await connected({ extension: false }, (server) => (server.protocol = ""));
   server.replies.subscription_create = { status: 201, body: { subscription_id: "s", message: "created" } };
