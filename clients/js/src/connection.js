@@ -186,6 +186,7 @@ export class Connection {
     link.request("describe", {}, (error, reply) => {
       if (reply) {
         this.limits = reply.body.limits;
+        link.maxBytes = this.limits["max_frame_bytes"] ?? Infinity;
         this.#ready(link);
       } else if (error instanceof NotAllowedError) {
         // No token is given and one is needed, or it is of another project: that does not pass.
