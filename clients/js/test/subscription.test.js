@@ -182,6 +182,20 @@ test("positions are stored when a message is handled, and a new page goes on the
   assert.deepEqual(froms(reloaded.server), ["101"]);
 });
 
+test("the message over which a loop has thrown comes again to a new page", async () => {
+  const storage = sdk.memoryStorage();
+  const { server, gateway } = await connected({ storage });
+  const failing = async () => {
+    for await (const { body } of gateway.subscribe("news")) if (body === 2) throw new Error("bad");
+  };
+  const failed = assert.rejects(failing(), /bad/);
+  await pass(1);
+  server.socket.notify("news", 101, 1);
+  server.socket.notify("news", 102, 2);
+  await failed;
+  assert.equal(storage.get("zaqar-gateway p news"), "101");
+});
+
 test("a slow storage is written to one at a time, and the newest position last", async () => {
   const writes = [];
   let done;
@@ -209,7 +223,8 @@ test("a storage that fails, or holds what is no position, stops nothing", async 
   await subscription.subscribed();
   assert.deepEqual(froms(server), ["nonsense", "now"]);
   server.socket.notify("news", 101, 1);
-  assert.deepEqual(await take(subscription, 1), [1]);
+  server.socket.notify("news", 102, 2);
+  assert.deepEqual(await take(subscription, 2), [1, 2]);
   assert.deepEqual(errors.map(({ message }) => message.replace(/.*400 /, "")), ["no marker", "full", "full"]);
 });
 
