@@ -27,6 +27,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -127,11 +128,18 @@ def notify(state: str) -> None:
             sender.sendto(state.encode(), address.replace("@", "\0", 1))
 
 
-async def serve(options: argparse.Namespace) -> None:
-    """Connect, however long that takes, and work until SIGTERM."""
-    ended = asyncio.Event()
+def on_signal(act: Callable[[], object]) -> None:
+    """What SIGTERM and Ctrl-C do from now on."""
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+        asyncio.get_running_loop().add_signal_handler(number, act)
+
+
+async def serve(options: argparse.Namespace) -> None:
+    """Connect, and work until SIGTERM. Cancelled by SIGTERM before it is ready."""
+    ended = asyncio.Event()
+    task = asyncio.current_task()
+    assert task is not None
+    on_signal(task.cancel)
 
     def read_token() -> str:
         """Read each time: whoever renews the token replaces the file."""
@@ -143,6 +151,7 @@ async def serve(options: argparse.Namespace) -> None:
         agent = Agent(gateway, options.name, set(options.allow))
         consumer = gateway.consume(f"agent-{options.name}-commands", agent.handle)
         await consumer.start()
+        on_signal(ended.set)
         notify("READY=1")
         log.info("agent %s is ready", options.name)
         work = [
@@ -175,7 +184,8 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s", stream=sys.stderr)
     logging.getLogger("websockets").setLevel(logging.WARNING)
     try:
-        asyncio.run(serve(parser.parse_args()))
+        with contextlib.suppress(asyncio.CancelledError):
+            asyncio.run(serve(parser.parse_args()))
     except GatewayError as error:
         log.error("%s", error)
         return 1

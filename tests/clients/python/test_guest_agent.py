@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support.asynchronous import PATIENCE, asynchronous, until
 from tests.support.gateway import ROOT
 from tests.support.gateway import Gateway as Program
@@ -143,6 +145,22 @@ async def test_it_tells_that_it_lives_to_the_queue_and_to_systemd(gateway: Progr
         while told[-1] != b"STOPPING=1":
             told.append(systemd.recv(100))
         assert told[:2] == [b"READY=1", b"WATCHDOG=1"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_while_there_is_no_gateway(number: int) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"ws://127.0.0.1:{unused.getsockname()[1]}/"
+        command = [sys.executable, str(EXAMPLES / "guest_agent.py"), "--url", url]
+        with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+            try:
+                assert process.stderr is not None
+                assert b"cannot connect" in process.stderr.readline()
+                process.send_signal(number)
+                assert process.wait(PATIENCE) == 0
+            finally:
+                process.kill()
 
 
 def test_the_unit_starts_it_as_it_can_be_started() -> None:
