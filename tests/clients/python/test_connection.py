@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -230,6 +231,16 @@ async def test_a_handshake_that_is_refused_is_not_repeated() -> None:
             pass
     assert asked == 1
     server.close()
+
+
+@asynchronous
+async def test_what_can_never_work_is_told_at_once() -> None:
+    async with ScriptedServer() as server:
+        for mistake in ({"tls": ssl.create_default_context()}, {"get_token": lambda: {"no", "text"}}):
+            with pytest.raises(ConnectFailed, match="cannot connect") as failed:
+                async with asyncio.timeout(20), connect(server.url, project="p", timeout=1000, **mistake):
+                    pass
+            assert isinstance(failed.value.__cause__, ValueError | TypeError)
 
 
 @asynchronous

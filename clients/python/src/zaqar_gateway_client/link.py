@@ -112,6 +112,14 @@ class Link:
 
     async def run(self) -> None:
         """Connect, and again whenever the connection breaks."""
+        try:
+            await self._run()
+        except Exception as error:  # noqa: BLE001 - whatever it is, who waits for a connection has to be told
+            failure = ConnectFailed(f"cannot connect to {self.options.url}: {error!r}")
+            failure.__cause__ = error
+            self.end(failure)
+
+    async def _run(self) -> None:
         backoff = Backoff()
         while True:
             try:
