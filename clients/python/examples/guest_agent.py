@@ -39,8 +39,8 @@ LIVENESS = "agent-liveness"
 LIVENESS_TTL = 60
 """Seconds after which a sign of life is gone; the least that a message can have."""
 
-OUTPUT_LIMIT = 65_536
-"""Bytes of a program's output that are reported."""
+OUTPUT_LIMIT = 32_768
+"""Bytes of a program's output that are reported; in JSON they can be six times as many."""
 
 log = logging.getLogger("guest-agent")
 
@@ -82,7 +82,10 @@ class Agent:
             ):
                 if program not in self._allowed:
                     raise CommandError(f"{program} is not allowed here")
-                return await _run([program, *arguments], command.get("timeout", 60))
+                timeout = command.get("timeout", 60)
+                if not isinstance(timeout, int | float):
+                    raise CommandError("timeout is no number")
+                return await _run([program, *arguments], timeout)
             case _:
                 raise CommandError("it is neither facts nor run")
 
@@ -108,6 +111,8 @@ async def _run(argv: list[str], timeout: float) -> dict[str, Any]:
         )
     except OSError as error:
         raise CommandError(f"{argv[0]} cannot be run: {error.strerror}") from error
+    except ValueError as error:  # such as a null character in an argument
+        raise CommandError(f"{argv[0]} cannot be run: {error}") from error
     try:
         async with asyncio.timeout(timeout):
             output, _ = await process.communicate()

@@ -64,6 +64,9 @@ async def test_commands_are_done_in_order_and_reported(gateway: Program) -> None
             {"command": "run", "argv": ["/no/such/program"]},
             {"command": "run", "argv": ["sleep", "60"], "timeout": 0.1},
             "nonsense",
+            {"command": "run", "argv": ["sleep", "1"], "timeout": "soon"},
+            {"command": "run", "argv": ["sleep", "a\0b"]},
+            {"command": "run", "argv": ["sh", "-c", "head -c 100000 /dev/zero"]},
         ]
         ids = [await commands.post(command) for command in asked]
         with agent(
@@ -74,18 +77,15 @@ async def test_commands_are_done_in_order_and_reported(gateway: Program) -> None
             process.terminate()
             assert await asyncio.to_thread(process.wait, 20) == 0
         assert [report["command_id"] for report in got] == ids
-        assert [report["status"] for report in got] == [
-            "done",
-            "done",
-            "failed",
-            "failed",
-            "failed",
-            "failed",
-        ]
+        assert [report["status"] for report in got] == ["done"] * 2 + ["failed"] * 6 + ["done"]
         assert got[1]["result"] == {"exit_code": 3, "output": "out\nerr\n"}
         assert got[2]["reason"] == "reboot is not allowed here"
         assert got[3]["reason"] == "/no/such/program cannot be run: No such file or directory"
         assert got[4]["reason"] == "sleep did not end within 0.1 seconds"
+        assert [report["reason"] for report in got[6:8]] == [
+            "timeout is no number",
+            "sleep cannot be run: embedded null byte",
+        ]
         assert (await commands.stats()).total == 0
 
 
