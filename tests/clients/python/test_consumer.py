@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import uuid
 from typing import Any
 
@@ -14,6 +15,7 @@ from tests.support.gateway import Gateway as Program
 from tests.support.scripted_server import ScriptedServer
 from zaqar_gateway_client import (
     BadRequest,
+    ConnectFailed,
     Consumer,
     Ended,
     ExtensionNeeded,
@@ -258,6 +260,35 @@ async def test_an_acknowledgement_that_comes_too_late_is_counted() -> None:
             await lease(server, consumer)
             await until(lambda: consumer.lost == 1)
             assert consumer.done == 0
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@asynchronous
+async def test_work_that_outlives_the_connection_ends_quietly(fails: bool) -> None:
+    heard: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: heard.append(context))
+    go_on = asyncio.Event()
+
+    async def work(message: Message) -> None:
+        await go_on.wait()
+        if fails:
+            raise RuntimeError("no")
+
+    async def session() -> None:
+        async with ScriptedServer() as server, connect(server.url, project="p") as gateway:
+            leasing(server)
+            async with gateway.consume("q", work) as consumer:
+                await lease(server, consumer)
+                await until(lambda: consumer.running)
+                await server.close_all(4001, "the project is gone")
+                with pytest.raises(ConnectFailed):
+                    await consumer.join()
+                go_on.set()
+                await until(lambda: not consumer.running)
+
+    await session()
+    gc.collect()
+    assert heard == []
 
 
 @asynchronous

@@ -264,6 +264,8 @@ class Consumer:
             except RequestFailed as error:  # somebody else has it, or had it
                 self.lost += 1
                 _log.warning("message %s was done, but its lease had ended: %s", job.message.id, error)
+            except GatewayError:
+                return  # there will be no connection any more; its end has been told
             else:
                 self.done += 1
             job.settled = True
@@ -285,9 +287,9 @@ class Consumer:
             except Unavailable:
                 await asyncio.sleep(backoff.next())
                 continue
-            except (ConnectionLost, CallTimeout):
-                return  # if the claim still holds it, it is pushed again
             except RequestFailed as error:
                 _log.warning("message %s could not be given back: %s", job.message.id, error)
+            except GatewayError:
+                return  # if the claim still holds it, it is pushed again
             job.settled = True
             return
