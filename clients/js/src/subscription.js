@@ -110,7 +110,7 @@ export class Subscription extends Emitter {
    * @returns {Promise<void>}
    */
   subscribed(limits) {
-    return limited("subscribe", { timeout: this.#context.timeout, ...limits }, (resolve, reject) => {
+    return limited("subscribe", { ...limits, timeout: limits?.timeout ?? this.#context.timeout }, (resolve, reject) => {
       if (this.#begun) return resolve(undefined), () => true;
       const ended = (/** @type {unknown} */ error) => error ?? new EndedError(this.queue, "unsubscribed");
       if (this.#ended) throw ended(this.#error);

@@ -50,6 +50,17 @@ test("a call times out, and tells whether it was sent", async () => {
   assert.equal((await outcome(waiting)).sent, false);
 });
 
+test("a timeout that is undefined is the default", async () => {
+  const { server, gateway } = await connected();
+  server.answers = false;
+  const subscribed = gateway.subscribe("q").subscribed({ timeout: undefined }).catch((error) => error);
+  server.socket.close();
+  const reconnected = gateway.connected({ timeout: undefined }).catch((error) => error);
+  await pass(10_100);
+  assert.ok((await subscribed) instanceof sdk.TimeoutError);
+  assert.ok((await reconnected) instanceof sdk.TimeoutError);
+});
+
 test("an AbortSignal ends a call with its reason", async () => {
   const { server, gateway } = await connected();
   server.replies.message_get = null;
