@@ -30,9 +30,8 @@ MISTRAL = "http://mistral.example.org:8989/v2"
 RESOURCES: dict[str, Any] = {
     "bare": {"type": "OS::Zaqar::Queue", "properties": {"name": "bare"}},
     "jobs": {
-        "depends_on": [
-            "hook"
-        ],  # which makes the queue: Heat does not, and a queue that is not cannot be changed
+        # Its subscription makes the queue: Heat does not, and what is not there cannot be given metadata.
+        "depends_on": ["hook"],
         "type": "OS::Zaqar::Queue",
         "properties": {"name": "jobs", "metadata": {"owner": "heat", "sizes": {"of": [1, 2]}}},
     },
@@ -60,7 +59,8 @@ RESOURCES: dict[str, Any] = {
         },
     },
     "trigger": {
-        "depends_on": ["jobs"],  # and so is deleted before it, which ends its trust
+        # So it is deleted before the queue, which ends its trust.
+        "depends_on": ["jobs"],
         "type": "OS::Zaqar::MistralTrigger",
         "properties": {"queue_name": "jobs", "workflow_id": "resize", "input": {"size": 1}},
     },
@@ -152,9 +152,8 @@ def talk(asker: context.RequestContext) -> dict[str, Any]:
     got["queue"] = made["jobs"].FnGetAtt("queue_id")
     got["subscriptions"] = subscriptions(zaqar)
 
-    url = {
-        name: made["url"].FnGetAtt(name) for name in ("paths", "methods", "project", "expires", "signature")
-    }
+    names = ("paths", "methods", "project", "expires", "signature")
+    url = {name: made["url"].FnGetAtt(name) for name in names}
     got["daily"] = made["daily"].FnGetAtt("query_str")
     got["url"] = {name: url[name] for name in ("paths", "methods", "project")}
     by_url = plugin.create_from_signed_url(url.pop("project"), **url).queue("jobs")
@@ -164,9 +163,7 @@ def talk(asker: context.RequestContext) -> dict[str, Any]:
     got["signals"] = signals(made, zaqar)
     got["metadata"] = metadata(made, zaqar)
 
-    changed = {
-        name: part | {"properties": CHANGED[name]} for name, part in RESOURCES.items() if name in CHANGED
-    }
+    changed = {name: RESOURCES[name] | {"properties": properties} for name, properties in CHANGED.items()}
     made.update(parsed(asker, RESOURCES | changed))
     got["updated"] = [*made.state, made.status_reason]
     got["jobs updated"] = made["jobs"].get_live_state(made["jobs"].properties)["metadata"]
@@ -175,9 +172,8 @@ def talk(asker: context.RequestContext) -> dict[str, Any]:
     made.delete()
     got["deleted"] = [*made.state, made.status_reason]
     events = bodies(zaqar.queue("events").messages(echo=True, limit=20).stream())
-    got["events"] = [
-        [event["payload"][f"resource_{name}"] for name in ("name", "action", "status")] for event in events
-    ]
+    told = ("resource_name", "resource_action", "resource_status")
+    got["events"] = [[event["payload"][field] for field in told] for event in events]
     # Heat leaves the queue of a server's metadata: it looks for "zaqar" in the catalog, not for "messaging".
     got["left"] = [queue.name for queue in zaqar.queues()[0]]
     for name in got["left"]:

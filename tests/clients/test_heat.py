@@ -1,4 +1,4 @@
-"""OpenStack Heat works unchanged: its resources of Zaqar, signals, metadata of servers, and events of stacks."""
+"""OpenStack Heat works unchanged: resources of Zaqar, signals, metadata of servers, and events of stacks."""
 
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ def got(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    # Those of the trigger: deleted with it, and ten seconds after the change of it.
     wait_until(lambda: len(cloud.keystone.trusts()) == trusts, timeout=30)
     told: dict[str, Any] = json.loads(done.stdout)
     return told
