@@ -87,8 +87,8 @@ _QUEUE = "/v2/queues/{queue_name}"
 _MESSAGE = f"{_QUEUE}/messages/{{message_id}}"
 _CLAIM = f"{_QUEUE}/claims/{{claim_id}}"
 _SUBSCRIPTION = f"{_QUEUE}/subscriptions/{{subscription_id}}"
-# Heat sends null for options that a template does not give, `openstack messaging subscription update` for what
-# is to stay as it is.
+# Null is what Heat sends for options that a template does not give, and
+# `openstack messaging subscription update` for what is to stay as it is.
 _SUBSCRIBER = Document(("subscriber", "ttl", "options"), skips_null=True)
 
 _s, _d, _w = showing, differences, waiting
