@@ -182,7 +182,7 @@ def test_a_replica_takes_over(tmp_path: Path, how: str) -> None:
                 home.kill()
             else:
                 heir.client().execute_command("CLUSTER", "FAILOVER")
-            wait_until(lambda: heir.client().info("replication")["role"] == "master", timeout=20)
+            wait_until(lambda: heir.client().info("replication")["role"] == "master")
             if how == "killed":
                 home.restart()  # as the new one's replica, without which nothing is acknowledged
 

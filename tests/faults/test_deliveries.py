@@ -53,12 +53,6 @@ def start(store: Server, tmp_path: Path) -> Iterator[Callable[..., Gateway]]:
         yield start
 
 
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with receiving() as receiver:
-        yield receiver
-
-
 @contextmanager
 def posting(url: str, queue: str, count: int, at_once: int = 5) -> Iterator[None]:
     """Posts the numbers from 0, in the background, so many in each post. At the end all are posted."""

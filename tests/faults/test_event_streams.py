@@ -77,7 +77,7 @@ def test_a_node_that_is_killed(tmp_path: Path, store: Server) -> None:
     engine = make_engine(url, 30)
     upgrade(engine)
     engine.dispose()
-    options = ("--redis-url", store.url, "--catalog-url", url, "--heartbeat-interval", "0.2")
+    options = ("--redis-url", store.url, "--catalog-url", url, "--heartbeat-interval", "1")
     with (
         start_gateway(tmp_path / "one", *options) as one,
         start_gateway(tmp_path / "two", *options) as two,

@@ -21,6 +21,7 @@ from storage.router import Router
 from tests.support.reactor import eventually, reactor, run
 from tests.support.routing import new_router
 from tests.support.servers import Server
+from tests.support.store import PATIENCE
 
 CLIENT = bytes(16)
 
@@ -58,7 +59,7 @@ def catalog(tmp_path: Path) -> Iterator[WatchedCatalog]:
 
 @pytest.fixture
 def store(valkey: Server) -> Iterator[RedisStore]:
-    store = RedisStore(reactor, valkey.url, 5.0)
+    store = RedisStore(reactor, valkey.url, PATIENCE)
     run(store.start, 10.0)
     yield store
     run(store.stop)

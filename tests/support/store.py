@@ -59,7 +59,7 @@ ALICE, BOB = b"alice".ljust(16, b"-"), b"bob".ljust(16, b"-")
 FOREVER = 1_209_600
 """Seconds: the longest a message can live."""
 
-PATIENCE = 5.0
+PATIENCE = 30.0
 """Seconds that a store waits for its server's answer."""
 
 # A script, because time goes on in a store that is full.

@@ -170,11 +170,11 @@ def start_cluster(
                 and info["cluster_known_nodes"] == str(len(servers))
                 for server in servers
             ),
-            timeout=20,
+            timeout=30,
         )
         for number, replica in enumerate(servers[nodes:]):
             replica.client().execute_command("CLUSTER", "REPLICATE", node_id(primaries[number % nodes]))
-        wait_until(lambda: all(is_synced(replica) for replica in servers[nodes:]), timeout=20)
+        wait_until(lambda: all(is_synced(replica) for replica in servers[nodes:]), timeout=30)
         yield Cluster(primaries, servers[nodes:])
 
 
@@ -240,7 +240,7 @@ class Service:
                 != than.tcp_port
                 for sentinel in self.sentinels
             ),
-            timeout=20,
+            timeout=30,
         )
 
     def wait_whole(self) -> None:

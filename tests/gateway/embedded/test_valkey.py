@@ -220,7 +220,7 @@ def test_left_behind_is_taken_over(
     assert servers_on(valkey.folder) == [pid]
     client(valkey).set("key", "value")  # fsync everysec: in its memory only, perhaps
     parent.kill()
-    parent.wait(10)
+    parent.wait(30)
     assert servers_on(valkey.folder) == [pid]
     if alive == "stopped":
         monkeypatch.setattr(valkey_module, "TAKEOVER_DEADLINE", 0.2)
@@ -289,7 +289,7 @@ def test_nobody_else_is_signalled(tmp_path: Path) -> None:
         assert other.stdin is not None
         other.stdin.write(b"\n")
         other.stdin.flush()
-        assert other.wait(10) == 0
+        assert other.wait(30) == 0
     signal_server(other.pid, str(tmp_path), signal.SIGKILL)  # gone: nothing happens
     assert not is_server(other.pid, str(tmp_path))
 
@@ -328,20 +328,23 @@ def test_broken_file_is_explained(embedded: Callable[..., EmbeddedValkey]) -> No
 def test_long_load_is_waited_for(
     embedded: Callable[..., EmbeddedValkey], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Valkey's own testing aid makes loading slow: far slower than the silence that is allowed here."""
+    """Valkey's own testing aid makes loading slow: slower than the silence that is allowed here.
+
+    It answers after each 1,024 keys, a quarter of a second here, and more on a busy machine.
+    """
     valkey = embedded()
     run(valkey.start)
     pipeline = client(valkey).pipeline()
-    for number in range(4096):
+    for number in range(16384):
         pipeline.set(f"key{number}", "value")
     pipeline.execute()
     run(valkey.stop)
-    monkeypatch.setattr(valkey_module, "SILENCE", 1.0)
+    monkeypatch.setattr(valkey_module, "SILENCE", 3.0)
     monkeypatch.setattr(valkey_module, "LOADING_NOTICE", 0.5)
-    options = valkey._options() | {"key-load-delay": "500"}
+    options = valkey._options() | {"key-load-delay": "200"}
     monkeypatch.setattr(valkey, "_options", lambda: options)
     run(valkey.start)
-    assert client(valkey).dbsize() == 4096
+    assert client(valkey).dbsize() == 16384
 
 
 def test_silent_server_is_given_up(
@@ -436,7 +439,8 @@ def test_ask(tmp_path: Path, reply: bytes, answer: bytes | None) -> None:
 
         async def scenario() -> bytes | None:
             served = deferToThread(serve)
-            result = await ask(reactor, path, b"PING", timeout=0.3)
+            # Nothing but its end tells that no more comes behind a part of an answer.
+            result = await ask(reactor, path, b"PING", timeout=0.3 if reply == b"+PO" else 30)
             await served
             return result
 

@@ -25,7 +25,7 @@ from storage.redis.store import RedisStore
 from tests.support.consumers import Node, Socket, sequence_of
 from tests.support.reactor import eventually, reactor, run, sleep
 from tests.support.servers import Server, start_valkey
-from tests.support.store import ALICE, new_queue, text
+from tests.support.store import ALICE, PATIENCE, new_queue, text
 
 
 class Nodes:
@@ -138,10 +138,10 @@ def test_a_lease_that_ends_wakes_who_waits(nodes: Nodes) -> None:
 
     async def scenario(nodes: Nodes) -> None:
         lazy, keen = Socket(), Socket()
-        claim = await nodes.one.subscribe(lazy, nodes.queue, credit=1, ttl=1)
+        claim = await nodes.one.subscribe(lazy, nodes.queue, credit=1)
         await nodes.post("work")
         await eventually(lambda: lazy.bodies == ["work"])
-        await nodes.one.store.update_claim(nodes.queue, claim, 1, 60)
+        await nodes.one.store.update_claim(nodes.queue, claim, 3, 60)
         nodes.one.consumers.leave(lazy, nodes.queue, claim)  # without giving back what it holds
         await nodes.other.subscribe(keen, nodes.queue, credit=1)
         assert keen.bodies == []
@@ -341,8 +341,8 @@ def test_consumers_follow_a_queue_that_moves(nodes: Nodes, redis7: Server) -> No
         await eventually(lambda: full.bodies == [1, 2])
         await nodes.other.subscribe(idle, nodes.queue, credit=9)
         await nodes.catalog.create_pool(Pool("there", redis7.url, weight=0))
-        target = RedisStore(reactor, redis7.url, 5)
-        await target.start(5)
+        target = RedisStore(reactor, redis7.url, PATIENCE)
+        await target.start(PATIENCE)
         await Mover(reactor, nodes.catalog, RedisMoves(nodes.one.store), RedisMoves(target)).run(
             nodes.queue, "there"
         )
@@ -368,21 +368,29 @@ def test_idle_consumers_cost_no_commands(nodes: Nodes, valkey: Server) -> None:
         ours = {name: row["calls"] for name, row in stats.items()}
         return {name: calls for name, calls in ours.items() if "info" not in name and "ping" not in name}
 
+    async def at_rest() -> dict[str, int]:
+        """What was asked when at last nothing is asked for a second."""
+        seen = [await deferToThread(commands)]
+
+        async def stands_still() -> bool:
+            seen.append(await deferToThread(commands))
+            return seen[-1] == seen[-2]
+
+        await sleep(1)
+        await eventually(stands_still, interval=1)
+        return seen[-1]
+
     async def scenario(nodes: Nodes) -> None:
         sockets = [Socket() for _ in range(50)]
         for i, socket in enumerate(sockets):
             await (nodes.one, nodes.other)[i % 2].subscribe(socket, nodes.queue, credit=5)
         await nodes.post("work")
         await eventually(lambda: any(socket.bodies for socket in sockets))
-        await sleep(0.1)  # for what may still be under way
-        before = await deferToThread(commands)
-        await sleep(1)
-        assert await deferToThread(commands) == before
+        before = await at_rest()
         leases = before["cmdstat_evalsha"]
         await nodes.post("more")
         await eventually(lambda: sum(len(socket.bodies) for socket in sockets) == 2)
-        await sleep(0.1)
-        after = await deferToThread(commands)
+        after = await at_rest()
         # The post, and of each node at most one call for the message and one that finds nothing more.
         assert after["cmdstat_evalsha"] - leases <= 5
 

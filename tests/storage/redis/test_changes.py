@@ -13,6 +13,7 @@ from storage.redis.changes import CHANNEL, CatalogChanges, Change, PoolsChanged,
 from storage.redis.store import RedisStore
 from tests.support.reactor import eventually, reactor, run
 from tests.support.servers import Server, start_valkey
+from tests.support.store import PATIENCE
 
 
 class Node:
@@ -25,7 +26,7 @@ class Node:
         self.listened = 0
 
     async def start(self) -> None:
-        await self.store.start(5)
+        await self.store.start(PATIENCE)
         self.changes.start(self.heard.append, self._listening)
         await eventually(lambda: self.listened)
 

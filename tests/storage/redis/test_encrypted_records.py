@@ -19,7 +19,7 @@ from storage.redis.store import RedisStore
 from tests.support.deliveries import Deliveries
 from tests.support.reactor import reactor, run, wait_until
 from tests.support.servers import Server
-from tests.support.store import ALICE, LiveQueue, bodies, connected_to, new_claim, text
+from tests.support.store import ALICE, PATIENCE, LiveQueue, bodies, connected_to, new_claim, text
 
 KEY, OTHER = EncryptionKey("2025", os.urandom(32)), EncryptionKey("2026", os.urandom(32))
 SECRET = "the plain text"
@@ -242,7 +242,7 @@ def test_the_operator_is_told(store_server: Server, jobs: LiveQueue) -> None:
         told.append((queue.name, message_id[:8], error.code))
 
     (secret,) = jobs.post(SECRET)
-    store = RedisStore(reactor, store_server.url, 5, keyring=Keyring(), on_unreadable=tell)
+    store = RedisStore(reactor, store_server.url, PATIENCE, keyring=Keyring(), on_unreadable=tell)
     run(store.start, 5)
     with pytest.raises(EncryptionKeyMissing):
         jobs.through(store).get(secret)

@@ -20,7 +20,17 @@ from tests.support.deliveries import Deliveries
 from tests.support.moves import KEYS, bury, contents, fill, subscribe, value_of
 from tests.support.reactor import reactor, run, wait_until
 from tests.support.servers import Server
-from tests.support.store import ALICE, FOREVER, SECOND, LiveQueue, connected_to, new_claim, new_queue, text
+from tests.support.store import (
+    ALICE,
+    FOREVER,
+    PATIENCE,
+    SECOND,
+    LiveQueue,
+    connected_to,
+    new_claim,
+    new_queue,
+    text,
+)
 from tests.support.topologies import Cluster, Service
 
 Place = Server | Service | Cluster
@@ -650,7 +660,7 @@ def test_who_waits_too_long_is_told_so(move: Moving, places: tuple[Place, Place]
 def test_a_queue_that_has_left_says_where_to(move: Moving, places: tuple[Place, Place]) -> None:
     events: list[Any] = []
     listening: list[int] = []
-    ears = RedisEvents(reactor, places[0].url, 5, lambda *told: events.append(told), listening.append)
+    ears = RedisEvents(reactor, places[0].url, PATIENCE, lambda *told: events.append(told), listening.append)
     run(ears.start)
     run(ears.listen, move.queue)
     wait_until(lambda: listening)
