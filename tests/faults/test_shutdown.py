@@ -25,7 +25,7 @@ from tests.support.reactor import wait_until
 from tests.support.servers import start_redis
 
 LIMIT = 9.0
-"""Seconds from the signal to the exit: 5 are promised, the rest is a busy machine's. A request may take 10."""
+"""Seconds from signal to exit: 5 are promised, the rest is a busy machine's; a request may take 10."""
 
 RESTART = 1012
 

@@ -22,7 +22,7 @@ from tests.support.reactor import wait_until
 from tests.support.workers import is_running, pids, worker_of
 
 LIMIT = 9.0
-"""Seconds from the signal to the exit: 5 are promised, the rest is a busy machine's. A request may take 10."""
+"""Seconds from signal to exit: 5 are promised, the rest is a busy machine's; a request may take 10."""
 
 CLIENTS = 20
 """So many that both workers get some."""

@@ -46,8 +46,8 @@ class Watched:
         await self.store.stop()
 
     async def change_elsewhere(self) -> None:
-        await self.other.update("p", "q", lambda _: {"a": 1})
         assert self.router.cached("p", "q") == self.queue
+        await self.other.update("p", "q", lambda _: {"a": 1})
 
     async def seen(self) -> bool:
         return (await self.router.find("p", "q")).metadata == {"a": 1}
@@ -64,6 +64,7 @@ def patient(valkey: Server, tmp_path: Path) -> Iterator[Watched]:
 
 def test_a_change_that_is_announced_is_seen(patient: Watched) -> None:
     run(patient.change_elsewhere)
+    assert patient.router.cached("p", "q") == patient.queue
     patient.watch.changed(QueueChanged("p", "q"))
     assert run(patient.seen)
 

@@ -58,7 +58,7 @@ def swept(tmp_path: Path, valkey: Server) -> Iterator[Swept]:
     catalog = BrokenCatalog(reactor, sqlite_url(tmp_path / "catalog.sqlite"))
     router = new_router(catalog, store)
     sweeper = Sweeper(reactor, router, catalog, INTERVAL)
-    run(store.start, 5)
+    run(store.start, PATIENCE)
     run(catalog.start, upgrade=True)
     queue, _ = run(router.ensure, "project", "jobs")
     sweeper.start()

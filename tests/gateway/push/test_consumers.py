@@ -548,7 +548,7 @@ def test_a_store_that_stays_away_is_not_told_for_ever(tmp_path: Path, ending: st
 
     async def scenario(nodes: Nodes) -> None:
         socket = Socket()
-        ttl = 60 if ending == "the node stops" else 1
+        ttl = 60 if ending == "the node stops" else 3
         await nodes.one.subscribe(socket, nodes.queue, credit=5, ttl=ttl)
         await nodes.post(1)
         await eventually(lambda: socket.bodies == [1])

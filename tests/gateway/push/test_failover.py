@@ -63,7 +63,7 @@ class Failover:
         self.server.kill()
         await deferToThread(self.server.restart)
         await eventually(self._answers)
-        await self.node.store.client.connected(10)
+        await self.node.store.client.connected(PATIENCE)
         await eventually(lambda: bool(self._heard))
 
     async def _answers(self) -> bool:
