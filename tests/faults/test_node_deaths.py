@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from storage.catalog.engine import make_engine, sqlite_url
-from storage.catalog.schema import upgrade
+from storage.catalog.engine import sqlite_url
+from tests.faults.nodes import shared
 from tests.support.client import Client
 from tests.support.expect import done, post
-from tests.support.gateway import Gateway, start_gateway
+from tests.support.gateway import Gateway, starting
 from tests.support.reactor import wait_until
 from tests.support.servers import Server, start_valkey
 from tests.support.workers import pids, worker_of
@@ -33,16 +33,12 @@ def store(tmp_path: Path) -> Iterator[Server]:
 @pytest.fixture
 def start(store: Server, tmp_path: Path) -> Iterator[Callable[..., Gateway]]:
     """Starts a gateway on the same store and the same catalog as the others."""
-    url = sqlite_url(tmp_path / "catalog.sqlite")
-    engine = make_engine(url, 30)
-    upgrade(engine)
-    engine.dispose()
-    settings = ("--redis-url", store.url, "--catalog-url", url, "--heartbeat-interval", str(INTERVAL))
-    with ExitStack() as stack:
-
-        def start(*arguments: str) -> Gateway:
-            return stack.enter_context(start_gateway(tmp_path / "data", *settings, *arguments))
-
+    settings = (
+        *shared(store, sqlite_url(tmp_path / "catalog.sqlite")),
+        "--heartbeat-interval",
+        str(INTERVAL),
+    )
+    with starting(tmp_path / "data", *settings) as start:
         yield start
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from storage.catalog.engine import make_engine
-from storage.catalog.schema import upgrade
 from storage.redis.changes import CHANNEL
+from tests.faults.nodes import shared
 from tests.support.client import Client
 from tests.support.databases import DatabaseServer
 from tests.support.gateway import Gateway, start_gateway
@@ -39,10 +39,7 @@ def nodes(mariadb: DatabaseServer, tmp_path: Path) -> Iterator[Nodes]:
     with ExitStack() as stack:
         store = stack.enter_context(start_valkey(tmp_path / "store"))
         url = stack.enter_context(mariadb.database())
-        engine = make_engine(url, 30)
-        upgrade(engine)
-        engine.dispose()
-        settings = ("--redis-url", store.url, "--catalog-url", url)
+        settings = shared(store, url)
         gateways = [
             stack.enter_context(start_gateway(tmp_path / f"node{number}", *settings)) for number in range(2)
         ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from gateway.http.access import Access
 from gateway.http.connections import Connections
 from gateway.metrics import Metrics
 from gateway.settings import Settings
-from tests.support.gateway import Gateway, start_gateway
+from tests.support.gateway import Gateway, starting
 from tests.support.metrics import value
 from tests.support.raw import RawSocket, split_response
 from tests.support.reactor import eventually, reactor, run, wait_until
@@ -119,8 +118,8 @@ def test_the_end(tmp_path: Path) -> None:
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
     """Starts a gateway with further arguments; stopped at the end."""
-    with ExitStack() as closing:
-        yield lambda *arguments: closing.enter_context(start_gateway(tmp_path / "data", *arguments))
+    with starting(tmp_path / "data") as start:
+        yield start
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,8 @@ class Node:
     """One node's announcements."""
 
     def __init__(self, server: Server) -> None:
-        self.store = RedisStore(reactor, server.url, 2)
-        self.changes = CatalogChanges(reactor, self.store.client, server.url, 2)
+        self.store = RedisStore(reactor, server.url, 5)
+        self.changes = CatalogChanges(reactor, self.store.client, server.url, 5)
         self.heard: list[Change] = []
         self.listened = 0
 

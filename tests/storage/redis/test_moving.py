@@ -648,7 +648,7 @@ def test_what_is_not_noted_keeps_the_queue_too_when_the_fence_has_ended(move: Mo
 def test_who_waits_too_long_is_told_so(move: Moving, places: tuple[Place, Place]) -> None:
     move.begin()
     run(move.source.fence, move.queue, TOKEN, LONG)
-    with connected_to(places[0].url, timeout=0.3) as impatient:
+    with connected_to(places[0].url, timeout=1) as impatient:
         impatient.scripts.clock_offset = move.live.store.scripts.clock_offset
         with pytest.raises(StoreBusy, match="being moved"):
             run(impatient.stats, move.queue)

@@ -141,8 +141,8 @@ def test_a_store_that_loads(jobs: LiveQueue, admin: redis.Redis, own_server: Ser
     jobs.post("kept")
     for number in range(200):
         admin.set(f"filler-{number}", os.urandom(1000))
-    # 200 keys of 20 ms each; after every kilobyte it looks at its sockets.
-    admin.config_set("key-load-delay", "20000")
+    # 200 keys of 100 ms each; after every kilobyte it looks at its sockets.
+    admin.config_set("key-load-delay", "100000")
     admin.config_set("loading-process-events-interval-bytes", "1024")
     other = own_server.client()
     with ThreadPoolExecutor(1) as pool:
@@ -165,13 +165,13 @@ def test_a_store_that_loads(jobs: LiveQueue, admin: redis.Redis, own_server: Ser
 def test_a_store_that_loads_for_too_long(admin: redis.Redis, own_server: Server) -> None:
     for number in range(200):
         admin.set(f"filler-{number}", os.urandom(1000))
-    admin.config_set("key-load-delay", "20000")
+    admin.config_set("key-load-delay", "100000")
     admin.config_set("loading-process-events-interval-bytes", "1024")
     other = own_server.client()
     with ThreadPoolExecutor(1) as pool:
         loading = pool.submit(other.execute_command, "DEBUG", "RELOAD")
         wait_until(lambda: admin.info("persistence")["loading"])
-        with pytest.raises(StoreLoading), connected(own_server, timeout=0.1):
+        with pytest.raises(StoreLoading), connected(own_server, patience=0.1):
             pass
         admin.config_set("key-load-delay", "0")
         loading.result(30)

@@ -425,7 +425,7 @@ def test_what_a_client_accepts(queue: Rest) -> None:
 
 def test_a_store_that_is_away_does_not_end_an_event_source(tmp_path: Path) -> None:
     with start_valkey(tmp_path / "store") as store:
-        arguments = ("--redis-url", store.url, "--request-timeout", "1")
+        arguments = ("--redis-url", store.url, "--request-timeout", "3")
         with start_gateway(tmp_path / "data", *arguments) as gateway, Rest(gateway.http_url) as rest:
             rest.done("PUT", "/v2/queues/q")
             store.kill()
