@@ -32,7 +32,7 @@ class Opener:
         self.opened.append(pool)
         store = RedisStore(reactor, uri, PATIENCE)
         try:
-            await store.start(1)
+            await store.start(5)
         except BaseException:
             await store.stop()
             raise
