@@ -41,6 +41,7 @@ REPEATED: dict[str, Call] = {
     "get_claim": lambda s, q: s.get_claim(q, CLAIM),
     "update_claim": lambda s, q: s.update_claim(q, CLAIM, 60, 60),
     "release_claim": lambda s, q: s.release_claim(q, CLAIM),
+    "subscribe": lambda s, q: s.subscribe(q, "http://here", 60, {}, confirmed=True),
     "list_subscriptions": lambda s, q: s.list_subscriptions(q, 0, 1),
     "get_subscription": lambda s, q: s.get_subscription(q, 1),
     "unsubscribe": lambda s, q: s.unsubscribe(q, 1),
@@ -56,7 +57,6 @@ REPEATED: dict[str, Call] = {
 ONCE: dict[str, Call] = {
     "post": lambda s, q: s.post(q, [NewMessage(text("new"), 60)], ALICE),
     "pop_messages": lambda s, q: s.pop_messages(q, 1, None),
-    "subscribe": lambda s, q: s.subscribe(q, "http://here", 60, {}, confirmed=True),
     "remove": lambda s, q: s.remove(q),
 }
 
