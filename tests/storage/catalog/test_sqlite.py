@@ -10,7 +10,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,8 @@ from storage.catalog.schema import SchemaError
 from storage.catalog.sql import SQLCatalog
 from storage.errors import CatalogUnavailable
 from storage.records import Queue
+from tests.storage.catalog.conftest import MakeCatalog
 from tests.support.reactor import eventually, reactor, run
-
-MakeCatalog = Callable[..., SQLCatalog]
 
 
 @pytest.fixture
@@ -35,24 +34,9 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def make_catalog(file: Path) -> Iterator[MakeCatalog]:
-    """Makes a started catalog on the test's file."""
-    made = []
-
-    def make(**options: Any) -> SQLCatalog:
-        catalog = SQLCatalog(reactor, sqlite_url(file), **options)
-        run(catalog.start, upgrade=True)
-        made.append(catalog)
-        return catalog
-
-    yield make
-    for catalog in made:
-        run(catalog.stop)
-
-
-@pytest.fixture
-def catalog(make_catalog: MakeCatalog) -> SQLCatalog:
-    return make_catalog()
+def catalog_url(file: Path) -> str:
+    """Of that file alone."""
+    return sqlite_url(file)
 
 
 def create(catalog: SQLCatalog, project: str, name: str, metadata: Mapping[str, Any] | None = None) -> Queue:
