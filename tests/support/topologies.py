@@ -34,10 +34,10 @@ from tests.support.servers import Server, free_port
 Start = Callable[..., Server]
 """start_valkey or start_redis."""
 
-NODE_TIMEOUT = 800
+NODE_TIMEOUT = 3000
 """Milliseconds after which the nodes of a cluster count one as dead."""
 
-DOWN_AFTER = 1500
+DOWN_AFTER = 3000
 """Milliseconds after which a sentinel counts a server as dead."""
 
 SERVICE = "zaqar"
