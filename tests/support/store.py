@@ -59,7 +59,7 @@ ALICE, BOB = b"alice".ljust(16, b"-"), b"bob".ljust(16, b"-")
 FOREVER = 1_209_600
 """Seconds: the longest a message can live."""
 
-PATIENCE = 5.0
+PATIENCE = 30.0
 """Seconds that a store waits for its server's answer."""
 
 # A script, because time goes on in a store that is full.
@@ -69,18 +69,24 @@ _counter = itertools.count(1)
 
 
 @contextmanager
-def connected(server: Server, timeout: float = PATIENCE) -> Iterator[RedisStore]:
-    """A started store on this server, stopped at the end."""
-    with connected_to(server.url, timeout) as store:
+def connected(server: Server, timeout: float = PATIENCE, patience: float = PATIENCE) -> Iterator[RedisStore]:
+    """A started store on this server, stopped at the end.
+
+    :param timeout: seconds that each answer may take.
+    :param patience: seconds that the start may.
+    """
+    with connected_to(server.url, timeout, patience=patience) as store:
         yield store
 
 
 @contextmanager
-def connected_to(url: str, timeout: float = PATIENCE, keyring: Keyring | None = None) -> Iterator[RedisStore]:
+def connected_to(
+    url: str, timeout: float = PATIENCE, keyring: Keyring | None = None, patience: float = PATIENCE
+) -> Iterator[RedisStore]:
     """The same by URL, with keys by which messages are encrypted."""
     store = RedisStore(reactor, url, timeout, keyring=keyring)
     try:
-        run(store.start, timeout)
+        run(store.start, patience)
         yield store
     finally:
         run(store.stop)

@@ -17,13 +17,13 @@ from storage.redis.events import RedisEvents
 from tests.support.deliveries import Deliveries
 from tests.support.reactor import reactor, run, wait_until
 from tests.support.servers import Server, start_valkey
-from tests.support.store import SECOND, LiveQueue, bodies, connected, numbers, put_on_timeline
+from tests.support.store import PATIENCE, SECOND, LiveQueue, bodies, connected, numbers, put_on_timeline
 
 
 class Ear:
     """Listens, and keeps what it hears."""
 
-    def __init__(self, url: str, timeout: float = 5.0) -> None:
+    def __init__(self, url: str, timeout: float = PATIENCE) -> None:
         self.heard: list[tuple[int, Event]] = []
         self.listening: list[int] = []
         self._events = RedisEvents(
@@ -221,7 +221,7 @@ def test_the_connection_is_made_anew_and_listens_again(tmp_path: Path) -> None:
 
 def test_a_server_that_stalls_is_given_up(tmp_path: Path) -> None:
     with start_valkey(tmp_path / "store") as server:
-        ear = Ear(server.url, timeout=0.2)
+        ear = Ear(server.url, timeout=1)
         with connected(server) as store:
             jobs = LiveQueue(store)
             ear.listen(jobs)
