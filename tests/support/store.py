@@ -123,7 +123,9 @@ def numbers(messages: Sequence[Message]) -> list[int]:
     return [message.sequence for message in messages]
 
 
-def post_together(store: RedisStore, *posts: tuple[Queue, list[object]]) -> list[list[int] | BaseException]:
+def post_together(
+    store: RedisStore, *posts: tuple[Queue, Sequence[object]]
+) -> list[list[int] | BaseException]:
     """Make several posts in one turn, of ALICE and BOB alternately; what each returns or raises."""
 
     async def post() -> list[list[int] | BaseException]:
