@@ -79,9 +79,12 @@ async def _store_batch(call: Call, batch: Sequence[list[PostedMessage]]) -> list
 
 
 async def _read(call: Call) -> list[PostedMessage]:
-    settings = call.node.settings
+    settings, queue_name = call.node.settings, call.body.queue_name
     try:
-        post_bytes = (await call.router.find(call.project, call.body.queue_name)).settings.max_post_size
+        queue = call.router.cached(call.project, queue_name)
+        if queue is None:
+            queue = await call.router.find(call.project, queue_name)
+        post_bytes = queue.settings.max_post_size
     except NoQueue:
         post_bytes = limits.POST_BYTES
     posted = read_messages(call.incoming, post_bytes, extended=call.client.extended)
