@@ -16,7 +16,7 @@ from storage.errors import NoQueue
 from storage.records import Queue, Subscription
 
 
-async def find_unconfirmed(call: Call) -> tuple[Queue, Subscription] | None:
+async def _find_unconfirmed(call: Call) -> tuple[Queue, Subscription] | None:
     """The subscription that the subscriber has; None if it has confirmed it, or has none."""
 
     async def find(store: MessageStore, queue: Queue) -> tuple[Queue, Subscription] | None:
@@ -28,13 +28,17 @@ async def find_unconfirmed(call: Call) -> tuple[Queue, Subscription] | None:
     return None
 
 
-async def ask_again(call: Call, confirmations: Confirmations) -> SubscriptionCreateReply | None:
-    """Ask a subscriber anew that has not confirmed yet; what it has already. None: it has confirmed."""
-    found = await find_unconfirmed(call)
+async def create_again(call: Call, confirmations: Confirmations | None) -> SubscriptionCreateReply | None:
+    """What a subscriber has already that has not confirmed yet; None: it has confirmed.
+
+    :param confirmations: ask it anew; None: nobody does.
+    """
+    found = await _find_unconfirmed(call)
     if found is None:
         return None
     queue, subscription = found
-    confirmations.ask(queue, subscription)
+    if confirmations is not None:
+        confirmations.ask(queue, subscription)
     return created(call, queue, subscription.subscriber, subscription.sequence)
 
 

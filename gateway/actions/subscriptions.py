@@ -10,7 +10,7 @@ from typing import Any
 from msgspec import UNSET
 
 from gateway.actions.call import Answer, Call, given
-from gateway.actions.confirming import ask, ask_again, is_another, tell_unsubscribed
+from gateway.actions.confirming import ask, create_again, is_another, tell_unsubscribed
 from gateway.actions.messages import missing_queue
 from gateway.actions.trusting import IN_USE, change_trust, end_trust, with_trust
 from gateway.actions.views import created, gap_view, signature_secret, subscription_view
@@ -64,7 +64,7 @@ async def subscription_create(call: Call) -> Answer:
     made = await call.router.run(call.project, body.queue_name, subscribe, create=True)
     if made is None:
         end_trust(call, options)
-        again = None if confirmations is None else await ask_again(call, confirmations)
+        again = None if confirmations is None else await create_again(call, confirmations)
         return (409, f"Subscription {body.queue_name} not created.") if again is None else (201, again)
     subscribed, queue = made
     if confirmations is not None:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlsplit
 
 from msgspec import UNSET
 
 from gateway.actions.call import Call
 from protocol.identifiers import format_id
-from protocol.subscribers import WEB_SCHEMES
+from protocol.subscribers import WEB_SCHEMES, scheme_of
 from protocol.webhook_signature import secret_of
 from schemas.events import Gap as GapView
 from schemas.flavors import CAPABILITIES, FlavorView
@@ -57,7 +56,7 @@ def created(
 def signature_secret(call: Call, subscriber: str, subscription_id: str) -> str:
     """What a webhook checks the signatures by of what it is sent; empty for others, and without keys."""
     keys = call.node.signing_keys
-    if not keys or urlsplit(subscriber).scheme not in WEB_SCHEMES:
+    if not keys or scheme_of(subscriber) not in WEB_SCHEMES:
         return ""
     return secret_of(keys[0], call.project, call.body.queue_name, subscription_id)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import time
 from typing import Any, Final, NamedTuple
-from urllib.parse import urlsplit
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredSemaphore
 from twisted.internet.task import deferLater
@@ -25,6 +24,7 @@ from protocol.confirmations import CONFIRMATION, UNSUBSCRIPTION, PublicUrls, wri
 from protocol.errors import RequestError, Unavailable
 from protocol.identifiers import format_id
 from protocol.signed_urls import sign, to_confirm
+from protocol.subscribers import scheme_of
 from schemas.limits import SUBSCRIPTION_TTL_DEFAULT
 from storage.records import Queue, Subscription
 
@@ -105,11 +105,7 @@ class Confirmations:
 
     def tell_unsubscribed(self, queue: Queue, subscription: Subscription) -> None:
         """Tell the subscriber, if there is room, that it gets nothing any more, and how to change that."""
-        place = queue.incarnation, subscription.sequence
-        if place in self._under_way or self._has_room(queue.project):
-            self._begin(UNSUBSCRIPTION, queue, subscription, time() + SUBSCRIPTION_TTL_DEFAULT)
-        else:
-            self._fail("given_up", queue, subscription, f"{MAX_OF_PROJECT} others are told something")
+        self._begin(UNSUBSCRIPTION, queue, subscription, time() + SUBSCRIPTION_TTL_DEFAULT)
 
     async def stop(self) -> None:
         """Give up all that is under way."""
@@ -126,8 +122,11 @@ class Confirmations:
             before.work.cancel()
         if self._stopped:
             return
-        if len(self._under_way) >= MAX_UNDER_WAY:  # others came since there was room
-            self._fail("given_up", queue, subscription, f"{MAX_UNDER_WAY} others are told something")
+        if not self._has_room(queue.project):  # for a question there was, but others came since
+            told = (
+                f"{MAX_UNDER_WAY} subscribers, or {MAX_OF_PROJECT} of this project, are being told something."
+            )
+            self._fail("given_up", queue, subscription, told)
             return
         work = Deferred.fromCoroutine(self._send(kind, queue, subscription, end))
         under_way = self._under_way[place] = _UnderWay(kind, queue.project, subscription.subscriber, work)
@@ -169,7 +168,7 @@ class Confirmations:
         subscription_id = format_id(subscription.sequence, queue.incarnation)
         url = to_confirm(queue.name, subscription_id, queue.project, end)
         body = write(kind, queue.name, url, sign(self._keys[0], url), urls)
-        sender = self._senders.get(urlsplit(subscription.subscriber).scheme)
+        sender = self._senders.get(scheme_of(subscription.subscriber))
         if sender is None:
             return Sent(Result.REFUSED, "The gateway does not send to such subscribers now.")
         await self._turns.acquire()

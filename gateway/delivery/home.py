@@ -11,12 +11,14 @@ from storage.records import Queue
 class Home(Protocol):
     """The queue whose messages are delivered."""
 
-    queue: Queue
-    """As it is known."""
     owner: bytes
     """The token by which the store knows who delivers."""
     target: int
     """The newest position in the queue that is known of."""
+
+    @property
+    def queue(self) -> Queue:
+        """As it is known."""
 
     @property
     def store(self) -> MessageStore:

@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, DeferredList
 
 from gateway.delivery.courier import Courier
 from gateway.delivery.resources import Resources
-from gateway.push.tasks import Tasks
+from gateway.push.followed_queue import FollowedQueue
 from protocol.errors import RequestError
 from storage.base import MessageStore
 from storage.deliveries import TOKEN_BYTES, Delivery
@@ -43,23 +43,33 @@ class QueueDeliveries:
         on_left: Callable[[tuple[Queue, OpenStore] | None], None],
     ) -> None:
         self._resources = resources
-        self.queue = queue
-        self._opened = opened
+        self._followed = FollowedQueue(
+            resources.reactor,
+            queue,
+            opened,
+            find=lambda: resources.router.find_again(self.queue),
+            on_back=self.load,
+            on_gone=lambda: on_left(None),
+            on_moved=lambda queue, opened: on_left((queue, opened)),
+        )
+        self._tasks = self._followed.tasks
         self._on_lost = on_lost
-        self._on_left = on_left
         self.owner = os.urandom(TOKEN_BYTES)
         self.target = 0
         self._lease_until = lease_until
         self._owns = False
         self._couriers: dict[int, Courier] = {}
-        self._loading = self._load_again = self._looking = False
-        self._tasks = Tasks(resources.reactor, queue.name, self.stale)
-        opened.events.listen(queue)
+        self._loading = self._load_again = False
+
+    @property
+    def queue(self) -> Queue:
+        """The queue, with its metadata as they were when somebody last looked."""
+        return self._followed.queue
 
     @property
     def store(self) -> MessageStore:
         """The store that the queue is in."""
-        return self._opened.store
+        return self._followed.store
 
     @property
     def holds(self) -> bool:
@@ -86,8 +96,7 @@ class QueueDeliveries:
 
     def _close(self) -> None:
         if not self._tasks.closed:
-            self._tasks.close()
-            self._opened.events.leave(self.queue)
+            self._followed.close()
 
     def _drop_couriers(self) -> None:
         couriers, self._couriers = self._couriers, {}
@@ -105,7 +114,7 @@ class QueueDeliveries:
         except (RequestError, NoQueue):
             return self.queue
         if found.incarnation == self.queue.incarnation and found.pool == self.queue.pool:
-            self.queue = found
+            self._followed.queue = found
         return self.queue
 
     # What is announced
@@ -233,14 +242,4 @@ class QueueDeliveries:
 
     def stale(self) -> None:
         """The queue is not in the store any more."""
-        if not self._looking:
-            self._looking = True
-            self._tasks.begin("find", self._follow)
-
-    async def _follow(self) -> None:
-        found = await self._resources.router.find_again(self.queue)
-        self._looking = False
-        if found is not None and found[1] is self._opened:  # it was gone for a moment
-            self.load()
-        else:
-            self._on_left(found)
+        self._followed.look()

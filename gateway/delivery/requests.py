@@ -8,7 +8,7 @@ or nothing at all.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +92,7 @@ class Requests:
     async def _post(
         self, target: Target, url: bytes, headers: Headers, body: bytes, timeout: float
     ) -> IResponse:
-        connecting = _Connecting(self._endpoint(target, timeout))
+        connecting = _Connecting(lambda: self._endpoint(target, timeout))
         pools = [self._pool_of(target), HTTPConnectionPool(self._reactor, persistent=False)]
         while True:
             agent = Agent.usingEndpointFactory(self._reactor, connecting, pools.pop(0))
@@ -138,10 +138,10 @@ class Requests:
 
 @implementer(IAgentEndpointFactory)
 class _Connecting:
-    """Gives an agent its one endpoint, and notes whether it was used: else a kept connection was."""
+    """An agent's one endpoint, made when it is used, which it notes: else a kept connection was."""
 
-    def __init__(self, endpoint: _BoundedEndpoint) -> None:
-        self._endpoint = endpoint
+    def __init__(self, make_endpoint: Callable[[], _BoundedEndpoint]) -> None:
+        self._make_endpoint = make_endpoint
         self.begun = False
 
     def endpointForURI(self, uri: URI) -> Any:
@@ -149,7 +149,7 @@ class _Connecting:
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         self.begun = True
-        return self._endpoint.connect(protocolFactory)
+        return self._make_endpoint().connect(protocolFactory)
 
 
 class _BoundedEndpoint:

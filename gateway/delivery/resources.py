@@ -11,7 +11,9 @@ from gateway.delivery.endpoints import Endpoints
 from gateway.delivery.metrics import DeliveryMetrics
 from gateway.delivery.sender import Sender
 from gateway.delivery.senders import make_senders
+from gateway.limits.share import part_of
 from gateway.settings import Settings
+from protocol.subscribers import scheme_of
 from storage.records import Subscription
 from storage.router import Router
 from storage.stores import Stores
@@ -37,7 +39,7 @@ class Resources:
         """Who sends to a subscription; None: nobody does now."""
         if self.require_confirmation and not subscription.confirmed:
             return None
-        return self.senders.get(subscription.subscriber.partition(":")[0].lower())
+        return self.senders.get(scheme_of(subscription.subscriber))
 
 
 def means_to_deliver(
@@ -53,8 +55,8 @@ def means_to_deliver(
 
     Raises SettingsError if a file that they name cannot be used.
     """
-    per_endpoint = -(-settings.max_deliveries_per_endpoint // share)
-    endpoints = Endpoints(reactor, per_endpoint, -(-settings.max_deliveries // share))
+    per_endpoint = part_of(settings.max_deliveries_per_endpoint, share)
+    endpoints = Endpoints(reactor, per_endpoint, part_of(settings.max_deliveries, share))
     metrics.watch(lambda: endpoints.count, lambda: endpoints.open_circuits)
     trusts = make_trusts(reactor, settings)
     senders = make_senders(reactor, settings, signing_keys, trusts)

@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 
+from gateway.limits.share import part_of
 from gateway.limits.sockets import Refused, client_of
 from gateway.metrics import Metrics
 from gateway.settings import Settings
@@ -36,7 +37,7 @@ class Connections:
 
     :param is_proxy: whether an address is a proxy's, whose connections are for many clients: they count for
         the node alone.
-    :param share: among how many processes each limit is divided, rounded up.
+    :param share: among how many processes each limit is divided.
     """
 
     def __init__(
@@ -50,8 +51,8 @@ class Connections:
         self._reactor = reactor
         self._is_proxy = is_proxy
         self._metrics = metrics
-        self._most = -(-settings.max_http_connections // share)
-        self._most_per_address = -(-settings.max_http_connections_per_address // share)
+        self._most = part_of(settings.max_http_connections, share)
+        self._most_per_address = part_of(settings.max_http_connections_per_address, share)
         self._open: set[Connection] = set()
         self._by_address: Counter[str] = Counter()
         self._closed: Deferred[None] | None = None

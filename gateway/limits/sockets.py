@@ -6,6 +6,7 @@ from collections import Counter
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final, NamedTuple
 
+from gateway.limits.share import part_of
 from gateway.settings import Settings
 
 NETWORK: Final = 64
@@ -23,13 +24,13 @@ class Refused(NamedTuple):
 class OpenSockets:
     """Counts the sockets of addresses and projects, where those are limited.
 
-    :param share: among how many processes each limit is divided, rounded up.
+    :param share: among how many processes each limit is divided.
     """
 
     def __init__(self, settings: Settings, share: int = 1) -> None:
-        self._most = -(-settings.max_sockets // share)
-        self._most_per_address = -(-settings.max_sockets_per_address // share)
-        self._most_per_project = -(-settings.max_sockets_per_project // share)
+        self._most = part_of(settings.max_sockets, share)
+        self._most_per_address = part_of(settings.max_sockets_per_address, share)
+        self._most_per_project = part_of(settings.max_sockets_per_project, share)
         self._open = 0
         self._by_address: Counter[str] = Counter()
         self._by_project: Counter[str] = Counter()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from gateway.limits.share import part_of
 from gateway.settings import Settings
 from protocol.errors import TooManyRequests
 
@@ -14,12 +15,12 @@ COME_BACK = 1.0
 class WaitingRequests:
     """Counts them, where they are limited.
 
-    :param share: among how many processes each limit is divided, rounded up.
+    :param share: among how many processes each limit is divided.
     """
 
     def __init__(self, settings: Settings, share: int = 1) -> None:
-        self._most = -(-settings.max_waiting_requests // share)
-        self._most_per_project = -(-settings.max_waiting_requests_per_project // share)
+        self._most = part_of(settings.max_waiting_requests, share)
+        self._most_per_project = part_of(settings.max_waiting_requests_per_project, share)
         self._by_project: Counter[str] = Counter()
 
     def enter(self, project: str) -> None:

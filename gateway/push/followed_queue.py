@@ -1,4 +1,4 @@
-"""A queue that is worked on in the background, and followed when it moves to another pool."""
+"""A queue that is worked on in the background, and looked for when it is not where it was."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ class FollowedQueue:
     :param find: says where the queue is; None: it is gone. Raises what the catalog and the store raise.
     :param on_back: is called when it is where it was, but was gone for a moment: something may be missed.
     :param on_gone: is called when it is gone.
+    :param on_moved: is called with where it is, when that is another store; None: it is followed there.
     :ivar heard: whether announcements of where it is now are heard; who hears them says so.
     """
 
@@ -29,12 +30,14 @@ class FollowedQueue:
         find: Callable[[], Awaitable[tuple[Queue, OpenStore] | None]],
         on_back: Callable[[], None],
         on_gone: Callable[[], None],
+        on_moved: Callable[[Queue, OpenStore], None] | None = None,
     ) -> None:
         self.queue = queue
         self._opened = opened
         self._find = find
         self._on_back = on_back
         self._on_gone = on_gone
+        self._on_moved = on_moved or self.move
         self.heard = False
         self._looking = False
         self.tasks = Tasks(reactor, queue.name, self.look)
@@ -62,12 +65,14 @@ class FollowedQueue:
     async def _follow(self) -> None:
         found = await self._find()
         self._looking = False
+        if self.tasks.closed:
+            return
         if found is None:
             self._on_gone()
         elif found[1] is self._opened:
             self._on_back()
         else:
-            self.move(*found)
+            self._on_moved(*found)
 
     def close(self) -> None:
         """Work on it no more, and do not listen to it."""

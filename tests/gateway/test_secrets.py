@@ -270,6 +270,6 @@ def test_a_start_that_fails(tmp_path: Path, store: Server, variable: str) -> Non
     }[variable]
     environment = {f"ZAQAR_GATEWAY_{variable}": wrong, "ZAQAR_GATEWAY_LOG_LEVEL": "debug"}
     gateway = launch_gateway(tmp_path / "data", environment=environment)
-    assert gateway.wait() == 1
+    assert gateway.wait(120) == 1  # it tries for a while
     gateway.wait_event("start_failed")
     assert POOL not in "\n".join(gateway.log_lines)

@@ -24,10 +24,10 @@ from typing import Any, Self
 
 ROOT = Path(__file__).resolve().parents[2]
 
-START_TIMEOUT = 30.0
+START_TIMEOUT = 60.0
 """Seconds from the start of the program to its `listening` event."""
 
-STOP_TIMEOUT = 30.0
+STOP_TIMEOUT = 60.0
 """Seconds the program gets to end after SIGTERM before the test fails."""
 
 _running: set[Gateway] = set()

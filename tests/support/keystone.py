@@ -34,7 +34,7 @@ INSTALL_TIMEOUT = 300
 START_TIMEOUT = 120.0
 """Seconds from its start to its first answer, on a busy machine. It takes seconds even on an idle one."""
 
-STOP_TIMEOUT = 20.0
+STOP_TIMEOUT = 60.0
 
 PASSWORD = "wild-horses-42"
 """The administrator's, the service user's and everybody's: in a log or a reply it would be found."""

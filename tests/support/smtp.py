@@ -29,7 +29,7 @@ from tests.support.gateway import ROOT
 from tests.support.reactor import wait_until
 from tests.support.servers import free_port
 
-START_TIMEOUT = 30.0
+START_TIMEOUT = 60.0
 """Seconds from its start until it takes connections, on a busy machine."""
 
 USER = "postmaster"

@@ -6,8 +6,7 @@ from msgspec.structs import replace
 
 from gateway.actions import ACTIONS
 from gateway.actions.call import Answer, Call, given
-from gateway.actions.confirming import find_unconfirmed
-from gateway.actions.views import created
+from gateway.actions.confirming import create_again
 from gateway.http.rest.asked import Asked
 from gateway.http.rest.errors import titled
 from protocol.errors import NotFound
@@ -77,8 +76,5 @@ async def subscription_create(call: Call, asked: Asked) -> Answer:
     status, reply = await ACTIONS["subscription_create"](call)
     if status != 409:
         return status, reply
-    found = await find_unconfirmed(call)
-    if found is None:
-        return status, reply
-    queue, subscription = found
-    return 201, created(call, queue, subscription.subscriber, subscription.sequence)
+    again = await create_again(call, None)
+    return (status, reply) if again is None else (201, again)

@@ -122,7 +122,7 @@ def test_a_socket_that_is_gone_before_the_answer(guarded: Gateway, slow: Slow) -
 def test_the_end_of_the_node_waits_for_the_answer(guarded: Gateway, slow: Slow) -> None:
     with Client(guarded.url, project="p", headers={"X-Auth-Token": "t"}) as client:
         client.send("queue_list", {})
-        wait_until(lambda: bool(slow.questions))
+        assert client.socket.ping().wait(client.timeout)  # the request has come before that
         stopped = run(lambda: [guarded.stop()])[0]
         slow.answer("t", Identity("p"))
         done(client.receive_reply(), 200)
