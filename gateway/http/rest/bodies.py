@@ -62,15 +62,19 @@ class Bodies:
             for name in whole["properties"]
             if name not in elsewhere and (document.fields is EVERY or name in document.fields)
         ]
+        needed = [
+            name for name in told if name in whole["required"] or name in OPERATIONS[route.action].needed
+        ]
+        properties = {name: whole["properties"][name] for name in told}
+        if document.skips_null:
+            properties |= {name: _or_null(properties[name]) for name in told if name not in needed}
         name = f"{shape.__name__}Body"
         self._schemas[name] = {
             "title": name,
             "description": whole["description"],
             "type": "object",
-            "properties": {name: whole["properties"][name] for name in told},
-            "required": [
-                name for name in told if name in whole["required"] or name in OPERATIONS[route.action].needed
-            ],
+            "properties": properties,
+            "required": needed,
         }
         if document.fields is EVERY:
             self._schemas[name]["additionalProperties"] = False
@@ -91,6 +95,11 @@ class Bodies:
 def names_in(path: str) -> list[str]:
     """What stands in a path in the places of names: `queue_name`."""
     return [segment[1:-1] for segment in path.split("/") if segment.startswith("{")]
+
+
+def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema that allows null too."""
+    return {"anyOf": [schema, {"type": "null"}]}
 
 
 def _references(part: Any) -> Iterator[str]:
