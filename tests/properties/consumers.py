@@ -22,7 +22,7 @@ from tests.support.consumers import GRACE, Node, Socket, sequence_of
 from tests.support.reactor import eventually, run
 from tests.support.store import STARTED_AT, LiveQueue
 
-PATIENCE = 5.0
+PATIENCE = 30.0
 """Seconds in which all must come to rest."""
 
 MOST = 60
