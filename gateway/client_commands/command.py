@@ -167,7 +167,10 @@ async def _queues(gateway: Gateway, options: Any, output: Output) -> int:
 
 
 async def _stats(gateway: Gateway, options: Any, output: Output) -> int:
-    stats = await gateway.queue(options.queue).stats()
+    try:
+        stats = await gateway.queue(options.queue).stats()
+    except NotFound:
+        raise ClientCommandError(f"there is no queue {options.queue}", REFUSED) from None
     ages = {key: message.age for key in ("oldest", "newest") if (message := getattr(stats, key)) is not None}
     if output.for_people:
         rows = [["messages", ""], *([name, str(count)] for name, count in _counts(stats).items())]

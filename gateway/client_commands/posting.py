@@ -74,6 +74,8 @@ class _Posting:
             if before is not None:
                 await before
             ids = await posted
+        except ValueError as error:  # JSON tells more than a message may hold: NaN, half of a character
+            raise InputError(f"a message cannot be posted: {error}") from None
         except BaseException:
             posted.cancel()
             await asyncio.gather(posted, return_exceptions=True)

@@ -23,6 +23,7 @@ from copy import copy
 from typing import Any, Self
 
 import redis
+from twisted.internet.defer import Deferred, DeferredList
 
 from protocol.body import Body, Form
 from protocol.identifiers import format_id, new_incarnation, parse_uuid
@@ -126,6 +127,22 @@ def bodies(messages: Sequence[Message | None]) -> list[Any]:
 def numbers(messages: Sequence[Message]) -> list[int]:
     """The sequences of messages."""
     return [message.sequence for message in messages]
+
+
+def post_together(
+    store: RedisStore, *posts: tuple[Queue, Sequence[object]]
+) -> list[list[int] | BaseException]:
+    """Make several posts in one turn, of ALICE and BOB alternately; what each returns or raises."""
+
+    async def post() -> list[list[int] | BaseException]:
+        answers = []
+        for client, (queue, values) in zip(itertools.cycle((ALICE, BOB)), posts, strict=False):
+            messages = [NewMessage(text(value), 3600) for value in values]
+            answers.append(Deferred.fromCoroutine(store.post(queue, messages, client)))
+        outcomes: Any = await DeferredList(answers, consumeErrors=True)
+        return [outcome if done else outcome.value for done, outcome in outcomes]
+
+    return run(post)
 
 
 class LiveQueue:

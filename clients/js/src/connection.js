@@ -151,7 +151,7 @@ export class Connection {
    * @param {string | undefined} token
    */
   #greet(link, token) {
-    if (token !== undefined) this.#authenticate(link, token, () => this.#describe(link));
+    if (token !== undefined) this.#authenticate(link, token, () => this.#describe(link), this.#owner.report);
     else this.#describe(link);
   }
 
@@ -159,8 +159,9 @@ export class Connection {
    * @param {Link} link
    * @param {string} token
    * @param {() => void} done
+   * @param {(error: ReplyError) => void} failed is told a refusal on a socket that goes on all the same
    */
-  #authenticate(link, token, done) {
+  #authenticate(link, token, done, failed) {
     const headers = { "X-Auth-Token": token };
     const settle = (/** @type {unknown} */ error) => {
       if (!error) {
@@ -168,7 +169,7 @@ export class Connection {
         return done();
       }
       if (!(error instanceof ReplyError)) return;
-      if (link === this.link) return this.#owner.report(error);
+      if (link === this.link) return failed(error);
       // One that was just made may be wanted: ask once for another.
       if (error instanceof NotAllowedError && this.#refused) {
         return this.close(new ClosedError("the token is refused", undefined, error));
@@ -185,7 +186,11 @@ export class Connection {
     link.request("describe", {}, (error, reply) => {
       if (reply) {
         this.limits = reply.body.limits;
+        link.maxBytes = this.limits["max_frame_bytes"] ?? Infinity;
         this.#ready(link);
+      } else if (error instanceof NotAllowedError) {
+        // No token is given and one is needed, or it is of another project: that does not pass.
+        this.close(new ClosedError(error.message, undefined, error));
       } else if (error instanceof ReplyError) link.end(1006, error.message);
     });
   }
@@ -215,14 +220,21 @@ export class Connection {
    * @param {number} tries failures so far
    */
   async #renew(link, tries) {
-    try {
-      const token = await this.#token();
-      if (token && link === this.link) this.#authenticate(link, token, () => {});
-    } catch (error) {
+    const again = (/** @type {unknown} */ error) => {
       this.#owner.report(error);
       const delay = backoff(tries, this.#options.reconnect);
       setTimeout(() => link === this.link && this.#renew(link, tries + 1), delay);
+    };
+    let token;
+    try {
+      token = await this.#token();
+    } catch (error) {
+      return again(error);
     }
+    if (link !== this.link) return;
+    if (token === null) return this.close(new ClosedError("there is no token"));
+    const failed = (/** @type {ReplyError} */ error) => (error.retryable ? again(error) : this.#owner.report(error));
+    if (token) this.#authenticate(link, token, () => {}, failed);
   }
 
   /**

@@ -4,7 +4,7 @@
  * - `GatewayError`: all of them; `code` is for programs
  *   - `ReplyError`: the gateway refused; `status`, `action`, `body`, `retryable`
  *     - `BadRequestError` 400, `NotAllowedError` 401 and 403, `NotFoundError` 404, `ConflictError` 409,
- *       `ServerError` 500, `UnavailableError` 503
+ *       `ServerError` 500, `UnavailableError` 429 and 503
  *   - `TimeoutError`: the time given to a call is over
  *   - `DisconnectedError`: the socket broke
  *   - `OutcomeUnknownError`: what was asked for may have been done or not
@@ -50,7 +50,7 @@ export class ReplyError extends GatewayError {
     /** The reply's whole body. @readonly */
     this.body = body;
     /** Whether the same request may succeed later. @readonly */
-    this.retryable = status === 503;
+    this.retryable = status === 503 || status === 429;
   }
 }
 
@@ -64,7 +64,10 @@ export class NotFoundError extends ReplyError {}
 export class ConflictError extends ReplyError {}
 /** 500: a fault of the gateway. */
 export class ServerError extends ReplyError {}
-/** 503: something the gateway depends on does not answer. With code `outcome_unknown` it may have been done. */
+/**
+ * 503: something the gateway depends on does not answer; with code `outcome_unknown` it may have been done. Or 429:
+ * requests come faster than they may, and nothing was done.
+ */
 export class UnavailableError extends ReplyError {}
 
 /** @type {Record<number, typeof ReplyError>} */
@@ -74,6 +77,7 @@ const BY_STATUS = {
   403: NotAllowedError,
   404: NotFoundError,
   409: ConflictError,
+  429: UnavailableError,
   500: ServerError,
   503: UnavailableError,
 };

@@ -143,7 +143,7 @@ export class Gateway extends Emitter {
    * @returns {Promise<void>}
    */
   connected(limits) {
-    return limited("connect", { timeout: this.#context.timeout, ...limits }, (resolve, reject) => {
+    return limited("connect", { ...limits, timeout: limits?.timeout ?? this.#context.timeout }, (resolve, reject) => {
       const off = this.on("state", ({ state, error }) => {
         if (state === "connected") resolve(undefined);
         else if (state === "closed") reject(error);

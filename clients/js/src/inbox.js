@@ -62,14 +62,10 @@ export class Inbox {
     this.iterated = true;
     /** @type {Message | undefined} */
     let last;
-    // Who asks for the next one has done with the one before.
-    const handled = () => {
-      if (last) this.#owner.onHandled(last);
-      last = undefined;
-    };
     return {
       next: async () => {
-        handled();
+        // Who asks for the next one has done with the one before. Who leaves may have thrown over it.
+        if (last) this.#owner.onHandled(last);
         while (this.#waiting.length === 0 && !this.#ended) {
           await new Promise((wake) => (this.#wake = () => wake(undefined)));
         }
@@ -82,7 +78,6 @@ export class Inbox {
         return { done: true, value: undefined };
       },
       return: async () => {
-        handled();
         this.#owner.onLeft();
         return { done: true, value: undefined };
       },

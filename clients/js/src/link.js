@@ -1,4 +1,4 @@
-import { DisconnectedError, replyError } from "./errors.js";
+import { BadRequestError, DisconnectedError, replyError } from "./errors.js";
 
 /** The subprotocol that makes a socket an extended one (docs/extension.md). */
 const SUBPROTOCOL = "zaqar-gateway.v1";
@@ -33,6 +33,13 @@ export const json = {
 };
 
 /**
+ * Bytes of a frame.
+ *
+ * @param {string | Uint8Array} frame
+ */
+export const size = (frame) => (typeof frame === "string" ? new TextEncoder().encode(frame) : frame).length;
+
+/**
  * @typedef {object} LinkOptions
  * @property {string} url
  * @property {typeof globalThis.WebSocket} WebSocket
@@ -56,6 +63,8 @@ export const json = {
 export class Link {
   /** Whether the server has agreed on the extension. Known from `onOpen` on. */
   extended = false;
+  /** Bytes of the largest frame that the server takes, once it has told. It closes the socket over a larger one. */
+  maxBytes = Infinity;
 
   #options;
   #socket;
@@ -91,7 +100,8 @@ export class Link {
   }
 
   /**
-   * Send a request. Throws what the codec throws, and then nothing was sent.
+   * Send a request. Throws what the codec throws, and `BadRequestError` for one that is too large: then nothing was
+   * sent.
    *
    * @param {string} action
    * @param {unknown} body
@@ -105,6 +115,11 @@ export class Link {
     if (this.extended) Object.assign(frame, { id, echo: false });
     else Object.assign(/** @type {object} */ (frame.headers), { [REQUEST_ID]: String(id) });
     const encoded = this.#options.codec.encode(frame);
+    const { maxBytes } = this;
+    if (encoded.length > maxBytes / 3 && size(encoded) > maxBytes) {
+      const exception = `the request has ${size(encoded)} bytes, and the server takes ${maxBytes}`;
+      throw new BadRequestError(action, 400, { exception, code: "frame_too_large" });
+    }
     this.#pending.set(id, { action, sentAt: Date.now(), settle });
     this.#socket.send(encoded);
     this.#watch();

@@ -1,6 +1,7 @@
 import { backoff } from "./backoff.js";
 import { DisconnectedError, OutboxFullError, OutcomeUnknownError, UnavailableError } from "./errors.js";
 import { limited } from "./limited.js";
+import { size } from "./link.js";
 import { uuid } from "./uuid.js";
 
 /** Messages, and bytes, that go out in one request when several posts wait. */
@@ -69,8 +70,7 @@ export class Outbox {
     return limited("message_post", limits, (resolve, reject) => {
       if (this.#closed) throw this.#closed;
       const named = messages.map((message) => ({ dedup_id: `${this.#session}-${++this.#last}`, ...message }));
-      const encoded = this.#options.encode(named);
-      const bytes = typeof encoded === "string" ? new TextEncoder().encode(encoded).length : encoded.length;
+      const bytes = size(this.#options.encode(named));
       const { maxCount, maxBytes } = this.#options;
       if (this.#count + named.length > maxCount || this.#bytes + bytes > maxBytes) throw new OutboxFullError();
       const lane = this.#lanes.get(queue) ?? { entries: [], busy: false, tries: 0 };
@@ -122,7 +122,8 @@ export class Outbox {
     let messages = batch.flatMap((entry) => entry.messages);
     if (!link.extended) messages = messages.map(({ dedup_id, ...rest }) => rest);
     lane.busy = true;
-    for (const entry of batch) if (!entry.sentAt) this.#sent(lane, entry);
+    const fresh = batch.filter(({ sentAt }) => !sentAt);
+    for (const entry of fresh) this.#sent(lane, entry);
     try {
       link.request("message_post", { queue_name: queue, messages }, (error, reply) => {
         lane.busy = false;
@@ -131,8 +132,14 @@ export class Outbox {
         this.#pump(queue, lane);
       });
     } catch (error) {
+      // Nothing was sent.
       lane.busy = false;
-      for (const entry of batch) this.#reject(lane, entry, error);
+      for (const entry of fresh) {
+        clearTimeout(entry.timer);
+        entry.sentAt = 0;
+      }
+      this.#failed(queue, lane, batch, error, link.extended);
+      this.#pump(queue, lane);
     }
   }
 

@@ -16,6 +16,9 @@ import { Position } from "./position.js";
 /** Seconds that a subscription lives on a server without the extension, where it cannot be renewed: 30 days. */
 const PLAIN_TTL = 2_592_000;
 
+/** Tries at a queue to which this socket has a subscription already. */
+const MOST_CONFLICTS = 5;
+
 /** @typedef {import("./message.js").Gap} Gap */
 /** @typedef {import("./message.js").Message} Message */
 
@@ -107,7 +110,7 @@ export class Subscription extends Emitter {
    * @returns {Promise<void>}
    */
   subscribed(limits) {
-    return limited("subscribe", { timeout: this.#context.timeout, ...limits }, (resolve, reject) => {
+    return limited("subscribe", { ...limits, timeout: limits?.timeout ?? this.#context.timeout }, (resolve, reject) => {
       if (this.#begun) return resolve(undefined), () => true;
       const ended = (/** @type {unknown} */ error) => error ?? new EndedError(this.queue, "unsubscribed");
       if (this.#ended) throw ended(this.#error);
@@ -215,12 +218,18 @@ export class Subscription extends Emitter {
       this.#asked = false;
       if (this.#ended) return reply && link === this.#link && this.#leave(reply.body.subscription_id);
       if (reply) this.#created(link, reply.body);
-      else if (error instanceof UnavailableError || (error instanceof ConflictError && this.#begun)) {
+      else if (
+        error instanceof UnavailableError ||
+        (error instanceof ConflictError && (this.#begun || this.#tries < MOST_CONFLICTS))
+      ) {
+        const taken = error.status === 409;
         // It is still there: to pause it has failed.
-        if (error.status === 409) this.#leave();
-        this.#asked = true;
+        if (taken && this.#begun) this.#leave();
         const wait = backoff(this.#tries++, this.#context.retry);
-        this.#timer = setTimeout(() => this.#create(link), wait);
+        this.#asked = true;
+        // Or one was that ended before it was set up: it was taken back when its own reply came.
+        const first = taken && !this.#begun && this.#tries === 1;
+        this.#timer = setTimeout(() => this.#create(link), first ? 0 : wait);
       } else if (error instanceof BadRequestError && this.#stored) {
         // What is stored is no position here: begin as if nothing were.
         this.#context.report(error);

@@ -11,7 +11,8 @@ test("refusals are errors by status, with the code of the gateway", async () => 
   const { server, gateway } = await connected();
   const kinds = {
     400: sdk.BadRequestError, 401: sdk.NotAllowedError, 403: sdk.NotAllowedError, 404: sdk.NotFoundError,
-    409: sdk.ConflictError, 500: sdk.ServerError, 503: sdk.UnavailableError, 418: sdk.ReplyError,
+    409: sdk.ConflictError, 429: sdk.UnavailableError, 500: sdk.ServerError, 503: sdk.UnavailableError,
+    418: sdk.ReplyError,
   };
   for (const [status, kind] of Object.entries(kinds)) {
     server.replies.message_get = { status: Number(status), body: { exception: "why", error: null, code: "c" } };
@@ -19,7 +20,7 @@ test("refusals are errors by status, with the code of the gateway", async () => 
     assert.equal(error.constructor, kind);
     assert.ok(error instanceof sdk.ReplyError && error instanceof sdk.GatewayError);
     assert.deepEqual([error.status, error.code, error.action], [Number(status), "c", "message_get"]);
-    assert.equal(error.retryable, status === "503");
+    assert.equal(error.retryable, ["429", "503"].includes(status));
     assert.equal(error.message, `message_get: ${status} why`);
   }
 });
@@ -47,6 +48,17 @@ test("a call times out, and tells whether it was sent", async () => {
   waiting.catch(() => {});
   await pass(550);
   assert.equal((await outcome(waiting)).sent, false);
+});
+
+test("a timeout that is undefined is the default", async () => {
+  const { server, gateway } = await connected();
+  server.answers = false;
+  const subscribed = gateway.subscribe("q").subscribed({ timeout: undefined }).catch((error) => error);
+  server.socket.close();
+  const reconnected = gateway.connected({ timeout: undefined }).catch((error) => error);
+  await pass(10_100);
+  assert.ok((await subscribed) instanceof sdk.TimeoutError);
+  assert.ok((await reconnected) instanceof sdk.TimeoutError);
 });
 
 test("an AbortSignal ends a call with its reason", async () => {

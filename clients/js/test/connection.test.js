@@ -158,6 +158,41 @@ test("a token that expires is renewed on the same socket", async () => {
   assert.match(errors[0].message, /identity service/);
 });
 
+test("a renewal that the gateway cannot decide about now is tried again", async () => {
+  const { server, gateway, errors } = await connected({ getToken: () => "t" });
+  const works = server.replies.authenticate;
+  server.replies.authenticate = { status: 503, body: { code: "unavailable" } };
+  server.socket.push({ event: "token_expiring", seconds: 60 });
+  await pass(100);
+  server.replies.authenticate = works;
+  await pass(1_500);
+  assert.equal(server.requests("authenticate").length, 3);
+  assert.deepEqual(errors.map(({ status }) => status), [503]);
+  assert.equal(server.sockets.length, 1);
+  assert.equal(gateway.state, "connected");
+});
+
+test("who is logged out when the token is to be renewed is disconnected", async () => {
+  const answers = ["t", null];
+  const { server, gateway } = await connected({ getToken: () => answers.shift() });
+  server.socket.push({ event: "token_expiring", seconds: 60 });
+  await pass(1);
+  assert.equal(gateway.state, "closed");
+  await assert.rejects(gateway.call("queue_list"), /there is no token/);
+});
+
+test("without the token that is needed every call is told so, and nobody asks again", async () => {
+  const refusal = { status: 403, body: { error: "Not authentified.", code: "not_authenticated" } };
+  const { server, gateway } = await connected({}, (server) => (server.replies.describe = refusal));
+  assert.equal(gateway.state, "closed");
+  const error = await outcome(gateway.queue("q").post(1));
+  assert.ok(error instanceof ClosedError);
+  assert.ok(error.cause instanceof NotAllowedError);
+  assert.match(error.message, /Not authentified/);
+  await pass(60_000);
+  assert.equal(server.sockets.length, 1);
+});
+
 test("4003 connects again with a new token, and without getToken ends it", async () => {
   let tokens = 0;
   const { server, gateway } = await connected({ getToken: () => `t-${++tokens}` });

@@ -155,16 +155,21 @@ test("a message that is somebody else's when it is done is told as lost", async 
   assert.deepEqual(lost, ["a"]);
 });
 
-test("while the store does not answer acknowledging is tried again", async () => {
-  const { server, gateway } = await connected();
-  server.replies.message_delete = { status: 503, body: { code: "store_unavailable" } };
-  const consumer = gateway.consume("jobs", () => {});
-  await lease(server, consumer, ["a"]);
-  await pass(100);
-  server.replies.message_delete = { status: 204, body: {} };
-  await pass(2_000);
-  assert.deepEqual(deleted(server), ["a", "a"]);
-});
+for (const [status, code] of [[503, "store_unavailable"], [429, "too_many_requests"]]) {
+  test(`where it is answered ${code} acknowledging is tried again`, async () => {
+    const { server, gateway } = await connected();
+    server.replies.message_delete = { status, body: { code } };
+    const consumer = gateway.consume("jobs", () => {});
+    const lost = [];
+    consumer.on("lost", ({ id }) => lost.push(id));
+    await lease(server, consumer, ["a"]);
+    await pass(100);
+    server.replies.message_delete = { status: 204, body: {} };
+    await pass(2_000);
+    assert.deepEqual(deleted(server), ["a", "a"]);
+    assert.deepEqual(lost, []);
+  });
+}
 
 test("stop waits for what is worked on, takes no more, and gives back the rest", async () => {
   const { server, gateway } = await connected();

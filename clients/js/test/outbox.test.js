@@ -108,6 +108,23 @@ test("a post that is too large breaks no second connection, and takes no other w
   assert.equal(server.sockets.length, 3);
 });
 
+test("what is larger than a frame may be is refused here, and disturbs nothing else", async () => {
+  const limits = { max_frame_bytes: 1_000 };
+  const { server, gateway } = await connected({}, (server) => {
+    server.replies.describe = { status: 200, body: { limits } };
+  });
+  const queue = gateway.queue("q");
+  const large = "é".repeat(450);
+  const posts = [queue.post("a"), caught(queue.post(large)), queue.post("b"), caught(gateway.call("x", { large }))];
+  const [a, refused, b, call] = await Promise.all(posts);
+  assert.deepEqual([a, b], ["m-1", "m-2"]);
+  for (const error of [refused, call]) {
+    assert.ok(error instanceof sdk.BadRequestError);
+    assert.equal(error.code, "frame_too_large");
+  }
+  assert.equal(server.sockets.length, 1);
+});
+
 test("it is bounded in count and in bytes, and takes more when there is room", async () => {
   const { server, gateway } = await connected({ outbox: { maxCount: 2, maxBytes: 1_000 } });
   server.answers = false;

@@ -182,6 +182,20 @@ test("positions are stored when a message is handled, and a new page goes on the
   assert.deepEqual(froms(reloaded.server), ["101"]);
 });
 
+test("the message over which a loop has thrown comes again to a new page", async () => {
+  const storage = sdk.memoryStorage();
+  const { server, gateway } = await connected({ storage });
+  const failing = async () => {
+    for await (const { body } of gateway.subscribe("news")) if (body === 2) throw new Error("bad");
+  };
+  const failed = assert.rejects(failing(), /bad/);
+  await pass(1);
+  server.socket.notify("news", 101, 1);
+  server.socket.notify("news", 102, 2);
+  await failed;
+  assert.equal(storage.get("zaqar-gateway p news"), "101");
+});
+
 test("a slow storage is written to one at a time, and the newest position last", async () => {
   const writes = [];
   let done;
@@ -209,7 +223,8 @@ test("a storage that fails, or holds what is no position, stops nothing", async 
   await subscription.subscribed();
   assert.deepEqual(froms(server), ["nonsense", "now"]);
   server.socket.notify("news", 101, 1);
-  assert.deepEqual(await take(subscription, 1), [1]);
+  server.socket.notify("news", 102, 2);
+  assert.deepEqual(await take(subscription, 2), [1, 2]);
   assert.deepEqual(errors.map(({ message }) => message.replace(/.*400 /, "")), ["no marker", "full", "full"]);
 });
 
@@ -222,16 +237,18 @@ test("a refusal ends it, for those who wait and those who iterate", async () => 
   assert.equal((await outcome(subscription.subscribed())).constructor, sdk.NotAllowedError);
 });
 
-test("while the store does not answer it is set up later", async () => {
-  const { server, gateway } = await connected();
-  const works = server.replies.subscription_create;
-  server.replies.subscription_create = { status: 503, body: { code: "store_unavailable" } };
-  const subscription = gateway.subscribe("news");
-  await pass(100);
-  server.replies.subscription_create = works;
-  await pass(1_500);
-  await subscription.subscribed();
-});
+for (const [status, code] of [[503, "store_unavailable"], [429, "too_many_requests"]]) {
+  test(`where it is answered ${code} it is set up later`, async () => {
+    const { server, gateway } = await connected();
+    const works = server.replies.subscription_create;
+    server.replies.subscription_create = { status, body: { code } };
+    const subscription = gateway.subscribe("news");
+    await pass(100);
+    server.replies.subscription_create = works;
+    await pass(1_500);
+    await subscription.subscribed();
+  });
+}
 
 test("the gateway ends it: for good, or it is set up again", async () => {
   const { server, gateway } = await connected();
@@ -280,6 +297,34 @@ test("a subscription that is ended before it was set up is taken back", async ()
   subscription.unsubscribe();
   server.socket.reply(server.requests("subscription_create")[0], { status: 201, body: { subscription_id: "s-1" } });
   assert.deepEqual(server.requests("subscription_delete")[0].body, { queue_name: "news", subscription_id: "s-1" });
+});
+
+test("a queue can be subscribed to again at once, although the one before was not set up yet", async () => {
+  const { server, gateway } = await connected();
+  server.answers = false;
+  const first = gateway.subscribe("news");
+  await pass(1);
+  first.unsubscribe();
+  const second = gateway.subscribe("news");
+  await pass(1);
+  const [one, two] = server.requests("subscription_create");
+  server.socket.reply(one, { status: 201, body: { subscription_id: "s-1", marker: "1", recovered: true, gap: null } });
+  server.answers = true;
+  server.socket.reply(two, { status: 409, body: "Subscription news not created." });
+  await pass(1);
+  await second.subscribed();
+  assert.deepEqual(
+    server.socket.requests.map(({ action }) => action).slice(-2),
+    ["subscription_delete", "subscription_create"],
+  );
+});
+
+test("a subscription of the socket's own that nobody takes back is a conflict", async () => {
+  const { server, gateway } = await connected();
+  server.replies.subscription_create = { status: 409, body: "Subscription news not created." };
+  const refused = assert.rejects(gateway.subscribe("news").subscribed({ timeout: Infinity }), sdk.ConflictError);
+  await pass(30_000);
+  await refused;
 });
 
 test("without the extension a cut is told as a gap", async () => {

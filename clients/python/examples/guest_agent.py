@@ -27,6 +27,7 @@ import signal
 import socket
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +39,8 @@ LIVENESS = "agent-liveness"
 LIVENESS_TTL = 60
 """Seconds after which a sign of life is gone; the least that a message can have."""
 
-OUTPUT_LIMIT = 65_536
-"""Bytes of a program's output that are reported."""
+OUTPUT_LIMIT = 32_768
+"""Bytes of a program's output that are reported; in JSON they can be six times as many."""
 
 log = logging.getLogger("guest-agent")
 
@@ -81,7 +82,10 @@ class Agent:
             ):
                 if program not in self._allowed:
                     raise CommandError(f"{program} is not allowed here")
-                return await _run([program, *arguments], command.get("timeout", 60))
+                timeout = command.get("timeout", 60)
+                if not isinstance(timeout, int | float):
+                    raise CommandError("timeout is no number")
+                return await _run([program, *arguments], timeout)
             case _:
                 raise CommandError("it is neither facts nor run")
 
@@ -107,6 +111,8 @@ async def _run(argv: list[str], timeout: float) -> dict[str, Any]:
         )
     except OSError as error:
         raise CommandError(f"{argv[0]} cannot be run: {error.strerror}") from error
+    except ValueError as error:  # such as a null character in an argument
+        raise CommandError(f"{argv[0]} cannot be run: {error}") from error
     try:
         async with asyncio.timeout(timeout):
             output, _ = await process.communicate()
@@ -127,11 +133,18 @@ def notify(state: str) -> None:
             sender.sendto(state.encode(), address.replace("@", "\0", 1))
 
 
-async def serve(options: argparse.Namespace) -> None:
-    """Connect, however long that takes, and work until SIGTERM."""
-    ended = asyncio.Event()
+def on_signal(act: Callable[[], object]) -> None:
+    """What SIGTERM and Ctrl-C do from now on."""
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+        asyncio.get_running_loop().add_signal_handler(number, act)
+
+
+async def serve(options: argparse.Namespace) -> None:
+    """Connect, and work until SIGTERM. Cancelled by SIGTERM before it is ready."""
+    ended = asyncio.Event()
+    task = asyncio.current_task()
+    assert task is not None
+    on_signal(task.cancel)
 
     def read_token() -> str:
         """Read each time: whoever renews the token replaces the file."""
@@ -143,6 +156,7 @@ async def serve(options: argparse.Namespace) -> None:
         agent = Agent(gateway, options.name, set(options.allow))
         consumer = gateway.consume(f"agent-{options.name}-commands", agent.handle)
         await consumer.start()
+        on_signal(ended.set)
         notify("READY=1")
         log.info("agent %s is ready", options.name)
         work = [
@@ -175,7 +189,8 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(name)s: %(message)s", stream=sys.stderr)
     logging.getLogger("websockets").setLevel(logging.WARNING)
     try:
-        asyncio.run(serve(parser.parse_args()))
+        with contextlib.suppress(asyncio.CancelledError):
+            asyncio.run(serve(parser.parse_args()))
     except GatewayError as error:
         log.error("%s", error)
         return 1

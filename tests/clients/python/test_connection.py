@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
+import ssl
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +14,8 @@ import pytest
 from tests.support.asynchronous import asynchronous, until
 from tests.support.chaos_proxy import ChaosProxy
 from tests.support.gateway import Gateway as Program
+from tests.support.gateway import start_gateway
+from tests.support.metrics import value
 from tests.support.scripted_server import ScriptedServer
 from zaqar_gateway_client import (
     BadRequest,
@@ -19,6 +24,7 @@ from zaqar_gateway_client import (
     ConnectFailed,
     ConnectionLost,
     Gateway,
+    Message,
     NotAuthenticated,
     Unavailable,
     connect,
@@ -79,9 +85,9 @@ async def test_a_code_that_forbids_to_come_back_ends_every_call() -> None:
             waiting = asyncio.create_task(gateway.ping())
             await until(lambda: "ping_node" in server.actions())
             await server.close_all(4001, "the project is gone")
-            for call in (waiting, gateway.ping()):
+            for call in (waiting, gateway.ping(), gateway.queue("q").post(1)):
                 with pytest.raises(ConnectFailed, match="4001 the project is gone"):
-                    await call
+                    await asyncio.wait_for(call, 20)
     assert len(server.sockets) == 1
 
 
@@ -187,15 +193,16 @@ async def test_an_unsent_call_that_times_out_was_not_done() -> None:
 
 
 @asynchronous
-async def test_closing_ends_calls_that_wait() -> None:
+async def test_closing_ends_calls_that_wait_and_those_that_come_later() -> None:
     async with ScriptedServer() as server:
         server.answers["ping_node"] = lambda request: None
         gateway = await connect(server.url, project="p").__aenter__()
         waiting = asyncio.create_task(gateway.ping())
         await until(lambda: "ping_node" in server.actions())
         await gateway.close()
-        with pytest.raises(Closed):
-            await waiting
+        for call in (waiting, gateway.ping(), gateway.queue("q").post(1)):
+            with pytest.raises(Closed):
+                await asyncio.wait_for(call, 20)
 
 
 @asynchronous
@@ -230,6 +237,16 @@ async def test_a_handshake_that_is_refused_is_not_repeated() -> None:
 
 
 @asynchronous
+async def test_what_can_never_work_is_told_at_once() -> None:
+    async with ScriptedServer() as server:
+        for mistake in ({"tls": ssl.create_default_context()}, {"get_token": lambda: {"no", "text"}}):
+            with pytest.raises(ConnectFailed, match="cannot connect") as failed:
+                async with asyncio.timeout(20), connect(server.url, project="p", timeout=1000, **mistake):
+                    pass
+            assert isinstance(failed.value.__cause__, ValueError | TypeError)
+
+
+@asynchronous
 async def test_a_frame_that_the_server_would_not_take_is_not_sent() -> None:
     async with ScriptedServer() as server, connect(server.url, project="p") as gateway:
         with pytest.raises(BadRequest) as refused:
@@ -248,6 +265,26 @@ async def test_a_frame_that_cannot_be_used_stops_nothing_else() -> None:
         await server.sockets[0].send("no JSON")
         await until(lambda: gateway.connections == 2)
         await gateway.ping()
+
+
+@asynchronous
+async def test_a_limit_of_requests_delays_and_ends_nothing(tmp_path: Path) -> None:
+    limits = ("--max-requests-per-second", "5", "--request-burst", "1")
+    with start_gateway(tmp_path / "data", *limits) as limited:
+        async with connect(limited.url, project="p") as client, contextlib.AsyncExitStack() as stack:
+            names = [f"q-{number}" for number in range(8)]
+            queues = [stack.enter_async_context(client.subscribe(name)) for name in names]
+            await asyncio.gather(*queues)
+            await asyncio.gather(*(client.queue("jobs").post(number) for number in range(8)))
+            done: list[int] = []
+
+            async def work(message: Message) -> None:
+                done.append(message.body)
+
+            consumer = await stack.enter_async_context(client.consume("jobs", work, concurrency=8))
+            await until(lambda: consumer.done == 8)
+            assert (sorted(done), consumer.lost) == (list(range(8)), 0)
+        assert value(limited, "refused_total", limit="max_requests_per_second") > 0
 
 
 @asynchronous

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import uuid
 from typing import Any
 
@@ -14,6 +15,7 @@ from tests.support.gateway import Gateway as Program
 from tests.support.scripted_server import ScriptedServer
 from zaqar_gateway_client import (
     BadRequest,
+    ConnectFailed,
     Consumer,
     Ended,
     ExtensionNeeded,
@@ -121,6 +123,72 @@ async def test_running_handlers_may_finish(gateway: Program) -> None:
         assert (await client.queue(name).stats()).free == 1
 
 
+@pytest.mark.parametrize("how", ["cancelled", "again"])
+@asynchronous
+async def test_a_stop_that_is_cut_short_gives_back_what_is_not_done(gateway: Program, how: str) -> None:
+    async with connect(gateway.url, project="work") as client:
+        name = await fill(client, 1)
+        begun = asyncio.Event()
+
+        async def work(message: Message) -> None:
+            begun.set()
+            await asyncio.Event().wait()
+
+        consumer = client.consume(name, work)
+        await consumer.start()
+        joining = asyncio.create_task(consumer.join())
+        await begun.wait()
+        stopping = asyncio.create_task(consumer.stop(wait=1000))
+        await asyncio.sleep(0)
+        if how == "cancelled":
+            stopping.cancel()
+        else:
+            await consumer.stop()
+        await asyncio.wait_for(joining, 20)
+        await asyncio.gather(stopping, return_exceptions=True)
+        assert stopping.cancelled() == (how == "cancelled")
+        assert (consumer.running, client.consumers) == (0, {})
+        stats = await client.queue(name).stats()
+        assert (stats.claimed, stats.free) == (0, 1)
+
+
+@asynchronous
+async def test_a_handler_may_stop_its_consumer(gateway: Program) -> None:
+    async with connect(gateway.url, project="work") as client:
+        name = await fill(client, "last", "next")
+
+        async def work(message: Message) -> None:
+            await consumer.stop(wait=1000)
+            await client.ping()
+
+        consumer = client.consume(name, work)
+        await asyncio.wait_for(consumer.join(), 20)
+        assert consumer.done == 1
+        assert (await client.queue(name).stats()).free == 1
+
+
+@asynchronous
+async def test_a_close_that_is_cancelled_leaves_nothing_running(gateway: Program) -> None:
+    before = asyncio.all_tasks()
+    client = await connect(gateway.url, project="work").__aenter__()
+    name = await fill(client, 1)
+    begun = asyncio.Event()
+
+    async def work(message: Message) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    await client.consume(name, work).start()
+    await client.subscribe(name).start()
+    await begun.wait()
+    closing = asyncio.create_task(client.close())
+    await asyncio.sleep(0)
+    closing.cancel()
+    await asyncio.gather(closing, return_exceptions=True)
+    assert closing.cancelled()
+    await until(lambda: asyncio.all_tasks() == before)
+
+
 @asynchronous
 async def test_work_goes_on_across_a_cut_and_is_handed_out_once(gateway: Program) -> None:
     host, port = gateway.url.split("/")[2].split(":")
@@ -192,6 +260,35 @@ async def test_an_acknowledgement_that_comes_too_late_is_counted() -> None:
             await lease(server, consumer)
             await until(lambda: consumer.lost == 1)
             assert consumer.done == 0
+
+
+@pytest.mark.parametrize("fails", [False, True])
+@asynchronous
+async def test_work_that_outlives_the_connection_ends_quietly(fails: bool) -> None:
+    heard: list[Any] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: heard.append(context))
+    go_on = asyncio.Event()
+
+    async def work(message: Message) -> None:
+        await go_on.wait()
+        if fails:
+            raise RuntimeError("no")
+
+    async def session() -> None:
+        async with ScriptedServer() as server, connect(server.url, project="p") as gateway:
+            leasing(server)
+            async with gateway.consume("q", work) as consumer:
+                await lease(server, consumer)
+                await until(lambda: consumer.running)
+                await server.close_all(4001, "the project is gone")
+                with pytest.raises(ConnectFailed):
+                    await consumer.join()
+                go_on.set()
+                await until(lambda: not consumer.running)
+
+    await session()
+    gc.collect()
+    assert heard == []
 
 
 @asynchronous

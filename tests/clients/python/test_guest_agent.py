@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.support.asynchronous import PATIENCE, asynchronous, until
 from tests.support.gateway import ROOT
 from tests.support.gateway import Gateway as Program
@@ -62,6 +64,9 @@ async def test_commands_are_done_in_order_and_reported(gateway: Program) -> None
             {"command": "run", "argv": ["/no/such/program"]},
             {"command": "run", "argv": ["sleep", "60"], "timeout": 0.1},
             "nonsense",
+            {"command": "run", "argv": ["sleep", "1"], "timeout": "soon"},
+            {"command": "run", "argv": ["sleep", "a\0b"]},
+            {"command": "run", "argv": ["sh", "-c", "head -c 100000 /dev/zero"]},
         ]
         ids = [await commands.post(command) for command in asked]
         with agent(
@@ -72,18 +77,15 @@ async def test_commands_are_done_in_order_and_reported(gateway: Program) -> None
             process.terminate()
             assert await asyncio.to_thread(process.wait, 20) == 0
         assert [report["command_id"] for report in got] == ids
-        assert [report["status"] for report in got] == [
-            "done",
-            "done",
-            "failed",
-            "failed",
-            "failed",
-            "failed",
-        ]
+        assert [report["status"] for report in got] == ["done"] * 2 + ["failed"] * 6 + ["done"]
         assert got[1]["result"] == {"exit_code": 3, "output": "out\nerr\n"}
         assert got[2]["reason"] == "reboot is not allowed here"
         assert got[3]["reason"] == "/no/such/program cannot be run: No such file or directory"
         assert got[4]["reason"] == "sleep did not end within 0.1 seconds"
+        assert [report["reason"] for report in got[6:8]] == [
+            "timeout is no number",
+            "sleep cannot be run: embedded null byte",
+        ]
         assert (await commands.stats()).total == 0
 
 
@@ -143,6 +145,22 @@ async def test_it_tells_that_it_lives_to_the_queue_and_to_systemd(gateway: Progr
         while told[-1] != b"STOPPING=1":
             told.append(systemd.recv(100))
         assert told[:2] == [b"READY=1", b"WATCHDOG=1"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_ends_while_there_is_no_gateway(number: int) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"ws://127.0.0.1:{unused.getsockname()[1]}/"
+        command = [sys.executable, str(EXAMPLES / "guest_agent.py"), "--url", url]
+        with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+            try:
+                assert process.stderr is not None
+                assert b"cannot connect" in process.stderr.readline()
+                process.send_signal(number)
+                assert process.wait(PATIENCE) == 0
+            finally:
+                process.kill()
 
 
 def test_the_unit_starts_it_as_it_can_be_started() -> None:

@@ -173,6 +173,49 @@ async def test_closing_it_ends_who_reads(gateway: Program) -> None:
         assert await reading == []
 
 
+@pytest.mark.parametrize("how", ["cancelled", "closed"])
+@asynchronous
+async def test_one_that_ends_before_it_is_answered_leaves_nothing_on_the_socket(how: str) -> None:
+    async with ScriptedServer() as server:
+        server.answers["subscription_create"] = lambda request: None
+        async with connect(server.url, project="p") as gateway:
+            subscription = gateway.subscribe("q")
+            starting = asyncio.create_task(subscription.start())
+            await until(lambda: "subscription_create" in server.actions())
+            if how == "cancelled":
+                starting.cancel()
+            closing = asyncio.create_task(subscription.close())
+            await asyncio.gather(starting, return_exceptions=True)
+            assert starting.cancelled() == (how == "cancelled")
+            with pytest.raises(ValueError, match="already"):
+                await gateway.subscribe("q").start()
+            body = {"subscription_id": "late", "marker": "7", "recovered": True, "gap": None}
+            asked = server.requests[0]["id"]
+            await server.tell(id=asked, headers={"status": 201}, body=body)
+            await closing
+            assert server.requests[-1]["action"] == "subscription_delete"
+            assert server.requests[-1]["body"]["subscription_id"] == "late"
+            assert [message async for message in subscription] == []
+            assert (gateway.subscriptions, gateway.connections) == ({}, 1)
+
+
+@asynchronous
+async def test_it_ends_although_closing_it_is_cancelled(gateway: Program) -> None:
+    async with connect(gateway.url, project="subs") as client:
+        name = await fill(client)
+        subscription = client.subscribe(name)
+        await subscription.start()
+        closing = asyncio.create_task(subscription.close())
+        await asyncio.sleep(0)
+        closing.cancel()
+        await subscription.close()
+        assert closing.cancelled()
+        listed = await client.call("subscription_list", {"queue_name": name})
+        assert listed["subscriptions"] == []
+        async with client.subscribe(name):
+            assert client.connections == 1
+
+
 @asynchronous
 async def test_closing_the_gateway_is_told_to_who_reads(gateway: Program) -> None:
     async with connect(gateway.url, project="subs") as client:

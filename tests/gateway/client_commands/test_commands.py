@@ -116,6 +116,10 @@ def test_a_line_that_is_no_json_is_named_and_what_was_before_it_is_stored(shell:
     assert out == ""  # the four came together, and nothing of a batch that is wrong is sent
     code, _, err = shell.run("post", "news", "--text", stdin=b"\xff")
     assert (code, err) == (2, "zaqar-gateway: error: line 1 is not UTF-8\n")
+    for body in ("NaN", "1e999", r'"\ud800"'):
+        code, _, err = shell.run("post", "news", body)
+        assert (code, err.count("\n")) == (2, 1)
+        assert err.startswith("zaqar-gateway: error: a message cannot be posted: ")
 
 
 def test_tail_goes_on_where_it_was_and_follows(shell: Shell) -> None:
@@ -245,8 +249,7 @@ def test_posting_from_a_terminal_says_how_many(shell: Shell) -> None:
 def test_what_is_refused_and_what_is_not_there(shell: Shell) -> None:
     code, out, err = shell.run("stats", "nothing")
     assert (code, out) == (1, "")
-    assert err.startswith("zaqar-gateway: error: queue_get_stats: 404")
-    assert err.count("\n") == 1
+    assert err == "zaqar-gateway: error: there is no queue nothing\n"
     assert shell.run("post", "bad name", "1")[0] == 1
     code, _, err = shell.run("pop", "jobs", "--url", "ws://127.0.0.1:1/", "--timeout", "1")
     assert code == 4

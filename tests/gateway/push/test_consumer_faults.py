@@ -10,7 +10,7 @@ from twisted.internet.threads import deferToThread
 
 from gateway.push import consumers as consumers_module
 from storage.errors import OutcomeUnknown, StaleQueue, StoreUnavailable
-from storage.records import Leased
+from storage.records import Adopted, Leased
 from tests.gateway.push.nodes import Nodes, on
 from tests.support.consumers import Socket
 from tests.support.reactor import eventually, run
@@ -219,3 +219,34 @@ def test_a_store_that_stays_away_is_not_told_for_ever(tmp_path: Path, ending: st
         run(nodes.start)
         on(nodes, scenario)
         run(nodes.stop)
+
+
+@pytest.mark.parametrize("answered", [False, True])
+def test_a_consumer_that_could_not_change_its_credit_has_ended(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch, answered: bool
+) -> None:
+    monkeypatch.setattr(nodes.one.consumers, "_grace", 0.2)
+    adopt = nodes.one.store.adopt_claim
+
+    async def adopt_in_vain(*arguments: Any) -> Adopted | None:
+        if not answered:
+            raise StoreUnavailable("It is away.")
+        await adopt(*arguments)
+        raise OutcomeUnknown("The connection broke.")
+
+    async def scenario(nodes: Nodes) -> None:
+        socket, other = Socket(), Socket()
+        claim = await nodes.one.subscribe(socket, nodes.queue, credit=1)
+        await nodes.post(1)
+        await eventually(lambda: socket.bodies == [1])
+        with monkeypatch.context() as patched:
+            patched.setattr(nodes.one.store, "adopt_claim", adopt_in_vain)
+            with pytest.raises(OutcomeUnknown if answered else StoreUnavailable):
+                await nodes.one.subscribe(socket, nodes.queue, credit=3, claim=claim)
+        nodes.one.consumers.writable(socket)
+        await nodes.one.consumers.end_forbidden(socket)
+        await nodes.other.subscribe(other, nodes.queue, credit=9)
+        await eventually(lambda: other.bodies == [1])
+        nodes.one.close(socket)
+
+    on(nodes, scenario)

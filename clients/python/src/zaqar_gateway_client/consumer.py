@@ -65,6 +65,7 @@ class Consumer:
         self._again: set[str] = set()  # those that were
         self._stopping = False
         self._keeper: asyncio.Task[None] | None = None
+        self._stopper: asyncio.Task[None] | None = None
         self._started: asyncio.Future[None] | None = None
         self._ended: asyncio.Future[None] | None = None
 
@@ -91,21 +92,19 @@ class Consumer:
     async def stop(self, wait: float = 0) -> None:
         """Take nothing more, and give back what is not done.
 
+        Cancelled, or called again without `wait`, it ends all the same, and waits no longer for handlers. A
+        handler that calls it is not waited for here: this returns at once.
+
         :param wait: seconds that running handlers have to finish; then they are cancelled.
         """
-        if self._keeper is None or self._stopping:
+        stopped = self.leave(wait)
+        if stopped is None or self._jobs.has_task(asyncio.current_task()):
             return
-        self._stopping = True
-        await self._jobs.finish(wait)
-        self._keeper.cancel()
-        await asyncio.wait((self._keeper,))
-        socket = self._gateway.link.socket
-        if socket is not None:
-            # Otherwise the gateway gives back what a closed socket held.
-            with contextlib.suppress(ConnectionLost, CallTimeout):
-                await self._gateway.ask(socket, "claim_unsubscribe", self._named())
-        del self._gateway.consumers[self.claim_id]
-        self._finish(None)
+        try:
+            await asyncio.wait((stopped,))
+        except asyncio.CancelledError:
+            self._jobs.drop_unsettled(self._jobs.ids())
+            raise
 
     async def __aenter__(self) -> Self:
         try:
@@ -121,6 +120,35 @@ class Consumer:
         await self.stop()
 
     # --- the gateway's side ---
+
+    def leave(self, wait: float = 0) -> asyncio.Task[None] | None:
+        """Begin to stop, as `stop` says. Returns what ends when it has stopped; None: it was not started."""
+        if self._keeper is None:
+            return None
+        if self._stopper is None:
+            self._stopping = True
+            self._stopper = self._gateway.link.spawn(self._stop(wait))
+            self._stopper.add_done_callback(self._stopped)
+        elif wait == 0:
+            self._jobs.drop_unsettled(self._jobs.ids())
+        return self._stopper
+
+    async def _stop(self, wait: float) -> None:
+        assert self._keeper is not None
+        await self._jobs.finish(wait)
+        self._keeper.cancel()
+        await asyncio.wait((self._keeper,))
+        socket = self._gateway.link.socket
+        if socket is not None:
+            # Otherwise the gateway gives back what a closed socket held.
+            with contextlib.suppress(ConnectionLost, CallTimeout):
+                await self._gateway.ask(socket, "claim_unsubscribe", self._named())
+
+    def _stopped(self, _: asyncio.Task[None]) -> None:
+        """It has stopped, or was cut short by the end of the connection."""
+        self._jobs.drop()
+        del self._gateway.consumers[self.claim_id]
+        self._finish(None)
 
     def heard(self, frame: dict[str, Any]) -> None:
         """An event of the claim, from the socket's reader."""
@@ -236,6 +264,8 @@ class Consumer:
             except RequestFailed as error:  # somebody else has it, or had it
                 self.lost += 1
                 _log.warning("message %s was done, but its lease had ended: %s", job.message.id, error)
+            except GatewayError:
+                return  # there will be no connection any more; its end has been told
             else:
                 self.done += 1
             job.settled = True
@@ -257,9 +287,9 @@ class Consumer:
             except Unavailable:
                 await asyncio.sleep(backoff.next())
                 continue
-            except (ConnectionLost, CallTimeout):
-                return  # if the claim still holds it, it is pushed again
             except RequestFailed as error:
                 _log.warning("message %s could not be given back: %s", job.message.id, error)
+            except GatewayError:
+                return  # if the claim still holds it, it is pushed again
             job.settled = True
             return

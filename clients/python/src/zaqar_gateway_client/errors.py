@@ -9,7 +9,7 @@
     │   │   └── NotAuthenticated    also 401: no token, an expired one, or one of another project
     │   ├── NotFound          404
     │   ├── Conflict          409
-    │   └── Unavailable       503   the same request may succeed later
+    │   └── Unavailable       503   the same request may succeed later; also 429: too many came
     ├── ConnectionLost              the socket broke after the request was sent: done or not
     ├── CallTimeout                 also a TimeoutError: no answer in time
     ├── PostExpired                 a post waited longer than it can be repeated safely
@@ -66,7 +66,10 @@ class Conflict(RequestFailed):
 
 
 class Unavailable(RequestFailed):
-    """503: the same request may succeed later. With the code `outcome_unknown` it may have been done."""
+    """503: the same request may succeed later. With the code `outcome_unknown` it may have been done.
+
+    Also 429: requests come faster than they may, and nothing was done.
+    """
 
 
 class ConnectionLost(GatewayError):
@@ -132,6 +135,7 @@ _BY_STATUS: dict[int, type[RequestFailed]] = {
     403: Forbidden,
     404: NotFound,
     409: Conflict,
+    429: Unavailable,
     503: Unavailable,
 }
 

@@ -56,13 +56,19 @@ class Gateway:
         await self.close()
 
     async def close(self) -> None:
-        """End all subscriptions and consumers, and the connection. Calls that wait fail with `Closed`."""
-        consumers = [consumer.stop() for consumer in list(self.consumers.values())]
-        await asyncio.gather(*consumers, return_exceptions=True)
-        closed = Closed("the gateway was closed")
-        for subscription in self.subscriptions.values():
-            subscription.end(closed)
-        await self.link.close(closed)
+        """End all subscriptions and consumers, and the connection. Calls that wait fail with `Closed`.
+
+        If this is cancelled, it waits for no handler, and ends the rest all the same.
+        """
+        try:
+            stopping = [consumer.leave() for consumer in self.consumers.values()]
+            if stopped := [task for task in stopping if task is not None]:
+                await asyncio.wait(stopped)
+        finally:
+            closed = Closed("the gateway was closed")
+            for subscription in self.subscriptions.values():
+                subscription.end(closed)
+            await self.link.close(closed)
 
     @property
     def is_connected(self) -> bool:

@@ -6,7 +6,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from zaqar_gateway_client.records import Message
 
@@ -51,6 +51,10 @@ class Jobs:
         """Ids of the messages that are worked on."""
         return set(self._jobs)
 
+    def has_task(self, task: asyncio.Task[Any] | None) -> bool:
+        """Whether this task works on one of them."""
+        return any(job.task is task for job in self._jobs.values())
+
     def offer(self, message: Message, work: Work) -> None:
         """A message is leased. Begins to work on it, unless that is done already, or was done."""
         job = self._jobs.get(message.id)
@@ -76,9 +80,13 @@ class Jobs:
             await self._wait(wait)
         self.drop_unsettled(self.ids())
         await self._wait(SETTLING)
+        self.drop()
+        await self._wait(None)
+
+    def drop(self) -> None:
+        """Cancel all work, also what is being told."""
         for job in list(self._jobs.values()):
             self._drop(job)
-        await self._wait(None)
 
     async def _wait(self, seconds: float | None) -> None:
         tasks = {job.task for job in self._jobs.values() if job.task is not None}

@@ -101,15 +101,25 @@ class Link:
     async def close(self, error: GatewayError) -> None:
         """End, say goodbye, and stop all tasks."""
         self.end(error)
-        if self.socket is not None:
-            await self.socket.close()
-        tasks = [task for task in self._tasks if task is not asyncio.current_task()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        try:
+            if self.socket is not None:
+                await self.socket.close()
+        finally:
+            tasks = [task for task in self._tasks if task is not asyncio.current_task()]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def run(self) -> None:
         """Connect, and again whenever the connection breaks."""
+        try:
+            await self._run()
+        except Exception as error:  # noqa: BLE001 - whatever it is, who waits for a connection has to be told
+            failure = ConnectFailed(f"cannot connect to {self.options.url}: {error!r}")
+            failure.__cause__ = error
+            self.end(failure)
+
+    async def _run(self) -> None:
         backoff = Backoff()
         while True:
             try:

@@ -74,6 +74,8 @@ class Outbox:
         self._socket: Socket | None = None
         self._in_flight: set[Post] = set()
         self._refused = False
+        self._backoff = Backoff()
+        self._ended: GatewayError | None = None
         self._news = asyncio.Event()
         self.messages = 0
         """How many wait."""
@@ -83,8 +85,11 @@ class Outbox:
     def add(self, queue: str, messages: list[dict[str, Any]], size: int) -> Post:
         """Have a post sent. Its future gets the messages' ids, or the refusal.
 
-        Raises `OutboxFull`. When the future is cancelled, the post is not sent (again).
+        Raises `OutboxFull`; and what ended the connection, if there will be none any more. When the future is
+        cancelled, the post is not sent (again).
         """
+        if self._ended is not None:
+            raise self._ended.with_traceback(None)
         if self.messages + len(messages) > self._max_messages or self.bytes + size > self._max_bytes:
             raise OutboxFull(f"{self.messages} messages of {self.bytes} bytes wait to be stored already")
         post = Post(queue, messages, size)
@@ -104,7 +109,6 @@ class Outbox:
 
     async def run(self) -> None:
         """Send what is added, until cancelled or until there will be no connection."""
-        backoff = Backoff()
         try:
             while True:
                 socket = await self._connecting.connected()
@@ -115,12 +119,12 @@ class Outbox:
                 try:
                     await self._flush(socket)
                 except ConnectionLost:
-                    backoff.reset()
+                    self._backoff.reset()
                     await socket.closed.wait()  # it may be closing still
                     if socket.close_code == FRAME_TOO_LARGE:
                         self._refuse_largest()
                 except Unavailable:
-                    await asyncio.sleep(backoff.next())
+                    await asyncio.sleep(self._backoff.next())
         except GatewayError as error:
             self._fail(error)
         except asyncio.CancelledError:
@@ -128,6 +132,7 @@ class Outbox:
             raise
 
     def _fail(self, error: GatewayError) -> None:
+        self._ended = error
         for post in list(self._posts.values()):
             if not post.done.done():
                 post.done.set_exception(error)
@@ -184,6 +189,7 @@ class Outbox:
             return
         try:
             post.done.set_result(answer.result().done()["message_ids"])
+            self._backoff.reset()
         except Unavailable as refusal:
             post.refusal = refusal
             self._refused = True

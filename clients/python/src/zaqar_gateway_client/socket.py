@@ -169,6 +169,8 @@ class Socket:
             async with asyncio.timeout(CLOSE_TIMEOUT):
                 await self._connection.close()
         except TimeoutError:
+            pass
+        finally:
             self.abort()
         await asyncio.wait((self._reader,))
 

@@ -68,6 +68,8 @@ class Subscription:
         self._work = asyncio.Event()  # for the keeper
         self._started: asyncio.Future[None] | None = None
         self._keeper: asyncio.Task[None] | None = None
+        self._asking: asyncio.Future[Reply] | None = None  # the answer to the last `subscription_create`
+        self._leaving: asyncio.Task[None] | None = None
 
     # --- the application's side ---
 
@@ -90,24 +92,35 @@ class Subscription:
         await asyncio.shield(self._started)
 
     async def close(self) -> None:
-        """End it. Who iterates comes to an end."""
-        if self._keeper is None or self._closed:
+        """End it. Who iterates comes to an end. If this is cancelled, it is ended all the same."""
+        if self._keeper is None:
             return
-        self._closed = True
-        self._keeper.cancel()
-        await asyncio.wait((self._keeper,))
-        self._items.clear()
-        self._bytes = 0
-        self.end(None)
-        socket, subscription_id = self._gateway.link.socket, self._id
-        self._id = None
-        if socket is not None and subscription_id is not None:
+        if self._leaving is None:
+            self._closed = True
+            self._items.clear()
+            self._bytes = 0
+            self.end(None)
+            self._keeper.cancel()
+            self._leaving = self._gateway.link.spawn(self._leave())
+        await asyncio.wait((self._leaving,))
+
+    async def _leave(self) -> None:
+        """Have the gateway end it. Until then the queue has no other subscription."""
+        try:
+            socket = self._gateway.link.socket
+            if socket is None:
+                return
             try:
-                body = {"queue_name": self.queue, "subscription_id": subscription_id}
-                await self._gateway.ask(socket, "subscription_delete", body)
+                if self._asking is not None and not self._asking.done():
+                    await self._asking
+                if self._id is not None:
+                    body = {"queue_name": self.queue, "subscription_id": self._id}
+                    self._id = None
+                    await self._gateway.ask(socket, "subscription_delete", body)
             except (ConnectionLost, CallTimeout):
                 socket.abort()  # it ends with its socket
-        del self._gateway.subscriptions[self.queue]
+        finally:
+            del self._gateway.subscriptions[self.queue]
 
     async def __aenter__(self) -> Self:
         try:
@@ -214,6 +227,8 @@ class Subscription:
         if reply.status != 201:
             return
         self._id = reply.body["subscription_id"]
+        if self._closed:
+            return
         self._overflowed = False
         position = reply.body.get("marker")
         if position is None:
@@ -232,7 +247,7 @@ class Subscription:
             self._error = error
         if self._started is not None and not self._started.done():
             if error is None:
-                self._started.cancel()
+                self._started.set_result(None)
             else:
                 self._started.set_exception(error)
                 self._started.exception()  # nobody need wait for it
@@ -278,7 +293,10 @@ class Subscription:
             body["ttl"] = NO_END
         else:
             raise ExtensionNeeded(f"going on behind {position} needs the subprotocol zaqar-gateway.v1")
-        (await self._gateway.ask(socket, "subscription_create", body, self._resumed)).done()
+        # Not cancelled when it is closed meanwhile: the answer tells what is to be deleted.
+        ask = self._gateway.ask(socket, "subscription_create", body, self._resumed)
+        self._asking = asyncio.ensure_future(ask)
+        (await asyncio.shield(self._asking)).done()
 
     async def _until_needed(self, socket: Socket) -> None:
         """Wait until there is something to be done: the socket has closed, or there is room again."""
