@@ -90,7 +90,8 @@ lock: $(VENV)/.dev
 	$(COMPILE) $(UPGRADE) -c requirements.lock --group build -o requirements-build.lock
 	$(COMPILE) $(UPGRADE) -c requirements.lock -c requirements-build.lock pyproject.toml --group build --group dev \
 		-o requirements-dev.lock
-	$(COMPILE) $(UPGRADE) tests/clients/openstack.in -o tests/clients/openstack.lock
+	for clients in openstack heat; do \
+		$(COMPILE) $(UPGRADE) tests/clients/$$clients.in -o tests/clients/$$clients.lock || exit 1; done
 	$(COMPILE) $(UPGRADE) tests/support/keystone.in -o tests/support/keystone.lock
 	for peer in zaqar nats picows; do \
 		$(COMPILE) $(UPGRADE) bench/peers/$$peer.in -o bench/peers/$$peer.lock || exit 1; done

@@ -21,7 +21,7 @@ from pathlib import Path
 from statistics import median
 
 from bench.every_work import WORK
-from bench.load import LoadError
+from bench.native_program import LoadError
 from bench.paths import LOAD, RESULTS
 from bench.peers.broadcast import Picows, SendLoop, Ws
 from bench.peers.gateway import Gateway

@@ -5,7 +5,8 @@ program itself consists of, and some 50 ms more with 5,000 sockets. So what live
 search (`gc.freeze`): all that is there after the start, and what has survived two searches since. What is
 searched is therefore always little. Sockets and requests leave no cycles behind, they free themselves. Should
 anything become garbage in cycles after it was taken out, a search of everything finds it once memory has
-doubled.
+doubled. That is far: after the start memory consists of 570,000 blocks, and a subscribed socket of 40. 5,000
+sockets are not searched as a whole; 13,000 are, once.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from typing import Any
 
 from twisted.internet.task import LoopingCall
 
-YOUNG = 1_000
-"""New objects after which they are searched, in up to 0.5 ms."""
+YOUNG = 2_000
+"""New objects after which they are searched, in up to 1 ms: more than what 64 requests at work consist of."""
 
-ROUNDS = 3
-"""Such searches after which all that survived them is searched once more, in some 2 ms, and taken out."""
+ROUNDS = 1
+"""After more such searches all that survived them is searched once more, in some 2 ms, and taken out."""
 
 GROWTH = 2
 """How many times the blocks of memory at the last search of everything there are before the next."""

@@ -22,7 +22,7 @@ log = logs.get_logger(__name__)
 
 
 def serve(settings: Settings, worker: int | None = None) -> int:
-    """Run a node until SIGTERM or SIGINT; returns the exit code: 0, or 1 if it could not start.
+    """Run a node until SIGTERM, SIGINT, or its terminal closes; returns the exit code: 0, 1 without a start.
 
     :param worker: the number of this process, if it is only one of a node's workers.
     """
@@ -35,7 +35,6 @@ def serve(settings: Settings, worker: int | None = None) -> int:
     logs.configure(settings.log_level, settings.log_format, worker=worker)
     several = settings.workers > 1 and worker is None
     node = Supervisor(reactor, settings) if several else Gateway(reactor, settings, worker)
-    # Where nothing can be read again, SIGHUP ends the process, as it does others.
     code = _Process(reactor, node, reloads=has_files_to_reload(settings)).run()
     # The end of the process gives all memory back at once: searching it for garbage would take half a second.
     gc.freeze()
@@ -69,6 +68,8 @@ class _Process:
         signal.signal(signal.SIGINT, self._end)
         if self._reloads:
             signal.signal(signal.SIGHUP, self._reload)
+        elif signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # not where nohup has it ignored
+            signal.signal(signal.SIGHUP, self._end)  # its terminal is gone: no server shall be left behind
         started = Deferred.fromCoroutine(self._node.start())
         started.addCallback(lambda _: self._searches.start())
         started.addErrback(self._failed)

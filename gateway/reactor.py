@@ -21,6 +21,9 @@ except ImportError:  # not Linux
 
 Call = Callable[[], object]
 
+ROUNDS = 2
+"""Of calls at the end of a turn. More could go on for ever."""
+
 
 class LeanReactor(EPollReactor):
     """An epoll reactor without Twisted's log context around each event, which nothing here reads."""
@@ -30,7 +33,7 @@ class LeanReactor(EPollReactor):
         self._turn_end: list[Call] = []
 
     def at_turn_end(self, call: Call) -> None:
-        """Call at the end of this turn, once; from such a call: at the end of the next."""
+        """Call at the end of this turn, once; from a call of its last round: at the end of the next."""
         self._turn_end.append(call)
 
     def stop(self) -> None:
@@ -41,7 +44,7 @@ class LeanReactor(EPollReactor):
     def runUntilCurrent(self) -> None:
         """The timed calls that are due, then the end of the turn."""
         super().runUntilCurrent()
-        if self._turn_end:
+        for _ in range(ROUNDS):
             calls, self._turn_end = self._turn_end, []
             for call in calls:
                 try:

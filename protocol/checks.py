@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final
@@ -34,8 +34,7 @@ def check(incoming: Incoming) -> None:
         client_id(incoming)
     if action.new_name:
         check_name(getattr(body, action.new_name), action.new_name.removesuffix("_name"))
-    for bound in action.bounds:
-        check_bound(bound, body)
+    check_bounds(action.bounds, body)
     further = _FURTHER.get(action.name)
     if further is not None:
         further(body)
@@ -56,14 +55,15 @@ def _uuid_bytes(text: str) -> bytes:
     return uuid.UUID(text).bytes
 
 
-def check_bound(bound: Bound, body: Any) -> None:
+def check_bounds(bounds: Iterable[Bound], body: Any) -> None:
     """Raise BadRequest, which begins with the field's name, if a field of `body` is out of its range."""
-    value = getattr(body, bound.field)
-    if value is UNSET:
-        return
-    amount = len(value) if bound.items else value
-    if amount < bound.minimum or (bound.maximum is not None and amount > bound.maximum):
-        raise BadRequest(f"{bound.field} must {_told(bound)}, not {_short(amount)}")
+    for bound in bounds:
+        value = getattr(body, bound.field)
+        if value is UNSET:
+            continue
+        amount = len(value) if bound.items else value
+        if amount < bound.minimum or (bound.maximum is not None and amount > bound.maximum):
+            raise BadRequest(f"{bound.field} must {_told(bound)}, not {_short(amount)}")
 
 
 def _told(bound: Bound) -> str:

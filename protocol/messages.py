@@ -7,7 +7,7 @@ from typing import Final
 from msgspec import UNSET, Raw, Struct
 
 from protocol.body import Body
-from protocol.checks import check_bound
+from protocol.checks import check_bounds
 from protocol.codec import CODECS, Codec
 from protocol.errors import BadRequest, SchemaViolation
 from protocol.incoming import Incoming
@@ -27,13 +27,18 @@ class PostedMessage(Struct, frozen=True, gc=False):
 
 
 class _Post(Struct, frozen=True):
-    """The array of a post as it was sent, to know its size."""
+    """The body of a post, with its messages read."""
+
+    messages: list[NewMessage]
+
+
+class _Array(Struct, frozen=True):
+    """The same with the array as it was sent, to know its size."""
 
     messages: Raw
 
 
 _BOUNDS: Final = bounds(NewMessage)
-_MESSAGES: Final = list[NewMessage]
 
 
 def read_messages(
@@ -48,19 +53,19 @@ def read_messages(
     assert incoming.raw_body is not None
     form = incoming.form
     codec = CODECS[form]
-    array = codec.decode(incoming.raw_body, _Post).messages
-    if len(array) > post_bytes:
-        raise BadRequest(f"The messages array has {len(array)} bytes; at most {post_bytes} are accepted.")
+    if len(incoming.raw_body) > post_bytes:
+        size = len(codec.decode(incoming.raw_body, _Array).messages)
+        if size > post_bytes:
+            raise BadRequest(f"The messages array has {size} bytes; at most {post_bytes} are accepted.")
     try:
-        messages = codec.decode(array, _MESSAGES)
+        messages = codec.decode(incoming.raw_body, _Post).messages
     except SchemaViolation as error:
         # Inside a message a wrong type is the action's error (protocol.md section 3).
-        raise BadRequest(str(error).replace("`$", "`messages")) from None
+        raise BadRequest(str(error).replace("`$.", "`")) from None
     posted = []
     for index, message in enumerate(messages):
         try:
-            for bound in _BOUNDS:
-                check_bound(bound, message)
+            check_bounds(_BOUNDS, message)
         except BadRequest as error:
             raise BadRequest(f"messages[{index}].{error}") from None
         data = bytes(message.body)

@@ -111,18 +111,20 @@ class Router(Routes):
         :raises TooManyQueues: there is none, and the project has as many as it may.
         :raises StoreFailed: the queue is being removed or moved.
         """
-
-        async def ensured() -> Queue:
-            return (await self.ensure(project, name, for_dead_letters=for_dead_letters))[0]
-
         queue = self.cached(project, name)
-        if queue is None:
-            queue = await ensured() if create else await self.find(project, name)
+        if queue is None and not create:
+            queue = await self.find(project, name)
+        elif queue is None:
+            queue, _ = await self.ensure(project, name, for_dead_letters=for_dead_letters)
         try:
-            return await operation(await self.store_of(queue), queue)
+            opened = self._stores.opened(queue.pool) or await self._stores.open(queue.pool)
+            return await operation(opened.store, queue)
         except StaleQueue:
             self.forget(project, name)
-        queue = await ensured() if create else await self._find_in_store(project, name)
+        if create:
+            queue, _ = await self.ensure(project, name, for_dead_letters=for_dead_letters)
+        else:
+            queue = await self._find_in_store(project, name)
         try:
             return await operation(await self.store_of(queue), queue)
         except StaleQueue as error:

@@ -17,6 +17,7 @@ from tests.support.cloud import install_clients
 from tests.support.databases import DatabaseServer, start_mariadb, start_postgresql
 from tests.support.gateway import Gateway, start_gateway
 from tests.support.keystone import Keystone, install_keystone, start_keystone
+from tests.support.receiver import Receiver, receiving
 from tests.support.servers import Server, start_redis, start_valkey
 
 # No deadline: how long an example takes depends on the machine. On CI the same examples each time, so that
@@ -104,6 +105,13 @@ def plain_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]
     """The same without the short path for frames: for what both ways must do alike."""
     with start_gateway(tmp_path_factory.mktemp("plain") / "data", "--no-fast-path") as running:
         yield running
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """Who webhooks are sent to."""
+    with receiving() as receiver:
+        yield receiver
 
 
 @pytest.fixture(scope="session")

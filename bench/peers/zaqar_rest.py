@@ -7,7 +7,7 @@ from http.client import HTTPConnection, HTTPException
 from types import TracebackType
 from typing import Self
 
-from bench.load import LoadError
+from bench.native_program import LoadError
 from bench.peers.peer import BODY
 from bench.peers.zaqar_frames import HEADERS, TIMEOUT
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import accumulate
 from typing import Any
 
@@ -78,9 +79,12 @@ async def _store_batch(call: Call, batch: Sequence[list[PostedMessage]]) -> list
 
 
 async def _read(call: Call) -> list[PostedMessage]:
-    settings = call.node.settings
+    settings, queue_name = call.node.settings, call.body.queue_name
     try:
-        post_bytes = (await call.router.find(call.project, call.body.queue_name)).settings.max_post_size
+        queue = call.router.cached(call.project, queue_name)
+        if queue is None:
+            queue = await call.router.find(call.project, queue_name)
+        post_bytes = queue.settings.max_post_size
     except NoQueue:
         post_bytes = limits.POST_BYTES
     posted = read_messages(call.incoming, post_bytes, extended=call.client.extended)
@@ -91,30 +95,34 @@ async def _read(call: Call) -> list[PostedMessage]:
 
 async def _store(call: Call, posted: Sequence[PostedMessage]) -> list[str]:
     """Store messages for the client, and return their ids."""
-    settings, client, usage = call.node.settings, call.client_id, call.node.usage
-    size = 0
+    usage = call.node.usage
     if usage is not None:
-        size = sum(RECORD_BYTES + len(message.body.data) for message in posted)
-        usage.check(call.project, size)
-
-    async def post(store: MessageStore, queue: Queue) -> list[str]:
-        defaults = queue.settings
-        messages = [
-            NewMessage(
-                message.body,
-                defaults.default_ttl if message.ttl is None else message.ttl,
-                defaults.default_delay if message.delay is None else message.delay,
-                checksum(message.body) if settings.enable_checksum else None,
-                message.dedup_id,
-            )
-            for message in posted
-        ]
-        sequences = await store.post(queue, messages, client, settings.dedup_window)
-        if usage is not None:
-            usage.posted(queue, size)
-        return [format_id(sequence, queue.incarnation) for sequence in sequences]
-
+        usage.check(call.project, _size(posted))
+    post = partial(_post, call, posted)
     return await call.router.run(call.project, call.body.queue_name, post, create=True)
+
+
+async def _post(call: Call, posted: Sequence[PostedMessage], store: MessageStore, queue: Queue) -> list[str]:
+    settings, defaults, usage = call.node.settings, queue.settings, call.node.usage
+    messages = [
+        NewMessage(
+            message.body,
+            defaults.default_ttl if message.ttl is None else message.ttl,
+            defaults.default_delay if message.delay is None else message.delay,
+            checksum(message.body) if settings.enable_checksum else None,
+            message.dedup_id,
+        )
+        for message in posted
+    ]
+    sequences = await store.post(queue, messages, call.client_id, settings.dedup_window)
+    if usage is not None:
+        usage.posted(queue, _size(posted))
+    return [format_id(sequence, queue.incarnation) for sequence in sequences]
+
+
+def _size(posted: Sequence[PostedMessage]) -> int:
+    """Bytes that messages take in the store, about."""
+    return sum(RECORD_BYTES + len(message.body.data) for message in posted)
 
 
 async def message_list(call: Call) -> Answer:

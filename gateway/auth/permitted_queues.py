@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from gateway.auth.rights import Rights
 from protocol.errors import NotPermitted
@@ -15,7 +15,10 @@ CHUNK = 200
 """Queues that the catalog is asked for at once."""
 
 MAX_CHUNKS = 500
-"""Times that it is asked for one page."""
+"""Times that it is asked for one page, or for one count."""
+
+ALL = "*"
+"""The pattern of every queue."""
 
 _HIGHEST = "\x7f"
 """Comes after every character that a queue's name has."""
@@ -24,25 +27,53 @@ _HIGHEST = "\x7f"
 async def list_permitted(
     catalog: Catalog, project: str, rights: Rights, after: str, limit: int
 ) -> list[Queue]:
-    """Up to `limit` queues whose names come after `after`. Raises NotPermitted, and what the catalog raises.
+    """Up to `limit` queues whose names come after `after`. NotPermitted, and what the catalog raises."""
+    found: list[Queue] = []
+
+    def take(queues: Sequence[Queue]) -> bool:
+        found.extend(queues)
+        return len(found) < limit
+
+    await _look(catalog, project, rights, after, take)
+    return found[:limit]
+
+
+async def count_permitted(catalog: Catalog, project: str, rights: Rights) -> int:
+    """How many queues of a project may be listed. Raises NotPermitted, and what the catalog raises."""
+    if ALL in rights.listed:
+        return await catalog.count_queues(project)
+    count = 0
+
+    def take(queues: Sequence[Queue]) -> bool:
+        nonlocal count
+        count += len(queues)
+        return True
+
+    await _look(catalog, project, rights, "", take)
+    return count
+
+
+async def _look(
+    catalog: Catalog, project: str, rights: Rights, after: str, take: Callable[[Sequence[Queue]], bool]
+) -> None:
+    """Give `take` the queues that may be listed and come after `after`, in parts, as long as it wants more.
 
     Only where a pattern can match is looked: between the first and the last name that begin as it does.
     """
     prefixes = [re.split(r"[*?]", pattern, maxsplit=1)[0] for pattern in rights.listed]
     prefixes = [prefix for prefix in prefixes if not prefix or is_queue_name(prefix)]  # others have no names
-    found: list[Queue] = []
     for _ in range(MAX_CHUNKS):
         start = next_start(prefixes, after)
         if start is None:
-            return found
+            return
         queues = await catalog.list_queues(project, start, CHUNK)
-        found += [queue for queue in queues if rights.permits("queue_list", queue.name)]
-        if len(queues) < CHUNK or len(found) >= limit:
-            return found[:limit]
+        more = take([queue for queue in queues if rights.permits("queue_list", queue.name)])
+        if len(queues) < CHUNK or not more:
+            return
         after = queues[-1].name
     raise NotPermitted(
-        f"Of {CHUNK * MAX_CHUNKS} queues too few may be listed for a page: the patterns of the token have to "
-        "say how the names begin."
+        f"{CHUNK * MAX_CHUNKS} queues were looked at for those that may be listed, and there are more: the "
+        "patterns of the token have to say how the names begin."
     )
 
 

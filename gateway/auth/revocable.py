@@ -44,7 +44,7 @@ log = get_logger(__name__)
 class Grant:
     """What one token was found to grant, and who relies on it."""
 
-    __slots__ = ("_begun", "_holders", "identity", "key", "looked", "revoked", "token")
+    __slots__ = ("_begun", "_holders", "expected", "identity", "key", "looked", "revoked", "token")
 
     def __init__(
         self, key: bytes, token: str, identity: Identity, looked: float, begun: Callable[[Grant], None]
@@ -55,6 +55,8 @@ class Grant:
         self.looked = looked
         """When it was found, by the reactor's clock."""
         self.revoked = False
+        self.expected = False
+        """Whether it is to be looked at again, or is looked at now."""
         self._begun = begun
         self._holders: dict[Callable[[], None], None] = {}
 
@@ -158,10 +160,12 @@ class RevocableTokens:
     # What is held
 
     def _begin(self, grant: Grant) -> None:
-        self._expect(grant, grant.looked + self._seconds * SHARE)
+        if not grant.expected:  # else somebody has held it a moment ago
+            self._expect(grant, grant.looked + self._seconds * SHARE)
 
     def _expect(self, grant: Grant, due: float) -> None:
         if not self._stopped:
+            grant.expected = True
             heapq.heappush(self._due, (due, next(self._numbers), grant))
             self._look()
 
@@ -175,6 +179,7 @@ class RevocableTokens:
                 self._timer = self._reactor.callLater(wait, self._timed)
                 return
             heapq.heappop(self._due)
+            grant.expected = grant.held
             if grant.held:
                 self._looking += 1
                 Deferred.fromCoroutine(self._look_again(grant))
@@ -201,6 +206,7 @@ class RevocableTokens:
         except Exception:  # whatever it is, the other tokens must be looked at too, and this one later
             log.exception("token_check_broke")
         self._looking -= 1
+        grant.expected = grant.held
         if grant.held:
             self._expect(grant, due)
         else:

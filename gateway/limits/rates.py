@@ -8,6 +8,7 @@ from collections import OrderedDict
 from gateway.limits.bucket import TokenBucket
 from gateway.settings import Settings
 from protocol.errors import TooManyRequests
+from schemas import limits
 
 MAX_PROJECTS = 10_000
 """Projects whose requests are counted at a time; the one that was quiet for longest is forgotten first."""
@@ -50,6 +51,8 @@ class Rates:
         return None
 
     def _project(self, name: str) -> TokenBucket:
+        # Nobody has looked at it yet: what is longer is no project, and shall not be kept either.
+        name = name[: limits.PROJECT_CHARACTERS]
         bucket = self._projects.get(name)
         if bucket is None:
             bucket = self._projects[name] = self._bucket(self._of_project)

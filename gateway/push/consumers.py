@@ -110,24 +110,37 @@ class Consumers:
             await dispatcher.ready(READY)
         except TimeoutError:
             raise StoreUnavailable("The message store does not announce messages at the moment.") from None
-        held = 0
         known = dispatcher.workers.get(worker.terms.claim)
-        if known is not None and known.sink is worker.sink:  # it changes its terms
-            known.left = 0.0
-            dispatcher.remove(known)
-        if resume:
-            adopted = await store.adopt_claim(queue, worker.terms, b"")
-            assert adopted is not None
-            held = len(worker.adopted(adopted))
-            worker.behind = held > 0
-        else:
-            await store.sweep(queue)  # or it would be found out later that the queue is not there
+        changed = known if known is not None and known.sink is worker.sink else None  # it changes its terms
+        if changed is not None:
+            changed.left = worker.left = self._grace
+            dispatcher.remove(changed)
+            del self._sinks[worker.sink][queue.incarnation, worker.terms.claim]
+        try:
+            held = await self._take_claim(queue, worker, store, resume=resume)
+        except BaseException:
+            # It has ended. Its claim may know it by either token, and ends soon unless the client comes back.
+            for gone in () if changed is None else (changed, worker):
+                self._lapses.begin(queue, gone)
+            raise
+        worker.left = None
         key = queue.incarnation, worker.terms.claim
         known = dispatcher.workers.get(worker.terms.claim)
         if known is not None:
             dispatcher.overtaken(known)
         self._sinks.setdefault(worker.sink, {})[key] = worker
         dispatcher.add(worker)
+        return held
+
+    async def _take_claim(self, queue: Queue, worker: Worker, store: MessageStore, *, resume: bool) -> int:
+        """Have the store lease to this consumer alone; returns how many its claim holds already."""
+        if not resume:
+            await store.sweep(queue)  # or it would be found out later that the queue is not there
+            return 0
+        adopted = await store.adopt_claim(queue, worker.terms, b"")
+        assert adopted is not None
+        held = len(worker.adopted(adopted))
+        worker.behind = held > 0
         return held
 
     def leave(self, sink: Sink, queue: Queue, claim: bytes) -> bytes | None:

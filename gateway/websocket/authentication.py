@@ -95,6 +95,11 @@ class SocketAuthentication:
         wire.limit_frames(min(settings.max_unauthenticated_frame_bytes, settings.max_frame_bytes))
         self._wait(settings.authentication_timeout)
 
+    @property
+    def asking(self) -> bool:
+        """Whether a token is looked at now."""
+        return self._asking
+
     def close(self) -> None:
         """The socket is closed."""
         self._stop_timer()
@@ -158,6 +163,8 @@ class SocketAuthentication:
         if self._socket is not None and (self._signed_until is None or until > self._signed_until):
             self._signed_until = until
             self._wire.limit_frames(None)
+            if self._socket.identity is None:
+                self._look_by(until)
 
     async def authenticate_handshake(self, token: str) -> None:
         """The same with the token of the handshake. A browser sees no status there, so a refusal closes."""
@@ -253,6 +260,12 @@ class SocketAuthentication:
             self._end(AUTHENTICATION_EXPIRED, "Authentication expired.")
         else:
             self._end(AUTHENTICATION_TIMEOUT, "Nobody has authenticated in time.")
+
+    def _look_by(self, when: float) -> None:
+        """Look at that time at the latest, in seconds since the epoch: authentication may be due later."""
+        left = max(0.0, when - time())
+        if self._timer is not None and left < self._timer.getTime() - self._node.reactor.seconds():
+            self._wait(left)
 
     def _end(self, code: int, reason: str) -> None:
         if self._socket is not None:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import struct
 
-from autobahn.websocket import USES_NVX, xormasker
-
 from protocol.codec import Form
+
+try:
+    from websockets.speedups import apply_mask as unmask
+except ImportError:  # it is not compiled for this platform
+    from websockets.utils import apply_mask as unmask
+
+__all__ = ["BINARY", "FIN", "MASKED", "TEXT", "announced_size", "make_frame", "opcode", "unmask"]
 
 TEXT = 1
 BINARY = 2
@@ -14,9 +19,6 @@ BINARY = 2
 
 FIN = 0x80
 MASKED = 0x80
-
-MASKED_AS_NUMBER = 1500 if USES_NVX else 1 << 62
-"""Bytes up to which Python's integers unmask faster than Autobahn: always, if its extension is missing."""
 
 _MSGPACK = Form.MSGPACK
 _MEDIUM = struct.Struct(">BBH")
@@ -41,11 +43,9 @@ def make_frame(kind: int, payload: bytes) -> bytes:
     return _LARGE.pack(FIN | kind, 127, size) + payload
 
 
-def unmask(mask: bytes, payload: bytes) -> bytes:
-    """The payload of a client's frame; `mask` has 4 bytes (RFC 6455 section 5.3)."""
-    size = len(payload)
-    if size > MASKED_AS_NUMBER:
-        return xormasker.create_xor_masker(mask, size).process(payload)  # type: ignore[attr-defined,no-any-return]  # found at run time
-    repeated = (mask * ((size >> 2) + 1))[:size]
-    number = int.from_bytes(payload, "little") ^ int.from_bytes(repeated, "little")
-    return number.to_bytes(size, "little")
+def announced_size(data: bytes) -> int:
+    """The bytes of payload of the frame that begins here, as far as its head is there (section 5.2)."""
+    length = data[1] & 0x7F if len(data) > 1 else 0
+    if length < 126:
+        return length
+    return int.from_bytes(data[2:4] if length == 126 else data[2:10], "big")

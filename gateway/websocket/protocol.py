@@ -20,7 +20,7 @@ from gateway.auth.handshake import handshake_token
 from gateway.logs import get_logger
 from gateway.websocket.at_rest import AT_REST, let_go
 from gateway.websocket.compression import accept, make_compressed, takes_compressed
-from gateway.websocket.frames import make_frame, opcode
+from gateway.websocket.frames import announced_size, make_frame, opcode
 from gateway.websocket.outbox import Outbox
 from gateway.websocket.outlet import Outlet
 from gateway.websocket.session import Session
@@ -44,6 +44,8 @@ class SocketProtocol(WebSocketServerProtocol):
     session: Session | None = None
     make_frame: Callable[[int, bytes], bytes] = staticmethod(make_frame)
     _perMessageCompress: Any  # None where nothing was agreed on
+    largest_frame: int
+    current_frame: Any  # None between frames, which Autobahn does not say
     reading_paused = False
     address: str | None = None
     """The client's: until the socket is open, and then as long as it is counted as one of its sockets."""
@@ -115,7 +117,13 @@ class SocketProtocol(WebSocketServerProtocol):
 
     def processData(self) -> bool:
         # What is in the buffer waits too: compressed, it may be a thousand times as large as it looks.
-        return not self.reading_paused and super().processData()
+        if self.reading_paused:
+            return False
+        # What would close the socket waits for a token that is looked at: then it may be no stranger's.
+        too_large = self.current_frame is None and announced_size(self.data) > self.largest_frame > 0
+        if too_large and self.session is not None and self.session.hold():
+            return False
+        return super().processData()
 
     def onAutoPingTimeout(self) -> None:
         """Autobahn saw no pong and no message in time. Whoever sends anything else is alive as well."""

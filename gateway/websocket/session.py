@@ -89,6 +89,14 @@ class Session(SocketSink):
             self._node.metrics.reading_paused()
             self._wire.pause_reading()
 
+    def hold(self) -> bool:
+        """Whether a frame that is too large for a stranger has to wait until it is known who speaks."""
+        if self.authentication is None or not self.authentication.asking:
+            return False
+        self._paused = True
+        self._wire.pause_reading()
+        return True
+
     def _has_enough(self) -> bool:
         settings = self._node.settings
         return (
@@ -105,6 +113,12 @@ class Session(SocketSink):
             self._read_on()
         else:
             self._wire.pause_reading()  # pings are answered too, and fill memory if nobody reads that
+
+    def _unpause(self) -> None:
+        """Have the socket read again, if that was stopped for the requests, and there is room for more."""
+        if self._paused and not self._finishing and not self._has_enough():
+            self._paused = False
+            self._read_on()
 
     def _read_on(self) -> None:
         """Have the socket read, unless something stands against it."""
@@ -158,6 +172,7 @@ class Session(SocketSink):
             return
         self._working = False
         self._work()
+        self._unpause()
 
     def _work(self) -> None:
         """Take up the requests that wait, if none is at work."""
@@ -265,9 +280,8 @@ class Session(SocketSink):
                 self._wire.send_frame(envelope.reply(incoming, status, body), incoming.form)
         if self.closed:
             return
-        if self._paused and not self._finishing and not self._has_enough():
-            self._paused = False
-            self._read_on()
+        if self._paused:
+            self._unpause()
         self._send_notifications()
 
     def _break(self, failure: Failure | None = None) -> None:

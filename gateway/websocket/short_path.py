@@ -104,7 +104,7 @@ class ShortPath(WebSocketServerProtocol):
             after = start + size
             if after > end or 0 < largest < size:
                 break
-            payload = unmask(data[start - 4 : start], data[start:after])
+            payload = unmask(data[start:after], data[start - 4 : start])
             if kind == _TEXT and not payload.isascii() and not _is_utf8(payload):
                 break
             position = after

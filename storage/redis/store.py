@@ -30,6 +30,7 @@ from storage.redis.claims import RedisClaims
 from storage.redis.deliveries import RedisDeliveries
 from storage.redis.encrypted_records import OnUnreadable, Records, encrypt
 from storage.redis.health import check_layout, look_at_durability, look_at_identity
+from storage.redis.posts import Posts
 from storage.redis.replicas import Replicas
 from storage.redis.runner import ScriptRunner
 from storage.redis.subscriptions import RedisSubscriptions
@@ -74,6 +75,7 @@ class RedisStore(RedisClaims, RedisSubscriptions, RedisDeliveries):
         self.identity = b""
         """The same for whoever reaches the same data, by whatever URL. Empty: the store could not keep it."""
         self.scripts = ScriptRunner(reactor, self.client, timeout, self._writer, replicas)
+        self._posts = Posts(reactor, self.scripts)
 
     async def start(self, patience: float) -> None:
         """Connect, and see that the data there is of a layout that this version understands.
@@ -136,12 +138,15 @@ class RedisStore(RedisClaims, RedisSubscriptions, RedisDeliveries):
     async def post(
         self, queue: Queue, messages: Sequence[NewMessage], client: bytes, dedup_window: int = 0
     ) -> list[int]:
-        if any(message.dedup_id for message in messages):
-            return await self._post_once(queue, messages, client, dedup_window)
-        arguments: list[bytes | int] = [*self.room]
+        packed: list[bytes | int] = []
+        size = 0
         for message in messages:
-            arguments += (message.ttl, message.delay, self._records.pack(queue, message, client))
-        first = await self.scripts.run(scripts.POST, queue, *arguments, repeatable=False)
+            if message.dedup_id:
+                return await self._post_once(queue, messages, client, dedup_window)
+            record = self._records.pack(queue, message, client)
+            packed += (message.ttl, message.delay, record)
+            size += len(record)
+        first = await self._posts.post(queue, self.room, packed, size)
         return list(range(first, first + len(messages)))
 
     async def _post_once(

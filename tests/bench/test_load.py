@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.load import Load, LoadError
+from bench.load import Load
+from bench.native_program import LoadError
 from bench.peers import zaqar_frames, zaqar_rest
 from bench.peers.broadcast import SendLoop
 from bench.peers.peer import MARK, exchange
@@ -89,7 +90,7 @@ def test_each_answered_post_over_rest_is_stored(gateway: Gateway, connections: i
 
 def test_a_refusal_over_rest_fails_the_load_with_its_answer(gateway: Gateway) -> None:
     request = "GET /v2/nowhere HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
-    options = ["--http", "--request", request, "--reply", '"resources"', "--patience", "0.3"]
+    options = ["--http", "--request", request, "--reply", '"resources"', "--patience", "2"]
     with Load(port_of(gateway), 1, options) as load:
         load.do("open")
         load.do("prepare")
@@ -112,7 +113,7 @@ def test_sockets_come_back_to_what_they_missed(gateway: Gateway) -> None:
 
 def test_a_socket_that_finds_less_than_it_missed_fails_the_load(gateway: Gateway) -> None:
     (marker,) = zaqar_frames.post_once(port_of(gateway), 1)
-    options = [*zaqar_frames.subscribe(), *zaqar_frames.resume(marker, 10), "--patience", "0.3"]
+    options = [*zaqar_frames.subscribe(), *zaqar_frames.resume(marker, 10), "--patience", "2"]
     with Load(port_of(gateway), 2, options) as load:
         load.do("open")
         load.do("prepare")
@@ -124,11 +125,11 @@ def test_a_socket_that_finds_less_than_it_missed_fails_the_load(gateway: Gateway
 
 def test_a_refused_request_fails_the_load_with_its_answer(gateway: Gateway) -> None:
     request = zaqar_frames.frame("message_post", {"queue_name": "not a name", "messages": []})
-    options = ["--request", request, "--reply", '"message_ids"', "--patience", "0.3"]
+    options = ["--request", request, "--reply", '"message_ids"', "--patience", "2"]
     with Load(port_of(gateway), 1, options) as load:
         load.do("open")
         load.do("prepare")
-        with pytest.raises(LoadError, match=r'no answer for 0 s; 1 requests .*"request"'):
+        with pytest.raises(LoadError, match=r'no answer for 2 s; 1 requests .*"request"'):
             load.do("run 0.1")
 
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from bench.load import LoadError
+from bench.native_program import LoadError
 from bench.peers.peer import BODY
 from bench.receiver import Receiver
 

@@ -30,7 +30,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from tests.support.client import decode, encode, is_reply
 
-REPLY_TIMEOUT = 15.0
+REPLY_TIMEOUT = 30.0
 """Seconds a reply, and all notifications of a step together, may take."""
 
 IDENTIFIER = re.compile(r"<id:\d+>")

@@ -18,7 +18,7 @@ from urllib.parse import quote, urlsplit
 
 from tests.conformance.player import Matcher, first, spell_out
 
-TIMEOUT = 15.0
+TIMEOUT = 30.0
 """Seconds that an answer may take."""
 
 

@@ -92,7 +92,7 @@ def test_11_binary_bodies_are_pushed_in_either_form(connect: Connect) -> None:
 def frail(tmp_path: Path) -> Iterator[tuple[Gateway, Server]]:
     """A gateway whose store can be killed without its noticing."""
     with start_valkey(tmp_path / "store", appendonly="yes", appendfsync="always") as server:
-        arguments = ("--redis-url", server.url, "--request-timeout", "1")
+        arguments = ("--redis-url", server.url, "--request-timeout", "3")
         with start_gateway(tmp_path / "data", *arguments) as gateway:
             yield gateway, server
 

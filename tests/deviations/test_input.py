@@ -95,7 +95,7 @@ def test_27_notifications_have_the_form_of_their_own_subscription(client: Client
     done(client.request("subscription_create", {"queue_name": other}), 201)
     for queue in (first, other, first):
         client.send("message_post", {"queue_name": queue, "messages": [{"body": queue}]})
-        reply, notification = client.socket.recv(timeout=15), client.socket.recv(timeout=15)
+        reply, notification = client.socket.recv(timeout=30), client.socket.recv(timeout=30)
         assert isinstance(reply, kinds[other])
         assert isinstance(notification, kinds[queue])
 

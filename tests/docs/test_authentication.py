@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from docs.conversation import FOLDER
+from gateway.auth.policy_rules import RULES
 from tests.support.chromium import Chromium
 from tests.support.gateway import start_gateway
 from tests.support.javascript import served
@@ -61,3 +62,16 @@ def test_a_browser_with_a_token(tmp_path: Path) -> None:
             browser.wait_console("Authentified.")
             browser.wait_console("message_ids")
             gateway.wait_event("authenticated")
+
+
+def test_all_rules_of_a_policy_are_told() -> None:
+    told: dict[str, str] = {}
+    for rules, actions in re.findall(r"^\| (`.*) \| (`.*) \|$", section("Roles and policy"), re.MULTILINE):
+        kind = ""
+        for before, name in re.findall(r"`(\w*):(\w+)`", rules):
+            kind = before or kind
+            told[f"{kind}:{name}"] = actions
+    told |= {rule.replace("pools:", "flavors:"): "flavor_" for rule in told if rule.startswith("pools:")}
+    assert told.keys() == set(RULES.values())
+    for action, rule in RULES.items():
+        assert told[rule] == "flavor_" or f"`{action}`" in told[rule]

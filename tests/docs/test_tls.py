@@ -49,14 +49,14 @@ def running(command: list[str], port: int, log: Path) -> Iterator[None]:
     with log.open("wb") as output:
         process = subprocess.Popen(command, stdout=output, stderr=output, env=environment)
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 30
         while not listens(port):
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
         yield
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(30)
 
 
 @pytest.fixture(scope="module")

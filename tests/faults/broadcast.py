@@ -106,7 +106,7 @@ def _post_last(poster: Client, delay: int = 0) -> str:
         replies.append(poster.request("message_post", {"queue_name": QUEUE, "messages": [message]}))
         return replies[-1].status == 201
 
-    wait_until(posted, timeout=20, interval=0.05)
+    wait_until(posted, interval=0.05)
     message_id: str = replies[-1].body["message_ids"][0]
     return message_id
 

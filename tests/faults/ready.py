@@ -17,7 +17,7 @@ _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 def get(gateway: Gateway, path: str) -> tuple[int, bytes]:
     """The status and the body of a GET, whatever the status is."""
     try:
-        with _DIRECT.open(gateway.http_url + path, timeout=15) as answer:
+        with _DIRECT.open(gateway.http_url + path, timeout=30) as answer:
             return answer.status, answer.read()
     except urllib.error.HTTPError as error:
         with error:
@@ -32,4 +32,4 @@ def readiness(gateway: Gateway) -> dict[str, Any]:
 
 def wait_ready(gateway: Gateway, status: int = 200) -> None:
     """Wait until `/readyz` answers with this status."""
-    wait_until(lambda: get(gateway, "/readyz")[0] == status, timeout=20, interval=0.05)
+    wait_until(lambda: get(gateway, "/readyz")[0] == status, interval=0.05)

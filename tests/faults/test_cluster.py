@@ -80,7 +80,7 @@ def heads(server: Server) -> set[bytes]:
 def wait_posted(workers: list[Worker], more: int) -> None:
     """Wait until the workers have posted so many more messages."""
     goal = sum(worker.posted for worker in workers) + more
-    wait_until(lambda: sum(worker.posted for worker in workers) >= goal, timeout=30)
+    wait_until(lambda: sum(worker.posted for worker in workers) >= goal, timeout=90)
 
 
 def work(gateway: Gateway, fault: Callable[[], None], rounds: int) -> list[Worker]:
@@ -182,7 +182,7 @@ def test_a_replica_takes_over(tmp_path: Path, how: str) -> None:
                 home.kill()
             else:
                 heir.client().execute_command("CLUSTER", "FAILOVER")
-            wait_until(lambda: heir.client().info("replication")["role"] == "master", timeout=20)
+            wait_until(lambda: heir.client().info("replication")["role"] == "master")
             if how == "killed":
                 home.restart()  # as the new one's replica, without which nothing is acknowledged
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -17,11 +17,11 @@ import pytest
 
 from gateway.delivery.courier import PAGE
 from gateway.delivery.share import LEASE
-from storage.catalog.engine import make_engine, sqlite_url
-from storage.catalog.schema import upgrade
+from storage.catalog.engine import sqlite_url
+from tests.faults.nodes import shared
 from tests.support.client import Client
 from tests.support.expect import done, post
-from tests.support.gateway import ROOT, Gateway, start_gateway
+from tests.support.gateway import ROOT, Gateway, starting
 from tests.support.reactor import wait_until
 from tests.support.receiver import Received, Receiver, receiving, silent
 from tests.support.servers import Server, free_port, start_valkey
@@ -40,23 +40,13 @@ def store(tmp_path: Path) -> Iterator[Server]:
 @pytest.fixture
 def start(store: Server, tmp_path: Path) -> Iterator[Callable[..., Gateway]]:
     """Starts a gateway on the same store and the same catalog as the others."""
-    url = sqlite_url(tmp_path / "catalog.sqlite")
-    engine = make_engine(url, 30)
-    upgrade(engine)
-    engine.dispose()
-    settings = ("--redis-url", store.url, "--catalog-url", url, "--webhook-allowed-networks", "127.0.0.0/8")
-    with ExitStack() as stack:
-
-        def start(*arguments: str) -> Gateway:
-            return stack.enter_context(start_gateway(tmp_path / "data", *settings, *arguments))
-
+    settings = (
+        *shared(store, sqlite_url(tmp_path / "catalog.sqlite")),
+        "--webhook-allowed-networks",
+        "127.0.0.0/8",
+    )
+    with starting(tmp_path / "data", *settings) as start:
         yield start
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with receiving() as receiver:
-        yield receiver
 
 
 @contextmanager
@@ -76,7 +66,7 @@ def posting(url: str, queue: str, count: int, at_once: int = 5) -> Iterator[None
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     yield
-    thread.join(60)
+    thread.join(120)
     assert not thread.is_alive()
     assert not failures, failures
 
@@ -96,10 +86,14 @@ def wait_for_all(receiver: Receiver, count: int, path: str | None = None, timeou
 
 def owner_of(gateways: list[Gateway], receiver: Receiver) -> int:
     """Which of the gateways delivers: the one that the receiver's connections come from."""
-    for number, gateway in enumerate(gateways):
-        if any(receiver.port == port for port in peers(gateway.pid)):
-            return number
-    raise AssertionError("nobody delivers")
+    found: list[int] = []
+
+    def look() -> list[int]:
+        found[:] = [number for number, each in enumerate(gateways) if receiver.port in peers(each.pid)]
+        return found
+
+    wait_until(look, message="nobody delivers")
+    return found[0]
 
 
 def peers(pid: int) -> set[int]:

@@ -7,6 +7,8 @@ import random
 import signal
 from pathlib import Path
 
+import pytest
+
 from tests.faults.audit import check
 from tests.faults.load import PROJECT, Ledger, Worker
 from tests.support.client import Client
@@ -19,6 +21,7 @@ POSTS = 60
 """Acknowledged posts of all clients, at the least, before each kill; up to three times as many."""
 
 
+@pytest.mark.timeout(600)
 def test_nothing_acknowledged_is_lost_and_nothing_is_claimed_twice(tmp_path: Path) -> None:
     chance, ledger = random.Random(20), Ledger()
     gateway = start_gateway(tmp_path / "data")
@@ -51,7 +54,7 @@ def _posted(workers: list[Worker]) -> int:
 
 
 def _wait_posted(workers: list[Worker], goal: int) -> None:
-    wait_until(lambda: _posted(workers) >= goal, timeout=30)
+    wait_until(lambda: _posted(workers) >= goal, timeout=90)
 
 
 def _kill_store(gateway: Gateway) -> None:

@@ -6,8 +6,8 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from storage.catalog.engine import make_engine, sqlite_url
-from storage.catalog.schema import upgrade
+from storage.catalog.engine import sqlite_url
+from tests.faults.nodes import shared
 from tests.support.chaos_proxy import Fault
 from tests.support.chaos_thread import chaos_thread
 from tests.support.event_source import EventSource
@@ -73,11 +73,7 @@ def test_connections_that_break(gateway: Gateway) -> None:
 
 
 def test_a_node_that_is_killed(tmp_path: Path, store: Server) -> None:
-    url = sqlite_url(tmp_path / "catalog.sqlite")
-    engine = make_engine(url, 30)
-    upgrade(engine)
-    engine.dispose()
-    options = ("--redis-url", store.url, "--catalog-url", url, "--heartbeat-interval", "0.2")
+    options = (*shared(store, sqlite_url(tmp_path / "catalog.sqlite")), "--heartbeat-interval", "1")
     with (
         start_gateway(tmp_path / "one", *options) as one,
         start_gateway(tmp_path / "two", *options) as two,

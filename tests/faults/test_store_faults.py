@@ -23,7 +23,7 @@ from tests.support.proxy import Proxy
 from tests.support.reactor import wait_until
 from tests.support.servers import Server, start_redis, start_valkey
 
-TIMEOUT = ("--request-timeout", "1")
+TIMEOUT = ("--request-timeout", "2")
 
 CLAIM_ID = "5f0c0d52-1d2f-4f4c-8d0b-6f6a2cf8a3a1"
 MESSAGE_ID = "070a186c-006c-46aa-952a-2f4f090dc1f6"
@@ -112,8 +112,8 @@ def test_loading(gateway: Gateway, client: Client, store: Server, request: pytes
     started: list[Server] = []
 
     def start_slowly() -> None:
-        # 200 keys of 10 ms each; after every few of them it looks at its sockets.
-        slow = {"key_load_delay": "10000", "loading_process_events_interval_bytes": "1024"}
+        # 200 keys of 100 ms each; after every few of them it looks at its sockets.
+        slow = {"key_load_delay": "100000", "loading_process_events_interval_bytes": "1024"}
         started.append(start(store.folder, tcp=False, **slow))
 
     starting = threading.Thread(target=start_slowly)
@@ -125,6 +125,7 @@ def test_loading(gateway: Gateway, client: Client, store: Server, request: pytes
             refused(client, action, body, "store_loading", "store_unavailable")
         everything_else_goes_on(gateway, client)
     finally:
+        store.client().config_set("key-load-delay", "0")
         starting.join(30)
     with started[0]:
         recovered(gateway, client, "before")

@@ -13,8 +13,8 @@ import pytest
 from websockets.exceptions import WebSocketException
 
 from protocol.extension import SUBPROTOCOL
-from storage.catalog.engine import make_engine
-from storage.catalog.schema import upgrade
+from storage.catalog.engine import sqlite_url
+from tests.faults.nodes import shared
 from tests.support.client import Client
 from tests.support.expect import done
 from tests.support.gateway import Gateway, start_gateway
@@ -173,11 +173,7 @@ def test_store_killed_and_restarted(gateway: Gateway, store: Server) -> None:
 
 @pytest.mark.timeout(300)
 def test_nodes_killed(store: Server, tmp_path: Path) -> None:
-    url = f"sqlite:///{tmp_path / 'catalog.sqlite'}"
-    engine = make_engine(url, 30)
-    upgrade(engine)
-    engine.dispose()
-    settings = ("--redis-url", store.url, "--catalog-url", url, "--lease-grace", "1")
+    settings = (*shared(store, sqlite_url(tmp_path / "catalog.sqlite")), "--lease-grace", "1")
     with ExitStack() as stack:
 
         def start(number: int) -> Gateway:
@@ -197,10 +193,7 @@ def test_nodes_killed(store: Server, tmp_path: Path) -> None:
 
 def test_a_node_that_stops_lets_its_leases_lapse(store: Server, tmp_path: Path) -> None:
     with ExitStack() as stack:
-        settings = ("--redis-url", store.url, "--catalog-url", f"sqlite:///{tmp_path / 'catalog.sqlite'}")
-        engine = make_engine(settings[-1], 30)
-        upgrade(engine)
-        engine.dispose()
+        settings = (*shared(store, sqlite_url(tmp_path / "catalog.sqlite")), "--lease-grace", "15")
         one, other = [stack.enter_context(start_gateway(tmp_path / name, *settings)) for name in ("a", "b")]
         watcher = stack.enter_context(Client(other.url, project="p"))
         with Client(one.url, project="p", subprotocol=SUBPROTOCOL) as worker:

@@ -19,13 +19,14 @@ from storage.router import Router
 from tests.support.reactor import eventually, reactor, run
 from tests.support.routing import new_router, only
 from tests.support.servers import Server
+from tests.support.store import PATIENCE
 
 
 class Watched:
     """A node's router and its watch, and the router of another node on the same catalog and store."""
 
     def __init__(self, server: Server, folder: Path, interval: float) -> None:
-        self.store = RedisStore(reactor, server.url, 5)
+        self.store = RedisStore(reactor, server.url, PATIENCE)
         self.catalog = SQLCatalog(reactor, sqlite_url(folder / "catalog.sqlite"))
         stores = only(self.store, self.catalog)
         self.router = new_router(self.catalog, stores)
@@ -34,7 +35,7 @@ class Watched:
         self.queue: Queue
 
     async def start(self) -> None:
-        await self.store.start(5)
+        await self.store.start(PATIENCE)
         await self.catalog.start(upgrade=True)
         self.queue, _ = await self.router.ensure("p", "q")
         self.watch.start()
@@ -45,8 +46,8 @@ class Watched:
         await self.store.stop()
 
     async def change_elsewhere(self) -> None:
-        await self.other.update("p", "q", lambda _: {"a": 1})
         assert self.router.cached("p", "q") == self.queue
+        await self.other.update("p", "q", lambda _: {"a": 1})
 
     async def seen(self) -> bool:
         return (await self.router.find("p", "q")).metadata == {"a": 1}
@@ -63,6 +64,7 @@ def patient(valkey: Server, tmp_path: Path) -> Iterator[Watched]:
 
 def test_a_change_that_is_announced_is_seen(patient: Watched) -> None:
     run(patient.change_elsewhere)
+    assert patient.router.cached("p", "q") == patient.queue
     patient.watch.changed(QueueChanged("p", "q"))
     assert run(patient.seen)
 

@@ -74,6 +74,19 @@ def test_the_end_of_a_turn_comes_after_its_timed_calls(reactor: LeanReactor) -> 
     assert order == ["first", "second", "end"]
 
 
+def test_what_a_call_at_the_end_of_a_turn_gathers_leaves_in_the_same_turn(reactor: LeanReactor) -> None:
+    order: list[str] = []
+
+    def gather() -> None:
+        reactor.callLater(0, order.append, "next turn")
+        reactor.at_turn_end(lambda: order.append("gathered"))
+
+    reactor.at_turn_end(gather)
+    reactor.at_turn_end(lambda: order.append("other"))
+    spin(reactor, lambda: "next turn" in order)
+    assert order == ["other", "gathered", "next turn"]
+
+
 def test_the_end_of_a_turn_may_ask_for_the_next(reactor: LeanReactor) -> None:
     # The poll between the two must not wait: nothing else would end it.
     left = [50]

@@ -13,6 +13,7 @@ import pytest
 from protocol.extension import SUBPROTOCOL
 from protocol.signed_urls import SignedUrl, sign
 from tests.support.client import Client
+from tests.support.event_source import EventSource
 from tests.support.expect import done, post
 from tests.support.gateway import Gateway, start_gateway
 from tests.support.reactor import wait_until
@@ -133,6 +134,32 @@ def test_new_keys_that_sign(start: Start, workers: int, tmp_path: Path) -> None:
     told = reload(gateway, workers, "signing_key_file", "file_not_reloaded")
     assert told["reason"].startswith("signing_key_file: ")
     assert signs(NEW)
+
+
+def test_a_key_that_is_taken_away_ends_what_it_has_opened(start: Start, workers: int, tmp_path: Path) -> None:
+    (tmp_path / "signing").write_text(f"{NEW}\n{OLD}")
+    gateway = start("--signing-key-file", str(tmp_path / "signing"))
+    with Client(gateway.url, project="p") as owner, ExitStack() as closing:
+        enter(owner)
+        post(owner, "q", "made")
+
+        def stream(key: str) -> EventSource:
+            """The queue's events, opened by a signature of this key."""
+            url = SignedUrl(("/v2/queues/q/messages",), ("GET",), "p", "2099-01-01T00:00:00")
+            parts = {"project": "p", "paths": url.paths[0], "methods": "GET", "expires": url.expires}
+            signed = {**parts, "signature": sign(key.encode(), url)}
+            return closing.enter_context(EventSource(gateway.http_url, "/v2/queues/q/events", signed))
+
+        streams = [stream(OLD) for _ in range(SOCKETS)]
+        stays = stream(NEW)
+        replace(tmp_path / "signing", NEW)
+        reload(gateway, workers, "signing_key_file")
+        for each in streams:
+            ended = each.next()
+            assert (ended.name, ended.data["reason"]) == ("subscription_ended", "not_permitted")
+        post(owner, "q", "heard")
+        assert stays.bodies(1) == ["heard"]
+        assert stream(OLD).status == 404
 
 
 def test_a_new_policy(start: Start, workers: int, tmp_path: Path) -> None:

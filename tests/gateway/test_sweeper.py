@@ -19,7 +19,7 @@ from storage.router import Router
 from tests.support.reactor import eventually, reactor, run
 from tests.support.routing import new_router
 from tests.support.servers import Server
-from tests.support.store import ALICE, SECOND, new_claim, text
+from tests.support.store import ALICE, PATIENCE, SECOND, new_claim, text
 
 INTERVAL = 0.05
 
@@ -54,11 +54,11 @@ class Swept:
 
 @pytest.fixture
 def swept(tmp_path: Path, valkey: Server) -> Iterator[Swept]:
-    store = RedisStore(reactor, valkey.url, 5)
+    store = RedisStore(reactor, valkey.url, PATIENCE)
     catalog = BrokenCatalog(reactor, sqlite_url(tmp_path / "catalog.sqlite"))
     router = new_router(catalog, store)
     sweeper = Sweeper(reactor, router, catalog, INTERVAL)
-    run(store.start, 5)
+    run(store.start, PATIENCE)
     run(catalog.start, upgrade=True)
     queue, _ = run(router.ensure, "project", "jobs")
     sweeper.start()

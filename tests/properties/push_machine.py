@@ -16,7 +16,7 @@ from tests.support.store import ALICE, SECOND, STARTED_AT, STOPPED, text
 
 _SET_TIME = "return redis.call('HSET', KEYS[1], 'last', ARGV[1])"
 
-PATIENCE = 10.0
+PATIENCE = 30.0
 """Seconds in which all that a socket has to get must come."""
 
 counts = st.integers(1, 3)

@@ -5,25 +5,13 @@ That the machine finds what it is for is shown by mutation, as in test_store_mod
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
 
 import pytest
 
-from storage.redis.store import RedisStore
+from tests.properties.conftest import Connections
 from tests.properties.deliveries_machine import DeliveriesMachine
 from tests.properties.playing import find, plant, play
-from tests.support.servers import Server
-from tests.support.store import connected
-
-Connections = tuple[RedisStore, RedisStore]
-
-
-@pytest.fixture
-def connections(store_server: Server) -> Iterator[Connections]:
-    """Two connections to the same store."""
-    with connected(store_server) as first, connected(store_server) as second:
-        yield first, second
 
 
 @pytest.mark.timeout(900)

@@ -16,25 +16,13 @@ a lost delayed message: of the delays that end together, only the first message 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
 
 import pytest
 
-from storage.redis.store import RedisStore
+from tests.properties.conftest import Connections
 from tests.properties.machine import StoreMachine
 from tests.properties.playing import find, plant, play
-from tests.support.servers import Server
-from tests.support.store import connected
-
-Connections = tuple[RedisStore, RedisStore]
-
-
-@pytest.fixture
-def connections(store_server: Server) -> Iterator[Connections]:
-    """Two connections to the same store."""
-    with connected(store_server) as first, connected(store_server) as second:
-        yield first, second
 
 
 # A failure takes minutes to be shrunk, and is not worth much before.

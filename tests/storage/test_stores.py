@@ -18,6 +18,7 @@ from storage.stores import OpenStore, Stores
 from tests.support.reactor import reactor, run
 from tests.support.routing import NoAnnouncements, new_router
 from tests.support.servers import Server
+from tests.support.store import PATIENCE
 
 
 class Opener:
@@ -29,9 +30,9 @@ class Opener:
 
     async def open(self, pool: str, uri: str) -> OpenStore:
         self.opened.append(pool)
-        store = RedisStore(reactor, uri, 5)
+        store = RedisStore(reactor, uri, PATIENCE)
         try:
-            await store.start(1)
+            await store.start(5)
         except BaseException:
             await store.stop()
             raise

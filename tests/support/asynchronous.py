@@ -15,7 +15,7 @@ from typing import Any, Final, ParamSpec
 
 P = ParamSpec("P")
 
-PATIENCE: Final = 20.0
+PATIENCE: Final = 30.0
 """Seconds that anything may take that is waited for."""
 
 

@@ -29,7 +29,7 @@ class ChaosThread:
         self._begun = threading.Event()
         self._thread = threading.Thread(target=self._run, name="chaos", daemon=True)
         self._thread.start()
-        assert self._begun.wait(10)
+        assert self._begun.wait(30)
 
     @property
     def url(self) -> str:

@@ -191,7 +191,7 @@ class Chromium:
         self._closing.close()
         self._process.terminate()
         try:
-            self._process.wait(10)
+            self._process.wait(30)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()

@@ -16,12 +16,13 @@ import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import msgpack
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
+
+from tests.support.closing import Closing
 
 Form = Literal["json", "msgpack"]
 
@@ -37,7 +38,7 @@ class Reply:
     """The whole reply as it came."""
 
 
-class Client:
+class Client(Closing):
     """One socket. Frames that are no replies are kept in `notifications`, in the order they came.
 
     :param url: `ws://host:port/`.
@@ -141,14 +142,6 @@ class Client:
     def close(self) -> None:
         """Close the socket with the closing handshake."""
         self._closing.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
 
 def _offered(subprotocol: str | Sequence[str] | None) -> list[Subprotocol] | None:

@@ -110,13 +110,16 @@ def openstack_environment(keystone: Keystone, user: str, project: str) -> dict[s
     }
 
 
-def install_clients(folder: Path) -> Path:
-    """The Python of a new environment in `folder` that has the clients, and nothing of ours."""
+def install_clients(folder: Path, which: str = "openstack") -> Path:
+    """The Python of a new environment in `folder` that has such clients, and nothing of ours.
+
+    :param which: those of `tests/clients/{which}.lock`.
+    """
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     python = folder / "bin" / "python"
     # uv: it takes a fifth of pip's time.
     command: list[str | Path] = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", python]
-    command += ["--require-hashes", "-r", ROOT / "tests" / "clients" / "openstack.lock"]
+    command += ["--require-hashes", "-r", ROOT / "tests" / "clients" / f"{which}.lock"]
     subprocess.run(command, check=True, timeout=INSTALL_TIMEOUT)
     return python
 

@@ -23,7 +23,7 @@ from storage.redis.store import RedisStore
 from storage.stores import OpenStore, Stores
 from tests.support.reactor import reactor
 from tests.support.routing import new_router, nothing
-from tests.support.store import new_claim
+from tests.support.store import PATIENCE, new_claim
 
 GRACE = 5.0
 """Seconds that the leases of a closed socket wait."""
@@ -101,7 +101,7 @@ class Node:
 
     def __init__(self, url: str, catalog: SQLCatalog) -> None:
         self.store = LosingStore(reactor, url, 5)
-        self.events = RedisEvents(reactor, url, 5, self._told, self._listening)
+        self.events = RedisEvents(reactor, url, PATIENCE, self._told, self._listening)
         self.stores = Stores(OpenStore(self.store, self.events, nothing), catalog, self._open)
         self.router = new_router(catalog, self.stores)
         self.pushed = 0
@@ -126,9 +126,9 @@ class Node:
 
     async def _open(self, pool: str, uri: str) -> OpenStore:
         """The store of another pool."""
-        store = RedisStore(reactor, uri, 5)
-        await store.start(5)
-        events = RedisEvents(reactor, uri, 5, self._told, self._listening)
+        store = RedisStore(reactor, uri, PATIENCE)
+        await store.start(PATIENCE)
+        events = RedisEvents(reactor, uri, PATIENCE, self._told, self._listening)
         events.start()
 
         async def close() -> None:
@@ -138,7 +138,7 @@ class Node:
         return OpenStore(store, events, close, uri)
 
     async def start(self) -> None:
-        await self.store.start(5)
+        await self.store.start(PATIENCE)
         self.events.start()
 
     async def stop(self) -> None:

@@ -15,9 +15,10 @@ import json
 import ssl
 import time
 from collections.abc import Iterator, Mapping
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
+
+from tests.support.closing import Closing
 
 TIMEOUT = 30.0
 """Seconds that anything may take."""
@@ -74,7 +75,7 @@ class Parser:
                 raise AssertionError(field)
 
 
-class EventSource:
+class EventSource(Closing):
     """One stream at a time.
 
     :param headers: of the requests, over those of an EventSource.
@@ -175,11 +176,3 @@ class EventSource:
     def close(self) -> None:
         """Leave."""
         self._closing.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

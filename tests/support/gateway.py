@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -194,6 +194,13 @@ def start_gateway(
         gateway.close()
         raise
     return gateway
+
+
+@contextlib.contextmanager
+def starting(data_dir: Path, *settings: str) -> Iterator[Callable[..., Gateway]]:
+    """What starts gateways with these arguments and further ones; they are stopped at the end."""
+    with contextlib.ExitStack() as closing:
+        yield lambda *arguments: closing.enter_context(start_gateway(data_dir, *settings, *arguments))
 
 
 def processes_in(folder: Path) -> list[int]:

@@ -21,7 +21,7 @@ from storage.redis.store import RedisStore
 from tests.support.reactor import reactor
 from tests.support.routing import new_router, only
 from tests.support.servers import Server
-from tests.support.store import ALICE, text
+from tests.support.store import ALICE, PATIENCE, text
 
 
 @dataclass(eq=False)
@@ -70,11 +70,11 @@ class Node:
     """A hub on a real store, and one queue."""
 
     def __init__(self, server: Server, folder: Path) -> None:
-        self.store = RedisStore(reactor, server.url, 5)
+        self.store = RedisStore(reactor, server.url, PATIENCE)
         self.catalog = SQLCatalog(reactor, sqlite_url(folder / "catalog.sqlite"))
         self.pushed = 0
         self.deaf = False
-        self.events = RedisEvents(reactor, server.url, 5, self._told, self._listening)
+        self.events = RedisEvents(reactor, server.url, PATIENCE, self._told, self._listening)
         self.stores = stores = only(self.store, self.catalog, self.events)
         self.router = new_router(self.catalog, stores)
         self.hub = Hub(reactor, self.router, stores, self._count)
@@ -91,7 +91,7 @@ class Node:
 
     async def start(self) -> None:
         await self.catalog.start(upgrade=True)
-        await self.store.start(5)
+        await self.store.start(PATIENCE)
         self.queue = await self.new_queue("jobs")
         self.events.start()
 

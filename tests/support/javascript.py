@@ -96,7 +96,7 @@ def chaos_proxy(url: str, *, seed: int, cuts: int, mean_seconds: float) -> Itera
     finally:
         process.stdin.close()
         faults += [json.loads(line)["fault"] for line in process.stdout]
-        process.wait(10)
+        process.wait(30)
 
 
 @contextlib.contextmanager

@@ -45,7 +45,7 @@ KEYS = (
 )
 """The names of a queue's keys."""
 
-TIMEOUT = 20.0
+TIMEOUT = 30.0
 """Seconds that one call of a mover may take."""
 
 OF_A_MOVE = ("noted", "taken")

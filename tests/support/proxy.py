@@ -15,8 +15,9 @@ import selectors
 import socket
 import threading
 from pathlib import Path
-from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
+
+from tests.support.closing import Closing
 
 _CHUNK = 65_536
 
@@ -26,7 +27,7 @@ Pair = tuple[socket.socket, socket.socket]
 """A connection: its end at the gateway, and its end at the store."""
 
 
-class Proxy:
+class Proxy(Closing):
     """Forwards connections from a Unix socket to another, or to a TCP port, in a thread of its own.
 
     What it has read it forwards, or drops with the connection. A stalled direction is not read: what is sent
@@ -104,14 +105,6 @@ class Proxy:
         self._wake.close()
         self._woken.close()
         self._selector.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     # --- the thread, and what the lock guards ---
 

@@ -17,9 +17,10 @@ import socket
 import ssl
 import struct
 from collections.abc import Mapping
-from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple
 from urllib.parse import urlsplit
+
+from tests.support.closing import Closing
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
 
@@ -66,7 +67,7 @@ def make_frame(
     return head + mask + body.to_bytes(len(payload), "big")
 
 
-class RawSocket:
+class RawSocket(Closing):
     """A TCP connection to a gateway.
 
     :param url: `ws://host:port/` or `http://host:port`.
@@ -181,14 +182,6 @@ class RawSocket:
     def close(self) -> None:
         """End the connection without a word."""
         self.socket.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _fill(self) -> None:
         try:

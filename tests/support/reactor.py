@@ -142,7 +142,7 @@ def _started() -> threading.Thread:
                 target=reactor.run, kwargs={"installSignalHandlers": False}, name="reactor", daemon=True
             )
             _thread.start()
-            if not running.wait(10):
+            if not running.wait(30):
                 raise AssertionError("the reactor did not start")
             atexit.register(_stop)
         return _thread

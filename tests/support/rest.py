@@ -6,11 +6,12 @@ import http.client
 import json
 import uuid
 from collections.abc import Mapping
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-TIMEOUT = 15.0
+from tests.support.closing import Closing
+
+TIMEOUT = 30.0
 """Seconds that an answer may take."""
 
 
@@ -22,7 +23,7 @@ class Answer(NamedTuple):
     body: Any
 
 
-class Rest:
+class Rest(Closing):
     """One connection to a gateway, over which many requests go.
 
     :ivar headers: which each request has.
@@ -40,12 +41,8 @@ class Rest:
         if token:
             self.headers["X-Auth-Token"] = token
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Close the connection."""
         self.connection.close()
 
     def ask(self, method: str, path: str, body: object = None, **headers: str) -> Answer:

@@ -23,6 +23,7 @@ from copy import copy
 from typing import Any, Self
 
 import redis
+from twisted.internet.defer import Deferred, DeferredList
 
 from protocol.body import Body, Form
 from protocol.identifiers import format_id, new_incarnation, parse_uuid
@@ -59,7 +60,7 @@ ALICE, BOB = b"alice".ljust(16, b"-"), b"bob".ljust(16, b"-")
 FOREVER = 1_209_600
 """Seconds: the longest a message can live."""
 
-PATIENCE = 5.0
+PATIENCE = 30.0
 """Seconds that a store waits for its server's answer."""
 
 # A script, because time goes on in a store that is full.
@@ -69,18 +70,24 @@ _counter = itertools.count(1)
 
 
 @contextmanager
-def connected(server: Server, timeout: float = PATIENCE) -> Iterator[RedisStore]:
-    """A started store on this server, stopped at the end."""
-    with connected_to(server.url, timeout) as store:
+def connected(server: Server, timeout: float = PATIENCE, patience: float = PATIENCE) -> Iterator[RedisStore]:
+    """A started store on this server, stopped at the end.
+
+    :param timeout: seconds that each answer may take.
+    :param patience: seconds that the start may.
+    """
+    with connected_to(server.url, timeout, patience=patience) as store:
         yield store
 
 
 @contextmanager
-def connected_to(url: str, timeout: float = PATIENCE, keyring: Keyring | None = None) -> Iterator[RedisStore]:
+def connected_to(
+    url: str, timeout: float = PATIENCE, keyring: Keyring | None = None, patience: float = PATIENCE
+) -> Iterator[RedisStore]:
     """The same by URL, with keys by which messages are encrypted."""
     store = RedisStore(reactor, url, timeout, keyring=keyring)
     try:
-        run(store.start, timeout)
+        run(store.start, patience)
         yield store
     finally:
         run(store.stop)
@@ -120,6 +127,22 @@ def bodies(messages: Sequence[Message | None]) -> list[Any]:
 def numbers(messages: Sequence[Message]) -> list[int]:
     """The sequences of messages."""
     return [message.sequence for message in messages]
+
+
+def post_together(
+    store: RedisStore, *posts: tuple[Queue, Sequence[object]]
+) -> list[list[int] | BaseException]:
+    """Make several posts in one turn, of ALICE and BOB alternately; what each returns or raises."""
+
+    async def post() -> list[list[int] | BaseException]:
+        answers = []
+        for client, (queue, values) in zip(itertools.cycle((ALICE, BOB)), posts, strict=False):
+            messages = [NewMessage(text(value), 3600) for value in values]
+            answers.append(Deferred.fromCoroutine(store.post(queue, messages, client)))
+        outcomes: Any = await DeferredList(answers, consumeErrors=True)
+        return [outcome if done else outcome.value for done, outcome in outcomes]
+
+    return run(post)
 
 
 class LiveQueue:

@@ -14,7 +14,7 @@ import pytest
 from tests.support.chaos_proxy import ChaosProxy
 
 PROGRAM = Path(__file__).with_name("chaos_proxy.py")
-PATIENCE = 10.0
+PATIENCE = 30.0
 
 
 class Echo:

@@ -34,10 +34,10 @@ from tests.support.servers import Server, free_port
 Start = Callable[..., Server]
 """start_valkey or start_redis."""
 
-NODE_TIMEOUT = 800
+NODE_TIMEOUT = 3000
 """Milliseconds after which the nodes of a cluster count one as dead."""
 
-DOWN_AFTER = 1500
+DOWN_AFTER = 3000
 """Milliseconds after which a sentinel counts a server as dead."""
 
 SERVICE = "zaqar"
@@ -170,11 +170,11 @@ def start_cluster(
                 and info["cluster_known_nodes"] == str(len(servers))
                 for server in servers
             ),
-            timeout=20,
+            timeout=30,
         )
         for number, replica in enumerate(servers[nodes:]):
             replica.client().execute_command("CLUSTER", "REPLICATE", node_id(primaries[number % nodes]))
-        wait_until(lambda: all(is_synced(replica) for replica in servers[nodes:]), timeout=20)
+        wait_until(lambda: all(is_synced(replica) for replica in servers[nodes:]), timeout=30)
         yield Cluster(primaries, servers[nodes:])
 
 
@@ -240,7 +240,7 @@ class Service:
                 != than.tcp_port
                 for sentinel in self.sentinels
             ),
-            timeout=20,
+            timeout=30,
         )
 
     def wait_whole(self) -> None:

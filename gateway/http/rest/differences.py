@@ -7,6 +7,7 @@ from msgspec.structs import replace
 from gateway.actions import ACTIONS
 from gateway.actions.call import Answer, Call, given
 from gateway.actions.confirming import create_again
+from gateway.auth.permitted_queues import count_permitted
 from gateway.http.rest.asked import Asked
 from gateway.http.rest.errors import titled
 from protocol.errors import NotFound
@@ -27,8 +28,16 @@ async def queue_list(call: Call, asked: Asked) -> Answer:
     if not marker and reply.marker is not None and asked.query.get("limit") == 1:
         # Who follows the link to the next page shall not come back to this one.
         reply = replace(reply, marker=reply.marker + BEHIND)
-    count = await call.node.catalog.count_queues(call.project) if asked.query.get("with_count") else None
+    count = await _count(call) if asked.query.get("with_count") else None
     return status, (reply, count)
+
+
+async def _count(call: Call) -> int:
+    """How many queues there are that may be listed."""
+    identity, catalog = call.client.identity, call.node.catalog
+    if identity is None or identity.rights is None:
+        return await catalog.count_queues(call.project)
+    return await count_permitted(catalog, call.project, identity.rights)
 
 
 async def _begins_anew(call: Call, marker: str) -> bool:

@@ -139,7 +139,10 @@ class Rest(Resource):
             exchange.heed_rate_of(project)
         envelope.check(incoming)
         if route.is_stream:
-            await self._streams.answer(exchange, identity, until, incoming)
+            signed_as = route.signed_as
+            await self._streams.answer(
+                exchange, identity, until, incoming, lambda: self._signed_until(signed_as, incoming)
+            )
             return None
         client = exchange.client = RestClient(identity, node.authorisation, until)
         exchange.when_left(client.close)
@@ -175,9 +178,12 @@ class Rest(Resource):
 
     def _check_signature(self, action: str, incoming: Incoming) -> float:
         """When the signature of a request expires; NotFound unless it permits the action."""
-        assert incoming.headers is not None
-        keys = self._node.signing_keys
-        until = permitted_over_rest(keys, incoming.headers, action, incoming.body, time())
+        until = self._signed_until(action, incoming)
         if until is None:
             raise NotFound("No such resource, or the signature does not open it.")
         return until
+
+    def _signed_until(self, action: str, incoming: Incoming) -> float | None:
+        """When the signature of a request expires, by the keys of now; None: it permits nothing."""
+        assert incoming.headers is not None
+        return permitted_over_rest(self._node.signing_keys, incoming.headers, action, incoming.body, time())

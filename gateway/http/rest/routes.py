@@ -87,9 +87,9 @@ _QUEUE = "/v2/queues/{queue_name}"
 _MESSAGE = f"{_QUEUE}/messages/{{message_id}}"
 _CLAIM = f"{_QUEUE}/claims/{{claim_id}}"
 _SUBSCRIPTION = f"{_QUEUE}/subscriptions/{{subscription_id}}"
-_SUBSCRIBER = Document(("subscriber", "ttl", "options"))
-# `openstack messaging subscription update` sends null for what is to stay as it is.
-_CHANGES = _SUBSCRIBER._replace(skips_null=True)
+# Null is what Heat sends for options that a template does not give, and
+# `openstack messaging subscription update` for what is to stay as it is.
+_SUBSCRIBER = Document(("subscriber", "ttl", "options"), skips_null=True)
 
 _s, _d, _w = showing, differences, waiting
 
@@ -132,7 +132,7 @@ _OF_QUEUES: Final = (
     Route("POST",   f"{_QUEUE}/subscriptions", "subscription_create", _s.subscribed, (), _SUBSCRIBER,
           run=_d.subscription_create),
     Route("GET",    _SUBSCRIPTION,            "subscription_get", _s.as_it_is),
-    Route("PATCH",  _SUBSCRIPTION,            "subscription_update", _s.in_its_place, document=_CHANGES),
+    Route("PATCH",  _SUBSCRIPTION,            "subscription_update", _s.in_its_place, document=_SUBSCRIBER),
     Route("DELETE", _SUBSCRIPTION,            "subscription_delete", _s.nothing),
     Route("PUT",    f"{_SUBSCRIPTION}/confirm", "subscription_confirm", _s.in_its_place,
           document=Document(("confirmed",))),

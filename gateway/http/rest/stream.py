@@ -62,24 +62,30 @@ class EventStream:
         self._early_bytes = 0
         self._writable = True
         self._refused = False
-        self._signed = False
+        self._signed_until: Callable[[], float | None] | None = None
         self._timer: IDelayedCall | None = None
 
     # Who reads it
 
     def authenticate(
-        self, authenticator: Authenticator, identity: Identity | None, project: str, until: float | None
+        self,
+        authenticator: Authenticator,
+        identity: Identity | None,
+        project: str,
+        until: float | None,
+        signed_until: Callable[[], float | None],
     ) -> None:
         """Count it for a project, and end it when who reads it may do so no longer. TooManySockets.
 
         :param identity: whom the token of the request speaks for; None: a signature permits the request.
         :param until: when that expires, in seconds since the epoch.
+        :param signed_until: tells that anew; None: the signature is accepted no longer.
         """
         self.authentication = SocketAuthentication(self._node, authenticator, self, self)
         if identity is not None:
             self.authentication.accept(identity)
         elif until is not None:
-            self._signed = True
+            self._signed_until = signed_until
             self.authentication.signed(project, until)
 
     def limit_frames(self, limit: int | None) -> None:
@@ -103,9 +109,9 @@ class EventStream:
         return f"{self._node.notification_url}{self.id}"
 
     def may(self, action: str, queue: Queue) -> bool:
-        """Whether who reads it is permitted an action on a queue; with a signature, all that it does."""
-        if self._signed:
-            return True
+        """Whether who reads it is permitted an action on a queue; with a good signature, all that it does."""
+        if self._signed_until is not None:
+            return self._signed_until() is not None
         return self._node.authorisation.permits(self.identity, action, queue.project, queue.name)
 
     def push(self, frames: bytes, at_once: bool = False) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -30,12 +31,18 @@ class Streams:
         self._open: set[EventStream] = set()
 
     async def answer(
-        self, exchange: Exchange, identity: Identity | None, until: float | None, incoming: Incoming
+        self,
+        exchange: Exchange,
+        identity: Identity | None,
+        until: float | None,
+        incoming: Incoming,
+        signed_until: Callable[[], float | None],
     ) -> None:
         """Answer a request that may be done with a stream of events, which goes on after this returns.
 
         :param identity: whom the token of the request speaks for, if there is one.
         :param until: when the signature of the request expires, if that permits it.
+        :param signed_until: tells that anew; None: the key that has signed was taken away.
 
         Raises TooManySockets, NotFound, and what `subscription_create` raises; then nothing is answered.
         """
@@ -50,7 +57,7 @@ class Streams:
         try:
             call = Call(node, stream, incoming)
             if node.authenticator is not None:
-                stream.authenticate(node.authenticator, identity, call.project, until)
+                stream.authenticate(node.authenticator, identity, call.project, until, signed_until)
             position, gap = await open_stream(call)
         except BaseException:
             stream.close()

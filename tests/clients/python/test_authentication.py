@@ -7,13 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.asynchronous import asynchronous
+from tests.support.asynchronous import PATIENCE, asynchronous
 from tests.support.gateway import Gateway as Program
 from tests.support.gateway import start_gateway
 from tests.support.tokens import Issuer
 from zaqar_gateway_client import Closed, Forbidden, connect
 
-SECONDS = 4.0
+SECONDS = 6.0
 """That a token lives: the client is told at half of that."""
 
 ISSUER = Issuer.new("HS256")
@@ -41,7 +41,7 @@ async def test_one_connection_outlives_many_tokens(guarded: Program) -> None:
             received: list[int] = []
             for number in range(12):
                 await client.queue("ticks").post(number)
-                async with asyncio.timeout(20):
+                async with asyncio.timeout(PATIENCE):
                     async for message in subscription:
                         received.append(message.body)
                         break
@@ -55,7 +55,7 @@ async def test_one_connection_outlives_many_tokens(guarded: Program) -> None:
 async def test_a_token_that_is_refused_ends_it(guarded: Program) -> None:
     wrong = Issuer.new("HS256").token(project="p")
     with pytest.raises((Closed, Forbidden)):
-        async with connect(guarded.url, project="p", get_token=lambda: wrong, timeout=15):
+        async with connect(guarded.url, project="p", get_token=lambda: wrong, timeout=30):
             pass
 
 

@@ -118,7 +118,7 @@ async def test_no_more_are_on_their_way_than_the_gateway_reads() -> None:
 @asynchronous
 async def test_a_post_that_is_too_old_to_be_repeated_fails_and_says_whether_it_left() -> None:
     async with ScriptedServer() as server:
-        server.answers["describe"] = lambda request: (200, {"limits": {**LIMITS, "dedup_window": 0.3}})
+        server.answers["describe"] = lambda request: (200, {"limits": {**LIMITS, "dedup_window": 1}})
         server.answers["message_post"] = lambda request: None
         async with connect(server.url, project="p") as gateway:
             with pytest.raises(PostExpired, match="may be stored") as sent:
@@ -140,7 +140,7 @@ async def test_a_post_has_a_timeout_of_its_own_which_names_the_refusal() -> None
         server.answers["message_post"] = lambda request: (503, {"error": "full", "code": "store_full"})
         async with connect(server.url, project="p") as gateway:
             with pytest.raises(CallTimeout, match="store_full"):
-                await gateway.queue("q").post(1, timeout=0.2)
+                await gateway.queue("q").post(1, timeout=1)
 
 
 @asynchronous

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.asynchronous import asynchronous, until
+from tests.support.asynchronous import PATIENCE, asynchronous, until
 from tests.support.gateway import Gateway as Program
 from tests.support.scripted_server import ScriptedServer
 from zaqar_gateway_client import (
@@ -32,7 +32,7 @@ from zaqar_gateway_client import (
 async def first(subscription: Subscription, count: int) -> list[Any]:
     """The bodies of the next messages."""
     got: list[Any] = []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         async for message in subscription:
             got.append(message.body)
             if len(got) == count:

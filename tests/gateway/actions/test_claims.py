@@ -67,7 +67,7 @@ def test_messages_outlive_their_claim_by_its_grace(
     assert held["messages"][0]["ttl"] == shown
     got = done(on_claim(client, "claim_get", held["claim_id"]), 200)
     assert got["ttl"] == fields.get("ttl", 300)
-    assert got["age"] in (0, 1, 2)
+    assert got["age"] in range(60)
     assert [message["ttl"] for message in got["messages"]] == [shown]
 
 

@@ -49,8 +49,9 @@ def test_a_claim_event_has_this_form(worker: Client, client: Client) -> None:
     (message,) = event.pop("messages")
     assert event == {"event": "claim", "queue_name": "q", "claim_id": claim_id}
     assert message.pop("created").endswith("Z")
+    assert 0 <= message.pop("age") < 60
     assert message == {
-        **{"id": message_id, "claim_id": claim_id, "ttl": 300, "age": 0, "body": {"a": 1}, "claim_count": 1}
+        **{"id": message_id, "claim_id": claim_id, "ttl": 300, "body": {"a": 1}, "claim_count": 1}
     }
 
 

@@ -41,7 +41,7 @@ def test_a_message_is_shown_whole(client: Client) -> None:
         *listed["messages"],
         *done(client.request("message_get_many", many), 200)["messages"],
     ):
-        assert message["age"] in (0, 1, 2)
+        assert message["age"] in range(60)
         assert {**message, "age": 0} == shown
     assert isinstance(listed["marker"], str)
 

@@ -25,7 +25,7 @@ SIGNING, OLD, STRANGE = (
     "a key of last year's, also long",
     "a key of strangers",
 )
-PATIENCE = 0.5
+PATIENCE = 3
 """Seconds in which a socket has to authenticate."""
 
 
@@ -220,7 +220,7 @@ def test_whoever_has_a_token_is_judged_by_it_alone(guarded: Gateway, owner: Clie
 
 def test_socket_with_a_signature_stays_until_that_expires(owner: Client, guest: Client) -> None:
     done(
-        guest.request("message_list", LIST, as_headers(signed_with(SIGNING, owner, seconds=PATIENCE + 3))),
+        guest.request("message_list", LIST, as_headers(signed_with(SIGNING, owner, seconds=PATIENCE + 2))),
         200,
     )
     assert close(guest) == (4003, "Authentication expired.")
@@ -243,7 +243,7 @@ def test_socket_with_a_signature_may_send_large_frames(owner: Client, guest: Cli
 def close(client: Client) -> tuple[int, str]:
     with pytest.raises(ConnectionClosed) as caught:
         while True:
-            client.receive(15)
+            client.receive()
     assert caught.value.rcvd is not None
     return caught.value.rcvd.code, caught.value.rcvd.reason
 

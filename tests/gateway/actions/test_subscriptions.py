@@ -49,7 +49,7 @@ def test_a_subscription_is_created_once_shown_and_deleted(client: Client) -> Non
         "delivery": {"delivered": 0, "failed": 0, "missed": 0, "last_error": ""},
         "signature_secret": shown["signature_secret"],
     }
-    assert shown["age"] in (0, 1, 2)
+    assert shown["age"] in range(60)
     assert [item["id"] for item in listed(client)] == [subscription_id]
     assert done(create(client, subscriber=WEBHOOK), 409) == "Subscription q not created."
     assert done(client.request("queue_list"), 200)["queues"] == [{"name": "q"}]

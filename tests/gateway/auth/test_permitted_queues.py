@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.auth import permitted_queues
-from gateway.auth.permitted_queues import list_permitted
+from gateway.auth.permitted_queues import count_permitted, list_permitted
 from gateway.auth.rights import read_rights
 from protocol.errors import NotPermitted
 from storage.base import Catalog
@@ -24,10 +24,18 @@ class Names:
         self.queues = [Queue(project="p", name=name, incarnation=0) for name in sorted(names)]
         self.looked_at = 0
 
+    async def count_queues(self, project: str) -> int:
+        return len(self.queues)
+
     async def list_queues(self, project: str, after: str, limit: int) -> list[Queue]:
         found = [queue for queue in self.queues if queue.name > after][:limit]
         self.looked_at += len(found)
         return found
+
+
+def counted(catalog: Names, *patterns: str) -> int:
+    rights = read_rights({"queues": {pattern: ["queue_list"] for pattern in patterns}})
+    return asyncio.run(count_permitted(cast(Catalog, catalog), "p", rights))
 
 
 def listed(catalog: Names, patterns: list[str], after: str = "", limit: int = 20) -> list[str]:
@@ -57,6 +65,7 @@ def test_all_pages_together_are_what_is_permitted(
             after = page[-1]
             if len(page) < limit:
                 break
+        assert counted(catalog, *patterns) == len(seen)
     assert seen == sorted(name for name in names if rights.permits("queue_list", name))
 
 
@@ -77,3 +86,13 @@ def test_it_is_not_looked_for_ever() -> None:
         patch.setattr(permitted_queues, "MAX_CHUNKS", 2)
         with pytest.raises(NotPermitted, match="begin"):
             listed(catalog, ["*z"])
+
+
+def test_it_is_not_counted_for_ever() -> None:
+    catalog = Names({f"a{i:05}" for i in range(permitted_queues.CHUNK * 3)})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(permitted_queues, "MAX_CHUNKS", 2)
+        assert counted(catalog, "a0000*") == 10
+        assert counted(catalog, "*") == permitted_queues.CHUNK * 3
+        with pytest.raises(NotPermitted, match="begin"):
+            counted(catalog, "*9")

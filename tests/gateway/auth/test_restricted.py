@@ -13,6 +13,7 @@ from protocol.registry import ACTIONS
 from tests.support.client import Client, Reply
 from tests.support.expect import UNKNOWN_ID, done, post, refused
 from tests.support.gateway import Gateway, start_gateway
+from tests.support.rest import Rest
 from tests.support.tokens import Issuer
 
 ISSUER = Issuer("HS256", "the secret of these tests, which has 32 bytes and more")
@@ -95,7 +96,7 @@ def test_what_tells_nothing_needs_no_right(restricted: Restricted) -> None:
     not_permitted(client.request("queue_list", {}))
 
 
-def test_a_list_shows_what_may_be_listed_in_full_pages(restricted: Restricted) -> None:
+def test_a_list_shows_what_may_be_listed_in_full_pages(guarded: Gateway, restricted: Restricted) -> None:
     owner = restricted()
     for number in range(12):
         for prefix in ("a", "b", "c"):
@@ -113,6 +114,11 @@ def test_a_list_shows_what_may_be_listed_in_full_pages(restricted: Restricted) -
             break
     assert seen == [*(f"b.{number:02}" for number in range(12)), "c.11"]
     assert marker == "c.11"
+    restriction = {"queues": {"b.*": ["queue_list"], "c.11": ["queue_list"]}}
+    for rights, count in ((restriction, 13), (None, 36)):
+        token = ISSUER.token(project=owner.project, rights=rights)
+        with Rest(guarded.http_url, project=owner.project, token=token) as rest:
+            assert rest.done("GET", "/v2/queues?with_count=true&limit=1")["count"] == count
 
 
 def test_a_dead_letter_queue_needs_the_right_to_post_there(restricted: Restricted) -> None:

@@ -264,3 +264,30 @@ def test_nothing_goes_on_after_the_stop(world: World) -> None:
     world.hold("u")
     assert not world.clock.getDelayedCalls()
     assert world.source.stopped
+
+
+def test_who_comes_back_again_and_again_is_one_question(world: World) -> None:
+    for _ in range(20):
+        release = world.hold()
+        world.clock.advance(1)
+        release()
+    world.hold()
+    world.clock.advance(10 * SECONDS)
+    world.source.asked.clear()
+    for _ in range(10):
+        world.clock.advance(SECONDS)
+    assert world.source.asked["t"] <= 14  # one in three quarters of the time for which an answer holds
+
+
+def test_who_comes_back_while_the_token_is_looked_at_is_one_question(world: World) -> None:
+    release = world.hold()
+    pending = world.source.answers["t"] = Deferred()
+    world.clock.advance(SECONDS * revocable.SHARE)
+    release()
+    world.hold()
+    pending.callback(ADA)
+    del world.source.answers["t"]
+    assert world.source.asked["t"] == 2
+    for asked in (3, 4):
+        world.clock.advance(SECONDS * revocable.SHARE)
+        assert world.source.asked["t"] == asked

@@ -1,4 +1,4 @@
-"""A gateway that may deliver to this machine, and a receiver."""
+"""A gateway that may deliver to this machine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import pytest
 
 from tests.support.client import Client
 from tests.support.gateway import Gateway, start_gateway
-from tests.support.receiver import Receiver, receiving
 
 SIGNING_KEYS = ("the-newest-of-the-signing-keys", "an-older-one-that-is-still-good")
 
@@ -20,7 +19,7 @@ def delivering(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     keys = folder / "signing-keys"
     keys.write_text("\n".join(SIGNING_KEYS))
     settings = ("--webhook-allowed-networks", "127.0.0.0/8", "--signing-key-file", str(keys))
-    with start_gateway(folder / "data", *settings, "--webhook-timeout", "2") as running:
+    with start_gateway(folder / "data", *settings, "--webhook-timeout", "4") as running:
         yield running
 
 
@@ -28,9 +27,3 @@ def delivering(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
 def client(delivering: Gateway) -> Iterator[Client]:
     with Client(delivering.url, project="p") as client:
         yield client
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    with receiving() as receiver:
-        yield receiver

@@ -72,8 +72,8 @@ def test_delayed_messages_that_are_refused_and_claimed(client: Client, receiver:
     done(client.request("queue_create", {"queue_name": "delayed", "metadata": metadata}), 201)
     receiver.answer = lambda received: 410 if received.body == "late" else 204
     subscribe(client, "delayed", receiver.url)
-    post(client, "delayed", "late", delay=1)
-    post(client, "delayed", "now")
+    messages = [{"body": "late", "delay": 1}, {"body": "now"}]
+    done(client.request("message_post", {"queue_name": "delayed", "messages": messages}), 201)
     receiver.wait_for(2)
     assert receiver.bodies() == ["now", "late"]
     wait_until(lambda: bodies(client, "delayed-dead") == ["late"])

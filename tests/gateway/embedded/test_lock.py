@@ -47,7 +47,7 @@ def test_second_gateway_is_refused(tmp_path: Path) -> None:
             "stop it, or give another folder with --data-dir"
         )
         holder.send_signal(signal.SIGKILL)
-        holder.wait(10)
+        holder.wait(30)
     lock.acquire()  # the kernel let it go
     lock.release()
     lock.release()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from gateway.http.access import Access
 from gateway.http.connections import Connections
 from gateway.metrics import Metrics
 from gateway.settings import Settings
-from tests.support.gateway import Gateway, start_gateway
+from tests.support.gateway import Gateway, starting
 from tests.support.metrics import value
 from tests.support.raw import RawSocket, split_response
 from tests.support.reactor import eventually, reactor, run, wait_until
@@ -119,8 +118,8 @@ def test_the_end(tmp_path: Path) -> None:
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
     """Starts a gateway with further arguments; stopped at the end."""
-    with ExitStack() as closing:
-        yield lambda *arguments: closing.enter_context(start_gateway(tmp_path / "data", *arguments))
+    with starting(tmp_path / "data") as start:
+        yield start
 
 
 @pytest.mark.parametrize(
@@ -166,18 +165,18 @@ def test_one_connection_too_many(start: Start, limit: str, status: int, words: b
     ids=["no-body", "half-a-body", "half-of-chunks", "half-a-head", "a-letter"],
 )
 def test_a_request_that_does_not_arrive_ends_the_connection(start: Start, sent: str) -> None:
-    gateway = start("--handshake-timeout", "0.3")
+    gateway = start("--handshake-timeout", "1.5")
     with RawSocket(gateway.http_url, handshake=False) as raw:
         raw.send(sent.format(path=MESSAGES, host=raw.host).encode())
         told = raw.receive_rest().rpartition(b"HTTP/1.1 ")[2]
         assert told.startswith(b"408 Request Timeout\r\n")
-        assert told.endswith(b"The request did not arrive within 0.3 seconds.\n")
+        assert told.endswith(b"The request did not arrive within 1.5 seconds.\n")
     wait_until(lambda: value(gateway, "http_connections") == 1)
     assert value(gateway, "refused_total", limit="handshake_timeout") == 1
 
 
 def test_a_request_that_comes_by_the_byte_ends_the_connection(start: Start) -> None:
-    gateway = start("--handshake-timeout", "0.3")
+    gateway = start("--handshake-timeout", "1.5")
     with RawSocket(gateway.http_url, handshake=False, timeout=0.05) as raw:
         raw.send(f"POST {MESSAGES} HTTP/1.1\r\nHost: {raw.host}\r\nContent-Length: 100000\r\n\r\n".encode())
 
@@ -192,7 +191,7 @@ def test_a_request_that_comes_by_the_byte_ends_the_connection(start: Start) -> N
 
 
 def test_a_connection_that_waits_between_requests_stays(start: Start) -> None:
-    gateway = start("--handshake-timeout", "0.1")
+    gateway = start("--handshake-timeout", "1.5")
     with Rest(gateway.http_url) as patient, RawSocket(gateway.http_url, handshake=False) as late:
         patient.done("PUT", "/v2/queues/q")
         kept = patient.connection.sock

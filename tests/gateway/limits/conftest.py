@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tests.support.gateway import Gateway, start_gateway
+from tests.support.gateway import Gateway, starting
 
 Start = Callable[..., Gateway]
 
@@ -16,5 +15,5 @@ Start = Callable[..., Gateway]
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
     """Starts a gateway with further arguments; stopped at the end."""
-    with ExitStack() as closing:
-        yield lambda *arguments: closing.enter_context(start_gateway(tmp_path / "data", *arguments))
+    with starting(tmp_path / "data") as start:
+        yield start

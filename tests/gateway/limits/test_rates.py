@@ -10,6 +10,7 @@ from gateway.limits import rates
 from gateway.limits.rates import Rates
 from gateway.settings import Settings
 from protocol.errors import TooManyRequests
+from schemas import limits
 
 
 def limited(tmp_path: Path, share: int = 1, **chosen: float) -> Rates:
@@ -49,6 +50,13 @@ def test_a_refusal_says_when_to_come_back(tmp_path: Path) -> None:
     }
     assert refusal.limit == "max_requests_per_second"
     assert found.refusal(bucket, "p", 1.0 + refusal.retry_after) is None
+
+
+def test_what_is_too_long_for_a_project_is_not_kept(tmp_path: Path) -> None:
+    found = limited(tmp_path, max_project_requests_per_second=10, request_burst=2)
+    longest = "p" * limits.PROJECT_CHARACTERS
+    assert passed(found, longest, 1.0) == 20
+    assert passed(found, longest + "p" * 1_000_000, 1.0) == 0
 
 
 def test_projects_do_not_cost_each_other(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from tests.gateway.limits.conftest import Start
 from tests.support.client import Client, Reply
 from tests.support.expect import done
 from tests.support.metrics import value
+from tests.support.reactor import wait_until
 
 FEW = ("--request-burst", "3")
 ASKED = 40
@@ -46,9 +47,7 @@ def test_a_socket_that_sends_too_fast_is_told_when_to_come_back(start: Start) ->
         assert value(gateway, "requests_total", action="queue_get", status="429") == len(refused)
         # It passes when its time has come, on the same socket; another socket has its own.
         assert done(other.request("queue_get", {"queue_name": "q"}), 200) == {}
-        deadline = time.monotonic() + 15
-        while client.request("queue_get", {"queue_name": "q"}).status == 429:
-            assert time.monotonic() < deadline
+        wait_until(lambda: client.request("queue_get", {"queue_name": "q"}).status == 200)
 
 
 def test_posts_that_wait_behind_each_other_count_one_by_one(start: Start) -> None:
@@ -104,4 +103,4 @@ def test_a_refusal_repeats_the_requests_id(start: Start) -> None:
             )
         replies = [client.receive_reply() for _ in range(5)]
         assert [reply.document["id"] for reply in replies] == [0, 1, 2, 3, 4]
-        assert replies[-1].status == 429
+        assert 429 in [reply.status for reply in replies]

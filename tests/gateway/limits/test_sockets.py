@@ -54,7 +54,7 @@ def test_handshakes_that_come_to_nothing_do_not_count(start: Start) -> None:
     place = urlsplit(gateway.http_url)
     for headers in ({"Origin": "http://evil.example"}, {"Sec-WebSocket-Version": "1"}):
         for _ in range(3):
-            asking = http.client.HTTPConnection(str(place.hostname), place.port, timeout=15)
+            asking = http.client.HTTPConnection(str(place.hostname), place.port, timeout=30)
             asking.request(
                 "GET",
                 "/",

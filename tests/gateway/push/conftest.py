@@ -1,4 +1,4 @@
-"""A node that pushes, on a real store."""
+"""Nodes that push, on a real store."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.gateway.push.nodes import Nodes
 from tests.support.hub import Node
 from tests.support.reactor import run
 from tests.support.servers import Server
@@ -19,3 +20,12 @@ def node(valkey: Server, tmp_path: Path) -> Iterator[Node]:
     run(node.start)
     yield node
     run(node.stop)
+
+
+@pytest.fixture
+def nodes(valkey: Server, tmp_path: Path) -> Iterator[Nodes]:
+    valkey.client().flushall()
+    nodes = Nodes(valkey.url, tmp_path)
+    run(nodes.start)
+    yield nodes
+    run(nodes.stop)

@@ -21,7 +21,7 @@ from storage.redis.store import RedisStore
 from tests.support.hub import Node, Socket
 from tests.support.reactor import eventually, reactor, run
 from tests.support.servers import start_valkey
-from tests.support.store import ALICE, STOPPED, text
+from tests.support.store import ALICE, PATIENCE, STOPPED, text
 
 
 class Failover:
@@ -30,13 +30,13 @@ class Failover:
     def __init__(self, folder: Path) -> None:
         self.server = start_valkey(folder / "store")
         self.node = Node(self.server, folder)
-        self.other = RedisStore(reactor, self.server.url, 5)
+        self.other = RedisStore(reactor, self.server.url, PATIENCE)
         self._listening: Callable[[int], None] = self.node.hub.listening
         self._heard: list[int] = []
 
     async def start(self) -> None:
         await self.node.start()
-        await self.other.start(5)
+        await self.other.start(PATIENCE)
 
     async def stop(self) -> None:
         await self.other.stop()
@@ -63,7 +63,7 @@ class Failover:
         self.server.kill()
         await deferToThread(self.server.restart)
         await eventually(self._answers)
-        await self.node.store.client.connected(10)
+        await self.node.store.client.connected(PATIENCE)
         await eventually(lambda: bool(self._heard))
 
     async def _answers(self) -> bool:

@@ -20,6 +20,7 @@ from storage.stores import OpenStore, Stores
 from tests.support.reactor import eventually, reactor, run
 from tests.support.routing import NoAnnouncements, new_router, no_other_pool, nothing
 from tests.support.servers import Server
+from tests.support.store import PATIENCE
 
 INTERVAL = 10.0
 """Seconds of the test's clock."""
@@ -32,7 +33,7 @@ class Node:
     """One process that looks, and another whose signs of life end at once."""
 
     def __init__(self, server: Server, folder: Path) -> None:
-        self.store = RedisStore(reactor, server.url, 5)
+        self.store = RedisStore(reactor, server.url, PATIENCE)
         self.catalog = SQLCatalog(reactor, sqlite_url(folder / "catalog.sqlite"))
         # It gives others as little time as they give themselves.
         self.registry = NodeRegistry(reactor, self.store.client, uuid.uuid4().hex, SHORT)
@@ -50,7 +51,7 @@ class Node:
 
     async def start(self) -> None:
         await self.catalog.start(upgrade=True)
-        await self.store.start(5)
+        await self.store.start(PATIENCE)
         self.queue = (await self.router.ensure("project", "jobs"))[0]
 
     async def stop(self) -> None:

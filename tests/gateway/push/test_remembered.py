@@ -26,7 +26,7 @@ from tests.support.hub import Socket
 from tests.support.reactor import eventually, reactor, run
 from tests.support.routing import new_router, nothing
 from tests.support.servers import Server
-from tests.support.store import ALICE, text
+from tests.support.store import ALICE, PATIENCE, text
 
 LIFETIME = 60.0
 """Seconds that the process counts as alive."""
@@ -45,8 +45,8 @@ class Pools:
         self.queue: Queue
 
     def _opened(self, url: str) -> OpenStore:
-        store = RedisStore(reactor, url, 5)
-        events = RedisEvents(reactor, url, 5, self._told, self._listening)
+        store = RedisStore(reactor, url, PATIENCE)
+        events = RedisEvents(reactor, url, PATIENCE, self._told, self._listening)
         return OpenStore(
             store, events, nothing, url, NodeRegistry(reactor, store.client, uuid.uuid4().hex, LIFETIME)
         )
@@ -73,7 +73,7 @@ class Pools:
         await self.catalog.start(upgrade=True)
         for opened in (self.here, self.there):
             store, events, _ = self._parts(opened)
-            await store.start(5)
+            await store.start(PATIENCE)
             events.start()
         await self.catalog.create_pool(Pool("there", self.uri, weight=0))
         self.queue, _ = await self.catalog.create_queue("project", "jobs", {})

@@ -36,7 +36,7 @@ def secure_gateway(
 ) -> Iterator[Gateway]:
     """A gateway with TLS, with and without the short path, that pings often and waits for little."""
     folder = tmp_path_factory.mktemp("secure") / "data"
-    limits = ("--handshake-timeout", "2", "--ping-interval", "1", "--ping-timeout", "2")
+    limits = ("--handshake-timeout", "3", "--ping-interval", "1", "--ping-timeout", "2")
     log = ("--log-level", "debug", "--fsync", "everysec")
     with start_gateway(folder, request.param, *certificate, *limits, *log) as running:
         yield running

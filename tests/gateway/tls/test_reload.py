@@ -12,7 +12,7 @@ import pytest
 from tests.support.certificates import Authority, shown_name
 from tests.support.client import Client
 from tests.support.expect import done
-from tests.support.gateway import Gateway, launch_gateway, start_gateway
+from tests.support.gateway import Gateway, processes_in, start_gateway
 from tests.support.raw import RawSocket
 from tests.support.reactor import wait_until
 
@@ -90,10 +90,18 @@ def test_the_last_of_several_is_shown(
     wait_until(lambda: names(gateway, tls) == {"new2"})
 
 
-def test_without_tls_it_ends_the_process(tmp_path: Path) -> None:
+def test_without_tls_it_ends_the_gateway_and_its_store(tmp_path: Path, workers: int) -> None:
     # Whoever runs the tests may have had it ignored, as nohup does.
-    gateway = launch_gateway(tmp_path / "data", prefix=["env", "--default-signal=HUP"])
-    gateway.wait_event("listening")
-    gateway.send_signal(signal.SIGHUP)
-    assert gateway.wait() == -signal.SIGHUP
-    gateway.close()
+    with start_gateway(
+        tmp_path / "data", "--workers", str(workers), prefix=["env", "--default-signal=HUP"]
+    ) as gateway:
+        gateway.send_signal(signal.SIGHUP)
+        assert gateway.wait() == 0
+        assert processes_in(tmp_path / "data") == []
+
+
+def test_without_tls_it_may_be_ignored(tmp_path: Path) -> None:
+    with start_gateway(tmp_path / "data", prefix=["env", "--ignore-signal=HUP"]) as gateway:
+        gateway.send_signal(signal.SIGHUP)
+        with Client(gateway.url) as client:
+            done(client.request("ping_node"), 204)

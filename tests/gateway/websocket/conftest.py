@@ -24,6 +24,6 @@ def impatient_gateway(
 ) -> Iterator[Gateway]:
     """A gateway that waits for little, and takes few requests at once."""
     folder = tmp_path_factory.mktemp("impatient") / "data"
-    limits = ("--handshake-timeout", "0.3", "--max-requests-in-flight", "2", "--max-frame-bytes", "4096")
+    limits = ("--handshake-timeout", "2", "--max-requests-in-flight", "2", "--max-frame-bytes", "4096")
     with start_gateway(folder, request.param, *limits) as running:
         yield running

@@ -195,6 +195,24 @@ def test_a_late_answer_that_is_good(world: World) -> None:
     assert world.clock.getDelayedCalls() == []
 
 
+def test_a_signature_that_expires_before_somebody_had_to_authenticate(world: World) -> None:
+    world.authentication.signed("p", world.wall + 3)
+    world.advance(2.9)
+    assert world.socket.codes == []
+    world.advance(0.2)
+    assert world.socket.codes == [4003]
+
+
+def test_the_last_signature_to_expire_counts(world: World) -> None:
+    world.authentication.signed("p", world.wall + 3)
+    world.authentication.signed("p", world.wall + 20)
+    world.authentication.signed("p", world.wall + 2)
+    world.advance(19.9)
+    assert world.socket.codes == []
+    world.advance(0.2)
+    assert world.socket.codes == [4003]
+
+
 def test_a_notice_and_the_end(world: World) -> None:
     world.accept(3600)
     world.advance(3539)

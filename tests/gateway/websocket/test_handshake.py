@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
+
 import pytest
 
 from tests.support.client import Client
@@ -170,8 +172,11 @@ def test_a_head_has_at_most_16_kib(gateway: Gateway, size: int, whole: bool) -> 
 
 def test_who_does_not_finish_the_handshake_is_told_so(impatient_gateway: Gateway) -> None:
     before = value(impatient_gateway, "refused_total", limit="handshake_timeout")
-    for begun in (b"", b"GET", upgrade(impatient_gateway)[:-2]):
-        assert answer(impatient_gateway, begun) == 408
+    with ExitStack() as stack:
+        begun = [stack.enter_context(RawSocket(impatient_gateway.url, handshake=False)) for _ in range(3)]
+        for raw, sent in zip(begun, (b"", b"GET", upgrade(impatient_gateway)[:-2]), strict=True):
+            raw.send(sent)
+        assert [split_response(raw.receive_rest())[0] for raw in begun] == [408] * 3
     assert value(impatient_gateway, "refused_total", limit="handshake_timeout") == before + 3
     with Client(impatient_gateway.url) as client:
         done(client.request("ping_node"), 204)

@@ -89,6 +89,7 @@ def test_a_client_that_does_not_read_is_read_no_more_and_loses_nothing(gateway: 
                 raw.socket.sendall(padded if sent else listing)
                 sent += 1
         assert sent < 5_000
+        raw.socket.settimeout(30.0)
         done(client.request("ping_node"), 204)
         # It reads at last: one reply for each request that went out whole, in order.
         for number in range(sent):
@@ -107,7 +108,7 @@ def test_pings_of_a_client_that_does_not_read_wait(gateway: Gateway) -> None:
                 sent += raw.socket.send(flood[sent % len(ping) :])
         done(client.request("ping_node"), 204)
         # It reads at last, and each ping that went out whole has its pong.
-        raw.socket.settimeout(20.0)
+        raw.socket.settimeout(30.0)
         raw.receive_bytes(sent // len(ping) * (len(ping) - 4))  # a server's frames have no mask
 
 

@@ -218,7 +218,7 @@ def test_frames_are_those_of_autobahn(size: int) -> None:
 @pytest.mark.parametrize("mask", [bytes(4), b"\xff\x00\x80\x01", b"\x00\x00\x00\x01"])
 def test_unmasking(size: int, mask: bytes) -> None:
     payload = (bytes(range(256)) * (size // 256 + 1))[:size]
-    assert unmask(mask, payload) == bytes(byte ^ mask[i % 4] for i, byte in enumerate(payload))
+    assert unmask(payload, mask) == bytes(byte ^ mask[i % 4] for i, byte in enumerate(payload))
 
 
 # What goes to many sockets at once

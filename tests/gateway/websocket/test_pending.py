@@ -51,8 +51,8 @@ def slow() -> Slow:
     return Slow()
 
 
-@pytest.fixture
-def guarded(tmp_path: Path, valkey: Server, slow: Slow) -> Iterator[Gateway]:
+@pytest.fixture(params=[True, False], ids=["--fast-path", "--no-fast-path"])
+def guarded(request: pytest.FixtureRequest, tmp_path: Path, valkey: Server, slow: Slow) -> Iterator[Gateway]:
     """A gateway in this process that asks `slow`."""
     (tmp_path / "key").write_bytes(Issuer.new().public)
     gateway = Gateway(
@@ -63,6 +63,7 @@ def guarded(tmp_path: Path, valkey: Server, slow: Slow) -> Iterator[Gateway]:
             redis_url=valkey.url,
             auth="jwt",
             jwt_key_file=tmp_path / "key",
+            fast_path=request.param,
         ),
     )
     try:
@@ -93,6 +94,45 @@ def test_requests_wait_for_the_action(guarded: Gateway, slow: Slow) -> None:
         slow.answer("first", Unavailable("Nobody there."))
         slow.answer("second", Identity("p"))
         assert [client.receive_reply().status for _ in range(4)] == [503, 403, 200, 200]
+
+
+FILLER = {"filler": "x" * 20_000}
+"""More than a frame may have before somebody has authenticated."""
+
+
+def test_large_frames_wait_for_the_token_of_the_handshake(guarded: Gateway, slow: Slow) -> None:
+    with Client(guarded.url, project="p", headers={"X-Auth-Token": "t"}) as client:
+        for _ in range(3):
+            client.send("queue_list", FILLER)
+        with pytest.raises(TimeoutError):
+            client.receive(0.3)
+        slow.answer("t", Identity("p"))
+        assert [client.receive_reply().status for _ in range(3)] == [200] * 3
+
+
+def test_large_frames_wait_for_the_action(guarded: Gateway, slow: Slow) -> None:
+    with Client(guarded.url, project="p") as client:
+        client.send("authenticate", headers={"X-Auth-Token": "t"})
+        client.send("queue_list", {})
+        for _ in range(3):
+            client.send("queue_list", FILLER)
+        with pytest.raises(TimeoutError):
+            client.receive(0.3)
+        slow.answer("t", Identity("p"))
+        assert [client.receive_reply().status for _ in range(5)] == [200] * 5
+
+
+@pytest.mark.parametrize("answer", [Unavailable("Nobody there."), AuthenticationFailed()], ids=["503", "401"])
+def test_large_frames_of_who_stays_a_stranger_close(guarded: Gateway, slow: Slow, answer: Exception) -> None:
+    with Client(guarded.url, project="p") as client:
+        client.send("authenticate", headers={"X-Auth-Token": "t"})
+        client.send("queue_list", FILLER)
+        slow.answer("t", answer)
+        assert client.receive_reply().status in (401, 503)
+        with pytest.raises(ConnectionClosed) as closed:
+            client.receive()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1009
 
 
 def test_a_token_of_the_handshake_that_cannot_be_decided(guarded: Gateway, slow: Slow) -> None:

@@ -40,7 +40,7 @@ def catalog(make_catalog: MakeCatalog) -> SQLCatalog:
 @pytest.fixture
 def engine(catalog_url: str) -> Iterator[Engine]:
     """An engine on the test's database, which has the tables."""
-    made = make_engine(catalog_url, timeout=5, connections=5)
+    made = make_engine(catalog_url, timeout=20, connections=5)
     schema.upgrade(made)
     yield made
     made.dispose()

@@ -109,7 +109,7 @@ def test_what_comes_while_the_server_is_away_waits_for_it(
 def test_a_server_that_stays_away_is_not_waited_for_again(
     database_server: DatabaseServer, catalog: SQLCatalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transactions, "RECONNECT", 0.2)
+    monkeypatch.setattr(transactions, "RECONNECT", 2)
     attempts: list[object] = []
     event.listen(catalog._engine, "do_connect", lambda *_: attempts.append(None))
     database_server.stop()
@@ -130,7 +130,7 @@ def test_a_server_that_stays_away_is_not_waited_for_again(
 def test_connections_that_were_idle_for_too_long_fail_no_request(mariadb: DatabaseServer) -> None:
     with mariadb.database() as url:
         catalog = SQLCatalog(reactor, url)
-        mariadb.execute("SET GLOBAL wait_timeout = 1")
+        mariadb.execute("SET GLOBAL wait_timeout = 3")
         try:
             run(catalog.start, upgrade=True)
 

@@ -216,7 +216,7 @@ def test_moves_that_are_unfinished_keep_the_schema_from_going_back(empty: Engine
 def test_a_migration_of_mariadb_that_was_interrupted_is_finished(mariadb: DatabaseServer) -> None:
     """MariaDB cannot undo a change of a table, so a crash leaves what was done."""
     with mariadb.database() as url:
-        engine = make_engine(url, timeout=5, connections=2)
+        engine = make_engine(url, timeout=20, connections=2)
         schema.upgrade(engine)
         whole = shape(engine)
         for undo in (

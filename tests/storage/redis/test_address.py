@@ -120,9 +120,10 @@ def test_what_is_shown_has_no_password_and_leads_to_the_same_place(url: str, sho
         assert (again.service, again.database) == (address.service, address.database)
 
 
-secrets = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=8).map(
-    "hunter2".__add__
-)
+# Without a colon: what stands before one is a user's name.
+secrets = st.text(
+    st.characters(exclude_categories=["Cs", "Cc"], exclude_characters=":"), min_size=1, max_size=8
+).map("hunter2".__add__)
 
 
 @given(

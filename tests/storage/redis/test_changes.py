@@ -13,19 +13,20 @@ from storage.redis.changes import CHANNEL, CatalogChanges, Change, PoolsChanged,
 from storage.redis.store import RedisStore
 from tests.support.reactor import eventually, reactor, run
 from tests.support.servers import Server, start_valkey
+from tests.support.store import PATIENCE
 
 
 class Node:
     """One node's announcements."""
 
     def __init__(self, server: Server) -> None:
-        self.store = RedisStore(reactor, server.url, 2)
-        self.changes = CatalogChanges(reactor, self.store.client, server.url, 2)
+        self.store = RedisStore(reactor, server.url, 5)
+        self.changes = CatalogChanges(reactor, self.store.client, server.url, 5)
         self.heard: list[Change] = []
         self.listened = 0
 
     async def start(self) -> None:
-        await self.store.start(5)
+        await self.store.start(PATIENCE)
         self.changes.start(self.heard.append, self._listening)
         await eventually(lambda: self.listened)
 

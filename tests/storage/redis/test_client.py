@@ -20,7 +20,7 @@ from storage.redis.store import RedisStore
 from storage.redis.topology import store_client
 from tests.support.reactor import reactor, run, wait_until
 from tests.support.servers import Server, free_port, start_redis, start_valkey
-from tests.support.store import LiveQueue, connected_to
+from tests.support.store import PATIENCE, LiveQueue, connected_to
 
 
 def test_a_password_and_a_database(tmp_path: Path) -> None:
@@ -35,7 +35,7 @@ def test_a_password_and_a_database(tmp_path: Path) -> None:
 @pytest.mark.parametrize("greeting", ["nobody:wrong@{}", "{}?db=99"])
 def test_a_greeting_that_is_refused_is_tried_again(tmp_path: Path, greeting: str) -> None:
     with start_valkey(tmp_path / "store") as server:
-        store = RedisStore(reactor, "unix://" + greeting.format(server.socket_path), 5)
+        store = RedisStore(reactor, "unix://" + greeting.format(server.socket_path), PATIENCE)
         with pytest.raises(StoreUnavailable):
             run(store.start, 0.2)
         admin = server.client()
@@ -45,14 +45,14 @@ def test_a_greeting_that_is_refused_is_tried_again(tmp_path: Path, greeting: str
 
 
 def test_a_server_that_is_not_there(tmp_path: Path) -> None:
-    store = RedisStore(reactor, f"unix://{tmp_path}/nothing.sock", 5)
+    store = RedisStore(reactor, f"unix://{tmp_path}/nothing.sock", PATIENCE)
     with pytest.raises(StoreUnavailable, match="no connection"):
         run(store.start, 0.1)
     run(store.stop)
 
 
 def test_stopping_ends_those_who_wait_for_a_connection(tmp_path: Path) -> None:
-    client = store_client(reactor, f"unix://{tmp_path}/nothing.sock", 5)
+    client = store_client(reactor, f"unix://{tmp_path}/nothing.sock", PATIENCE)
 
     async def wait_and_stop() -> None:
         client.start()
@@ -61,14 +61,14 @@ def test_stopping_ends_those_who_wait_for_a_connection(tmp_path: Path) -> None:
         await waiting
 
     with pytest.raises(StoreUnavailable):
-        run(wait_and_stop, timeout=10)
+        run(wait_and_stop, timeout=30)
 
 
 def test_it_connects_as_soon_as_the_server_is_there(tmp_path: Path) -> None:
-    client = store_client(reactor, f"unix://{tmp_path}/store/store.sock", 5)
+    client = store_client(reactor, f"unix://{tmp_path}/store/store.sock", PATIENCE)
     run(client.start)
     with start_valkey(tmp_path / "store"):
-        run(client.connected, 10)
+        run(client.connected, PATIENCE)
         assert run(client.execute, "PING") == b"PONG"
         run(client.stop)
 
@@ -118,7 +118,7 @@ def test_tls(tls_server: tuple[Server, Path, int], monkeypatch: pytest.MonkeyPat
 
 
 def test_tls_to_a_server_that_nobody_vouches_for(tls_server: tuple[Server, Path, int]) -> None:
-    store = RedisStore(reactor, f"rediss://localhost:{tls_server[2]}", 5)
+    store = RedisStore(reactor, f"rediss://localhost:{tls_server[2]}", PATIENCE)
     with pytest.raises(Unavailable, match="certificate verify failed"):
-        run(store.start, 0.5)
+        run(store.start, 3)
     run(store.stop)

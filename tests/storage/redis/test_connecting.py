@@ -21,7 +21,7 @@ from storage.redis.runner import head_key
 from storage.redis.store import RedisStore
 from tests.support.reactor import eventually, reactor, run, wait_until
 from tests.support.servers import Server, free_port, start_redis, start_valkey
-from tests.support.store import LiveQueue, connected_to, new_queue
+from tests.support.store import PATIENCE, LiveQueue, connected_to, new_queue
 from tests.support.topologies import Cluster, Service, node_id, start_cluster, start_service
 
 
@@ -118,7 +118,7 @@ def test_a_slot_that_stays_on_its_way_is_refused_as_a_whole(
 def test_what_is_written_is_said_to_be_written(valkey: Server, how: str) -> None:
     """Also where it does not become known whether the replicas have it."""
     store = RedisStore(reactor, valkey.url, 20, min_replicas=1)
-    run(store.start, 5)
+    run(store.start, PATIENCE)
     queue = new_queue()
 
     admin = valkey.client()

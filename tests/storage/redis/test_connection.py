@@ -122,7 +122,7 @@ def test_too_many_waiting_commands_are_refused(store: RedisStore) -> None:
 
 
 def test_a_command_without_an_answer_breaks_the_connection(tmp_path: Path) -> None:
-    with start_valkey(tmp_path / "store") as server, connected(server, timeout=0.2) as store:
+    with start_valkey(tmp_path / "store") as server, connected(server, timeout=1) as store:
         connection = connection_of(store)
         os.kill(server.pid, signal.SIGSTOP)
         with pytest.raises(OutcomeUnknown):
@@ -133,7 +133,7 @@ def test_a_command_without_an_answer_breaks_the_connection(tmp_path: Path) -> No
 
 
 def test_an_idle_connection_is_left_alone(store_server: Server) -> None:
-    with connected(store_server, timeout=0.05) as store:
+    with connected(store_server, timeout=0.4) as store:
         connection = connection_of(store)
         watches = []
 

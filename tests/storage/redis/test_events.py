@@ -14,16 +14,26 @@ from storage.events import Announced, DeliveriesChanged, Due, Ended, Event
 from storage.records import DeadLetter
 from storage.redis.client import ServerEvents
 from storage.redis.events import RedisEvents
+from storage.redis.posts import MAX_RECORDS
 from tests.support.deliveries import Deliveries
 from tests.support.reactor import reactor, run, wait_until
 from tests.support.servers import Server, start_valkey
-from tests.support.store import SECOND, LiveQueue, bodies, connected, numbers, put_on_timeline
+from tests.support.store import (
+    PATIENCE,
+    SECOND,
+    LiveQueue,
+    bodies,
+    connected,
+    numbers,
+    post_together,
+    put_on_timeline,
+)
 
 
 class Ear:
     """Listens, and keeps what it hears."""
 
-    def __init__(self, url: str, timeout: float = 5.0) -> None:
+    def __init__(self, url: str, timeout: float = PATIENCE) -> None:
         self.heard: list[tuple[int, Event]] = []
         self.listening: list[int] = []
         self._events = RedisEvents(
@@ -93,6 +103,15 @@ def test_large_messages_are_announced_without_their_text(ear: Ear, jobs: LiveQue
     assert hint(first) == (0, fits, [jobs.one(fits)])
     assert hint(second) == (fits, larger, None)
     assert hint(third) == (larger, many[-1], None)
+
+
+def test_what_is_stored_together_is_announced_with_its_messages(ear: Ear, jobs: LiveQueue) -> None:
+    ear.listen(jobs)
+    half = "x" * (MAX_RECORDS // 2 - len(b'""') - 21)
+    post_together(jobs.store, *[(jobs.queue, [half])] * 3)
+    events = ear.next(2)
+    told = [event.messages for event in events if isinstance(event, Announced)]
+    assert [None if messages is None else len(messages) for messages in told] == [2, 1]
 
 
 def test_an_announcement_tells_its_timeline(ear: Ear, jobs: LiveQueue) -> None:
@@ -221,7 +240,7 @@ def test_the_connection_is_made_anew_and_listens_again(tmp_path: Path) -> None:
 
 def test_a_server_that_stalls_is_given_up(tmp_path: Path) -> None:
     with start_valkey(tmp_path / "store") as server:
-        ear = Ear(server.url, timeout=0.2)
+        ear = Ear(server.url, timeout=1)
         with connected(server) as store:
             jobs = LiveQueue(store)
             ear.listen(jobs)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import hiredis
@@ -137,17 +138,28 @@ def test_a_disk_that_takes_nothing(jobs: LiveQueue, admin: redis.Redis, own_serv
     admin.config_set("save", "")
 
 
-def test_a_store_that_loads(jobs: LiveQueue, admin: redis.Redis, own_server: Server) -> None:
-    jobs.post("kept")
+@contextmanager
+def loading(admin: redis.Redis, server: Server) -> Iterator[None]:
+    """The server loads what it has, for 20 seconds; it is done at once when it need not last any longer."""
     for number in range(200):
         admin.set(f"filler-{number}", os.urandom(1000))
-    # 200 keys of 20 ms each; after every kilobyte it looks at its sockets.
-    admin.config_set("key-load-delay", "20000")
+    # Of each key 100 ms; after every kilobyte it looks at its sockets.
+    admin.config_set("key-load-delay", "100000")
     admin.config_set("loading-process-events-interval-bytes", "1024")
-    other = own_server.client()
+    other = server.client()
     with ThreadPoolExecutor(1) as pool:
-        loading = pool.submit(other.execute_command, "DEBUG", "RELOAD")
+        done = pool.submit(other.execute_command, "DEBUG", "RELOAD")
         wait_until(lambda: admin.info("persistence")["loading"])
+        try:
+            yield
+        finally:
+            admin.config_set("key-load-delay", "0")
+            done.result(30)
+
+
+def test_a_store_that_loads(jobs: LiveQueue, admin: redis.Redis, own_server: Server) -> None:
+    jobs.post("kept")
+    with loading(admin, own_server):
         with pytest.raises(StoreLoading) as caught:
             jobs.counts()
         assert caught.value.code == "store_loading"
@@ -158,23 +170,16 @@ def test_a_store_that_loads(jobs: LiveQueue, admin: redis.Redis, own_server: Ser
         # One that starts now waits until it is loaded.
         with connected(own_server) as another:
             assert run(another.stats, jobs.queue).free == 1
-        loading.result(30)
     assert jobs.bodies() == ["kept"]
 
 
 def test_a_store_that_loads_for_too_long(admin: redis.Redis, own_server: Server) -> None:
-    for number in range(200):
-        admin.set(f"filler-{number}", os.urandom(1000))
-    admin.config_set("key-load-delay", "20000")
-    admin.config_set("loading-process-events-interval-bytes", "1024")
-    other = own_server.client()
-    with ThreadPoolExecutor(1) as pool:
-        loading = pool.submit(other.execute_command, "DEBUG", "RELOAD")
-        wait_until(lambda: admin.info("persistence")["loading"])
-        with pytest.raises(StoreLoading), connected(own_server, timeout=0.1):
-            pass
-        admin.config_set("key-load-delay", "0")
-        loading.result(30)
+    with (
+        loading(admin, own_server),
+        pytest.raises(StoreLoading),
+        connected(own_server, patience=0.1),
+    ):
+        pass
 
 
 def test_a_store_that_is_busy_with_a_script(jobs: LiveQueue, admin: redis.Redis, own_server: Server) -> None:

@@ -14,7 +14,7 @@ from storage.records import NewMessage, Queue
 from storage.redis.store import RedisStore
 from tests.support.reactor import eventually, reactor, run, wait_until
 from tests.support.servers import Server, start_valkey
-from tests.support.store import ALICE, new_queue
+from tests.support.store import ALICE, PATIENCE, new_queue
 
 MESSAGE = NewMessage(Body(Form.JSON, b"1"), 3600)
 
@@ -32,8 +32,8 @@ def test_a_write_is_answered_when_the_replica_has_it(tmp_path: Path) -> None:
         host = f"127.0.0.1 {primary.tcp_port}"
         with start_valkey(tmp_path / "replica", replicaof=host) as replica:
             wait_until(lambda: is_connected(replica))
-            store = RedisStore(reactor, primary.url, 5, min_replicas=1)
-            run(store.start, 5)
+            store = RedisStore(reactor, primary.url, PATIENCE, min_replicas=1)
+            run(store.start, PATIENCE)
             queue = new_queue()
             run(store.create, queue)
             (sequence,) = post_once(store, queue)
@@ -43,8 +43,8 @@ def test_a_write_is_answered_when_the_replica_has_it(tmp_path: Path) -> None:
 
 
 def test_without_its_replica_a_write_is_refused_and_said_to_be_written(valkey: Server) -> None:
-    store = RedisStore(reactor, valkey.url, 0.4, min_replicas=1)
-    run(store.start, 5)
+    store = RedisStore(reactor, valkey.url, 2, min_replicas=1)
+    run(store.start, PATIENCE)
     queue = new_queue()
     with pytest.raises(TooFewReplicas) as caught:
         run(store.create, queue)
@@ -58,10 +58,10 @@ def test_without_its_replica_a_write_is_refused_and_said_to_be_written(valkey: S
 
 def test_a_connection_that_breaks_while_it_waits_leaves_the_outcome_open(valkey: Server) -> None:
     store = RedisStore(reactor, valkey.url, 20, min_replicas=1)
-    run(store.start, 5)
+    run(store.start, PATIENCE)
     queue = new_queue()
-    plain = RedisStore(reactor, valkey.url, 5)
-    run(plain.start, 5)
+    plain = RedisStore(reactor, valkey.url, PATIENCE)
+    run(plain.start, PATIENCE)
     run(plain.create, queue)
 
     async def scenario() -> None:

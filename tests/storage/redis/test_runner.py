@@ -22,7 +22,7 @@ from tests.support.deliveries import ALPHA
 from tests.support.proxy import Proxy
 from tests.support.reactor import run, wait_until
 from tests.support.servers import Server, start_valkey
-from tests.support.store import ALICE, LiveQueue, bodies, connected, connected_to, new_claim, text
+from tests.support.store import ALICE, PATIENCE, LiveQueue, bodies, connected, connected_to, new_claim, text
 
 Call = Callable[[RedisStore, Queue], Awaitable[Any]]
 
@@ -41,6 +41,7 @@ REPEATED: dict[str, Call] = {
     "get_claim": lambda s, q: s.get_claim(q, CLAIM),
     "update_claim": lambda s, q: s.update_claim(q, CLAIM, 60, 60),
     "release_claim": lambda s, q: s.release_claim(q, CLAIM),
+    "subscribe": lambda s, q: s.subscribe(q, "http://here", 60, {}, confirmed=True),
     "list_subscriptions": lambda s, q: s.list_subscriptions(q, 0, 1),
     "get_subscription": lambda s, q: s.get_subscription(q, 1),
     "unsubscribe": lambda s, q: s.unsubscribe(q, 1),
@@ -56,7 +57,6 @@ REPEATED: dict[str, Call] = {
 ONCE: dict[str, Call] = {
     "post": lambda s, q: s.post(q, [NewMessage(text("new"), 60)], ALICE),
     "pop_messages": lambda s, q: s.pop_messages(q, 1, None),
-    "subscribe": lambda s, q: s.subscribe(q, "http://here", 60, {}, confirmed=True),
     "remove": lambda s, q: s.remove(q),
 }
 
@@ -99,7 +99,7 @@ def test_what_may_be_done_twice_is_sent_again(
         answer = pool.submit(run, REPEATED[name], jobs.store, jobs.queue)
         kill_blocked(admin)
         wait_until(lambda: blocked(admin))
-    answer.result(10)
+    answer.result(PATIENCE)
 
 
 @pytest.mark.parametrize("name", ONCE)
@@ -112,8 +112,8 @@ def test_what_may_not_is_said_to_be_unknown(
         answer = pool.submit(run, ONCE[name], jobs.store, jobs.queue)
         kill_blocked(admin)
         with pytest.raises(OutcomeUnknown):
-            answer.result(10)
-    run(jobs.store.client.connected, 5)
+            answer.result(PATIENCE)
+    run(jobs.store.client.connected, PATIENCE)
     assert jobs.bodies() == ["there"]
 
 
@@ -124,7 +124,7 @@ def test_it_is_sent_again_once_only(jobs: LiveQueue, store_server: Server, pool:
         kill_blocked(admin)
         kill_blocked(admin)
         with pytest.raises(OutcomeUnknown):
-            answer.result(10)
+            answer.result(PATIENCE)
 
 
 def test_without_a_second_connection_the_first_attempt_stays_unknown(
@@ -142,7 +142,7 @@ def test_without_a_second_connection_the_first_attempt_stays_unknown(
         server.kill()
         for answer in answers:
             with pytest.raises(OutcomeUnknown):
-                answer.result(10)
+                answer.result(PATIENCE)
         for call in (REPEATED["stats"], ONCE["post"]):
             with pytest.raises(StoreUnavailable):
                 run(call, store, jobs.queue)
@@ -162,8 +162,8 @@ def test_a_post_whose_answer_is_lost_was_done(
         proxy.break_connections()
         proxy.heal()
         with pytest.raises(OutcomeUnknown):
-            answer.result(10)
-        run(store.client.connected, 5)
+            answer.result(PATIENCE)
+        run(store.client.connected, PATIENCE)
         assert jobs.bodies() == ["before", "in between"]
 
 
@@ -182,7 +182,7 @@ def test_a_claim_whose_answer_is_lost_is_told_again(
         wait_until(lambda: admin.zcard(claims) == 2)
         proxy.break_connections()
         proxy.heal()
-        told = answer.result(10).messages
+        told = answer.result(PATIENCE).messages
         assert bodies(told) == [1, 2]
         assert jobs.counts() == (1, 3, 0)
         held = jobs.held_by(claim)
@@ -191,14 +191,14 @@ def test_a_claim_whose_answer_is_lost_is_told_again(
 
 
 def test_a_server_that_stalls_is_given_up_in_time(tmp_path: Path) -> None:
-    with start_valkey(tmp_path / "store") as server, connected(server, timeout=0.3) as store:
+    with start_valkey(tmp_path / "store") as server, connected(server, timeout=1) as store:
         jobs = LiveQueue(store)
         os.kill(server.pid, signal.SIGSTOP)
         for call in (ONCE["post"], REPEATED["stats"]):
             with pytest.raises((OutcomeUnknown, StoreUnavailable)):
                 run(call, store, jobs.queue)
         os.kill(server.pid, signal.SIGCONT)
-        run(store.client.connected, 5)
+        run(store.client.connected, PATIENCE)
         assert jobs.bodies() in (["new"], []), "it was unknown: the server may have got to it"
 
 

@@ -39,7 +39,7 @@ def there(place: Server | Service | Cluster) -> Iterator[RedisStore]:
 class Ears:
     """Hears what a store announces."""
 
-    def __init__(self, url: str, timeout: float = 5) -> None:
+    def __init__(self, url: str, timeout: float = 30) -> None:
         self.heard: list[tuple[int, Event]] = []
         self.listening: list[int] = []
         self.events = RedisEvents(

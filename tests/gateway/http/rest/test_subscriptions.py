@@ -26,6 +26,15 @@ def test_a_duplicate_changes_nothing(rest: Rest) -> None:
     assert rest.refused(409, "POST", SUBSCRIPTIONS, {"subscriber": "http://example.org/"}) == "conflict"
 
 
+def test_null_is_the_default_of_what_it_stands_for(rest: Rest) -> None:
+    document = {"subscriber": "http://example.org/", "ttl": None, "options": None}
+    made = rest.done("POST", SUBSCRIPTIONS, document)
+    shown = rest.done("GET", f"{SUBSCRIPTIONS}/{made['subscription_id']}")
+    assert (shown["ttl"], shown["options"]) == (3600, {})
+    rest.refused(400, "POST", SUBSCRIPTIONS, document | {"subscriber": None})
+    rest.refused(400, "POST", SUBSCRIPTIONS, document | {"options": "null"})
+
+
 def test_null_leaves_what_it_stands_for(rest: Rest) -> None:
     made = rest.done("POST", SUBSCRIPTIONS, {"subscriber": "http://example.org/", "ttl": 100})
     path = f"{SUBSCRIPTIONS}/{made['subscription_id']}"

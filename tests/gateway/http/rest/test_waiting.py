@@ -200,7 +200,7 @@ def test_nobody_waits_longer_than_their_token_lives(tmp_path: Path) -> None:
     issuer = Issuer.new()
     with (
         start_gateway(tmp_path / "data", *issuer.arguments(tmp_path)) as gateway,
-        Rest(gateway.http_url, project="p", token=issuer.token(project="p", seconds=3)) as rest,
+        Rest(gateway.http_url, project="p", token=issuer.token(project="p", seconds=6)) as rest,
         Rest(gateway.http_url, project="p", token=issuer.token(project="p")) as other,
     ):
         other.done("PUT", QUEUE)
