@@ -272,6 +272,14 @@ export class Consumer extends Emitter {
     if (this.#stopping && this.#held.size === 0) this.#end(undefined);
   }
 
+  /** Nothing more is to be leased to it: what is would lie there. */
+  #unsubscribe(tries = 0) {
+    this.#link?.request("claim_unsubscribe", { queue_name: this.queue, claim_id: this.claimId }, (error) => {
+      if (!(error instanceof UnavailableError)) return;
+      setTimeout(() => this.#unsubscribe(tries + 1), backoff(tries, this.#context.retry));
+    });
+  }
+
   /** The gateway ends it, or it cannot be: who does not listen for that is told all the same. @param {unknown} error */
   #fail(error) {
     if (!this.#ended && this.handlers("ended") === 0) this.#context.report(error);
@@ -285,7 +293,7 @@ export class Consumer extends Emitter {
     this.#unhook();
     clearInterval(this.#renewal);
     clearTimeout(this.#timer);
-    this.#link?.request("claim_unsubscribe", { queue_name: this.queue, claim_id: this.claimId }, () => {});
+    this.#unsubscribe();
     for (const { abort, timer } of this.#held.values()) {
       clearTimeout(timer);
       abort.abort(error ?? new EndedError(this.queue, "stopped"));

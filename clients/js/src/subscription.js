@@ -288,9 +288,14 @@ export class Subscription extends Emitter {
   }
 
   /** Have nothing more sent. */
-  #leave(id = this.#id) {
+  #leave(id = this.#id, tries = 0) {
     this.#live = false;
-    this.#link?.request("subscription_delete", { queue_name: this.queue, subscription_id: id }, () => {});
+    const link = this.#link;
+    link?.request("subscription_delete", { queue_name: this.queue, subscription_id: id }, (error) => {
+      // One that is paused is ended when it goes on; of one that has ended nobody knows any more.
+      if (!this.#ended || !(error instanceof UnavailableError)) return;
+      setTimeout(() => this.#leave(id, tries + 1), backoff(tries, this.#context.retry));
+    });
   }
 
   /** The gateway ends it, or it cannot be: who does not listen for that is told all the same. @param {unknown} error */

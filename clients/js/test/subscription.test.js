@@ -237,6 +237,22 @@ test("a refusal ends it, for those who wait and those who iterate", async () => 
   assert.equal((await outcome(subscription.subscribed())).constructor, sdk.NotAllowedError);
 });
 
+test("what has ended is taken back until the gateway has done it", async () => {
+  const { server, gateway } = await connected();
+  const subscription = gateway.subscribe("news");
+  const consumer = gateway.consume("jobs", () => {});
+  await pass(1);
+  const busy = { status: 429, body: { code: "too_many_requests" } };
+  server.replies.subscription_delete = server.replies.claim_unsubscribe = busy;
+  subscription.unsubscribe();
+  await consumer.stop();
+  await pass(100);
+  server.replies.subscription_delete = server.replies.claim_unsubscribe = { status: 204, body: "" };
+  await pass(30_000);
+  assert.equal(server.requests("subscription_delete").length, 2);
+  assert.equal(server.requests("claim_unsubscribe").length, 2);
+});
+
 test("where nobody listens for its end, a refusal goes to the gateway's errors", async () => {
   const { server, gateway, errors } = await connected();
   const refusal = { status: 403, body: { exception: "no", code: "forbidden" } };
