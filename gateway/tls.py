@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from OpenSSL import SSL
 from twisted.internet.interfaces import (
@@ -80,7 +81,8 @@ class Certificate:
             key: Any = load_pem_private_key(self._key.read_bytes(), password=None)
             context.use_privatekey(key)
             context.check_privatekey()
-        except (OSError, TypeError, ValueError, SSL.Error) as error:  # TypeError: it has a passphrase
+        # TypeError: it has a passphrase; UnsupportedAlgorithm: it is of a kind or a curve that nobody uses.
+        except (OSError, TypeError, ValueError, UnsupportedAlgorithm, SSL.Error) as error:
             raise CertificateError(f"tls_key: {self._key}: {_why(error)}") from None
         if mode & stat.S_IROTH:
             log.warning("key_readable_by_all", path=str(self._key), remedy=f"chmod o-r {self._key}")

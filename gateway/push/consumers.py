@@ -100,6 +100,8 @@ class Consumers:
             self._drop_if_unused(dispatcher)
         if sink.closed:  # meanwhile
             self.closed(sink)
+        elif not sink.may("claim_subscribe", queue):  # the operator has decided so meanwhile
+            await self.end_forbidden(sink)
         return held
 
     async def _join(

@@ -111,6 +111,8 @@ class Hub:
             self._drop_if_unused(feed)
         if sink.closed:  # meanwhile
             self.closed(sink)
+        elif not sink.may("subscription_create", queue):  # the operator has decided so meanwhile
+            await self.end_forbidden(sink)
         return made
 
     async def _add(self, feed: Feed, subscriber: Subscriber) -> None:

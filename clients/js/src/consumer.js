@@ -157,7 +157,7 @@ export class Consumer extends Emitter {
    * @param {any} frame
    */
   push(frame) {
-    if (frame.event === "claim_ended") return this.#end(new EndedError(this.queue, frame.reason));
+    if (frame.event === "claim_ended") return this.#fail(new EndedError(this.queue, frame.reason));
     for (const told of frame.messages) {
       this.#doubtful.delete(told.id);
       // What is worked on, or was finished just now, comes again after a cut.
@@ -170,7 +170,7 @@ export class Consumer extends Emitter {
   /** @param {import("./link.js").Link} link */
   #subscribe(link) {
     // Later, so that whoever asked for it can listen.
-    if (!link.extended) return queueMicrotask(() => this.#end(new UnsupportedError("consume")));
+    if (!link.extended) return queueMicrotask(() => this.#fail(new UnsupportedError("consume")));
     const body = { queue_name: this.queue, claim_id: this.claimId, ...this.#options };
     link.request("claim_subscribe", body, (error, reply) => {
       if (reply) {
@@ -183,7 +183,7 @@ export class Consumer extends Emitter {
       } else if (error instanceof UnavailableError) {
         const wait = backoff(this.#tries++, this.#context.retry);
         this.#timer = setTimeout(() => this.#subscribe(link), wait);
-      } else if (!(error instanceof DisconnectedError)) this.#end(error);
+      } else if (!(error instanceof DisconnectedError)) this.#fail(error);
     });
   }
 
@@ -272,6 +272,20 @@ export class Consumer extends Emitter {
     if (this.#stopping && this.#held.size === 0) this.#end(undefined);
   }
 
+  /** Nothing more is to be leased to it: what is would lie there. */
+  #unsubscribe(tries = 0) {
+    this.#link?.request("claim_unsubscribe", { queue_name: this.queue, claim_id: this.claimId }, (error) => {
+      if (!(error instanceof UnavailableError)) return;
+      setTimeout(() => this.#unsubscribe(tries + 1), backoff(tries, this.#context.retry));
+    });
+  }
+
+  /** The gateway ends it, or it cannot be: who does not listen for that is told all the same. @param {unknown} error */
+  #fail(error) {
+    if (!this.#ended && this.handlers("ended") === 0) this.#context.report(error);
+    this.#end(error);
+  }
+
   /** @param {unknown} error */
   #end(error) {
     if (this.#ended) return;
@@ -279,7 +293,7 @@ export class Consumer extends Emitter {
     this.#unhook();
     clearInterval(this.#renewal);
     clearTimeout(this.#timer);
-    this.#link?.request("claim_unsubscribe", { queue_name: this.queue, claim_id: this.claimId }, () => {});
+    this.#unsubscribe();
     for (const { abort, timer } of this.#held.values()) {
       clearTimeout(timer);
       abort.abort(error ?? new EndedError(this.queue, "stopped"));

@@ -184,7 +184,7 @@ export class Subscription extends Emitter {
       this.#live = false;
       const again = frame.reason === "unknown" || frame.reason === "expired";
       if (again && this.#link) this.#create(this.#link);
-      else this.#end(new EndedError(this.queue, frame.reason));
+      else this.#fail(new EndedError(this.queue, frame.reason));
     } else if (!this.#live) {
       // Sent before the gateway knew that it is paused; comes again.
     } else if (frame.event === "gap") {
@@ -210,7 +210,7 @@ export class Subscription extends Emitter {
   /** @param {import("./link.js").Link} link */
   #create(link) {
     const from = this.#marker ?? this.#options.from ?? "now";
-    if (!link.extended && from !== "now") return this.#end(new UnsupportedError("`from`, and a stored position,"));
+    if (!link.extended && from !== "now") return this.#fail(new UnsupportedError("`from`, and a stored position,"));
     const body = link.extended ? { queue_name: this.queue, from } : { queue_name: this.queue, ttl: PLAIN_TTL };
     this.#asked = true;
     link.request("subscription_create", body, (error, reply) => {
@@ -236,7 +236,7 @@ export class Subscription extends Emitter {
         this.#stored = false;
         this.#marker = undefined;
         this.#create(link);
-      } else this.#end(error);
+      } else this.#fail(error);
     });
   }
 
@@ -288,9 +288,20 @@ export class Subscription extends Emitter {
   }
 
   /** Have nothing more sent. */
-  #leave(id = this.#id) {
+  #leave(id = this.#id, tries = 0) {
     this.#live = false;
-    this.#link?.request("subscription_delete", { queue_name: this.queue, subscription_id: id }, () => {});
+    const link = this.#link;
+    link?.request("subscription_delete", { queue_name: this.queue, subscription_id: id }, (error) => {
+      // One that is paused is ended when it goes on; of one that has ended nobody knows any more.
+      if (!this.#ended || !(error instanceof UnavailableError)) return;
+      setTimeout(() => this.#leave(id, tries + 1), backoff(tries, this.#context.retry));
+    });
+  }
+
+  /** The gateway ends it, or it cannot be: who does not listen for that is told all the same. @param {unknown} error */
+  #fail(error) {
+    if (this.handlers("ended") === 0 && !this.#inbox.iterated) this.#context.report(error);
+    this.#end(error);
   }
 
   /** @param {unknown} error */

@@ -237,6 +237,36 @@ test("a refusal ends it, for those who wait and those who iterate", async () => 
   assert.equal((await outcome(subscription.subscribed())).constructor, sdk.NotAllowedError);
 });
 
+test("what has ended is taken back until the gateway has done it", async () => {
+  const { server, gateway } = await connected();
+  const subscription = gateway.subscribe("news");
+  const consumer = gateway.consume("jobs", () => {});
+  await pass(1);
+  const busy = { status: 429, body: { code: "too_many_requests" } };
+  server.replies.subscription_delete = server.replies.claim_unsubscribe = busy;
+  subscription.unsubscribe();
+  await consumer.stop();
+  await pass(100);
+  server.replies.subscription_delete = server.replies.claim_unsubscribe = { status: 204, body: "" };
+  await pass(30_000);
+  assert.equal(server.requests("subscription_delete").length, 2);
+  assert.equal(server.requests("claim_unsubscribe").length, 2);
+});
+
+test("where nobody listens for its end, a refusal goes to the gateway's errors", async () => {
+  const { server, gateway, errors } = await connected();
+  const refusal = { status: 403, body: { exception: "no", code: "forbidden" } };
+  server.replies.subscription_create = server.replies.claim_subscribe = refusal;
+  gateway.subscribe("news").on("message", () => {});
+  gateway.consume("jobs", () => {});
+  await pass(1);
+  assert.deepEqual(errors.map(({ action }) => action), ["claim_subscribe", "subscription_create"]);
+  const heard = [];
+  gateway.subscribe("other").on("ended", ({ error }) => heard.push(error.status));
+  await pass(1);
+  assert.deepEqual([heard, errors.length], [[403], 2]);
+});
+
 for (const [status, code] of [[503, "store_unavailable"], [429, "too_many_requests"]]) {
   test(`where it is answered ${code} it is set up later`, async () => {
     const { server, gateway } = await connected();

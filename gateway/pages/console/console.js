@@ -140,5 +140,5 @@ part("pause").addEventListener("click", ({ target }) => {
 });
 setInterval(() => chart?.tick(), 1_000);
 
-part("connect").elements.project.value = localStorage.getItem("zaqar-gateway project") ?? "default";
+part("connect").elements.project.value = localStorage.getItem("zaqar-gateway project") ?? "demo";
 open(part("connect").elements.project.value, "");

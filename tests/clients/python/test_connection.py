@@ -288,6 +288,31 @@ async def test_a_limit_of_requests_delays_and_ends_nothing(tmp_path: Path) -> No
 
 
 @asynchronous
+async def test_what_is_closed_is_taken_back_until_the_gateway_has_done_it() -> None:
+    refused: set[str] = set()
+
+    def at_second(request: dict[str, Any]) -> tuple[int, Any]:
+        if request["action"] in refused:
+            return 204, {}
+        refused.add(request["action"])
+        return 429, {"error": "slow down", "code": "too_many_requests", "retry_after": 0.1}
+
+    async def work(message: Message) -> None:
+        """Nothing comes."""
+
+    async with ScriptedServer() as server, connect(server.url, project="p") as gateway:
+        body = {"subscription_id": "s", "marker": "7", "recovered": True, "gap": None}
+        server.answers["subscription_create"] = lambda request: (201, body)
+        server.answers["claim_subscribe"] = lambda request: (201, {"claim_id": "c", "held": 0})
+        server.answers["subscription_delete"] = server.answers["claim_unsubscribe"] = at_second
+        async with gateway.subscribe("q"), gateway.consume("q", work):
+            pass
+        assert server.actions().count("subscription_delete") == 2
+        assert server.actions().count("claim_unsubscribe") == 2
+        assert gateway.connections == 1
+
+
+@asynchronous
 async def test_a_handler_of_many_calls_at_a_time(gateway: Program) -> None:
     async def life(client: Gateway, name: str) -> None:
         queue = client.queue(name)

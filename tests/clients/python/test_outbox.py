@@ -86,8 +86,9 @@ async def test_the_outbox_is_bounded_in_messages_and_bytes() -> None:
         server.answers["message_post"] = lambda request: None
         async with connect(server.url, project="p", outbox_messages=3, outbox_bytes=1000) as gateway:
             queue = gateway.queue("q")
-            with pytest.raises(OutboxFull):
-                await queue.post("x" * 1000)
+            for large in ("x" * 1000, "\N{EURO SIGN}" * 400):
+                with pytest.raises(OutboxFull):
+                    await queue.post(large)
             waiting = [asyncio.create_task(queue.post_many([NewMessage(1), NewMessage(2)]))]
             await until(lambda: gateway.outbox.messages == 2)
             with pytest.raises(OutboxFull, match="2 messages of"):

@@ -7,6 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from gateway.embedded.processes import servers_on
 from gateway.embedded.valkey import EmbeddedValkey
@@ -25,3 +28,13 @@ def embedded(tmp_path: Path) -> Iterator[Callable[..., EmbeddedValkey]]:
     for valkey in made:
         run(valkey.stop)
     assert not any(servers_on(valkey.folder) for valkey in made)
+
+
+def client(valkey: EmbeddedValkey) -> redis.Redis:
+    """A client of its server, which tries nothing again."""
+    return redis.Redis(unix_socket_path=valkey.socket_path, retry=Retry(NoBackoff(), 0))
+
+
+def files_of(folder: str) -> Path:
+    """The file in a server's folder that holds what is written."""
+    return Path(folder) / "appendonlydir" / "appendonly.aof.1.incr.aof"

@@ -15,7 +15,7 @@ from gateway.embedded import valkey as valkey_module
 from gateway.embedded.lock import DataFolderError
 from gateway.embedded.processes import servers_on
 from gateway.embedded.valkey import EmbeddedValkey, EmbeddedValkeyError
-from tests.gateway.embedded.aof import client, files_of
+from tests.gateway.embedded.conftest import client, files_of
 from tests.support.reactor import run
 
 

@@ -16,7 +16,7 @@ from twisted.internet.protocol import Factory, Protocol
 from gateway.embedded import valkey as valkey_module
 from gateway.embedded.processes import command_line, is_server, is_server_command, servers_on, signal_server
 from gateway.embedded.valkey import EmbeddedValkey, EmbeddedValkeyError
-from tests.gateway.embedded.aof import client
+from tests.gateway.embedded.conftest import client
 from tests.support.reactor import reactor, run
 
 PARENT = Path(__file__).with_name("left_behind.py")

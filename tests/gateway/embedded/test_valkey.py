@@ -22,7 +22,7 @@ from gateway.embedded import valkey as valkey_module
 from gateway.embedded.ask import ask
 from gateway.embedded.processes import servers_on
 from gateway.embedded.valkey import EmbeddedValkey
-from tests.gateway.embedded.aof import client, files_of
+from tests.gateway.embedded.conftest import client, files_of
 from tests.support.reactor import eventually, reactor, run, wait_until
 
 

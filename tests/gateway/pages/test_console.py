@@ -175,7 +175,7 @@ def test_it_fits_a_phone(page: Chromium, client: Client) -> None:
 def test_it_goes_on_after_the_gateway_was_restarted(browser: Chromium, tmp_path: Path) -> None:
     with start_gateway(tmp_path / "data") as first:
         port = first.http_url.rpartition(":")[2]
-        with Client(first.url, project="default") as client:
+        with Client(first.url, project="demo") as client:
             post(client, "news", "one")
         browser.open(f"{first.http_url}/console/")
         browser.evaluate("localStorage.clear()")
@@ -183,7 +183,7 @@ def test_it_goes_on_after_the_gateway_was_restarted(browser: Chromium, tmp_path:
         choose(browser, "news")
     browser.wait_for("document.getElementById('state').innerText.startsWith('Waiting')")
     with start_gateway(tmp_path / "data", "--port", port) as again:
-        with Client(again.url, project="default") as client:
+        with Client(again.url, project="demo") as client:
             post(client, "news", "two")
         browser.wait_for("document.querySelectorAll('#tail li').length === 1", timeout=60)
         assert "two" in text(browser, "#tail")

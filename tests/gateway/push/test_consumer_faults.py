@@ -10,7 +10,7 @@ from twisted.internet.threads import deferToThread
 
 from gateway.push import consumers as consumers_module
 from storage.errors import OutcomeUnknown, StaleQueue, StoreUnavailable
-from storage.records import Adopted, Leased
+from storage.records import Adopted, Leased, Queue, Swept
 from tests.gateway.push.nodes import Nodes, on
 from tests.support.consumers import Socket
 from tests.support.reactor import eventually, run
@@ -248,5 +248,29 @@ def test_a_consumer_that_could_not_change_its_credit_has_ended(
         await nodes.other.subscribe(other, nodes.queue, credit=9)
         await eventually(lambda: other.bodies == [1])
         nodes.one.close(socket)
+
+    on(nodes, scenario)
+
+
+def test_what_was_forbidden_while_it_was_subscribed_ends(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    socket, other = Socket(), Socket()
+    sweep = nodes.one.store.sweep
+
+    async def forbid(queue: Queue) -> Swept:
+        socket.permitted = False
+        nodes.one.consumers.end_all_forbidden()  # knows nothing of it yet
+        return await sweep(queue)
+
+    async def scenario(nodes: Nodes) -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr(nodes.one.store, "sweep", forbid)
+            await nodes.one.subscribe(socket, nodes.queue, credit=1)
+        assert socket.endings == ["not_permitted"]
+        await nodes.post(1)
+        await nodes.one.subscribe(other, nodes.queue, credit=1)
+        await eventually(lambda: other.bodies == [1])
+        assert socket.bodies == []
 
     on(nodes, scenario)

@@ -56,6 +56,25 @@ def test_a_resume_is_not_told_as_being_behind(node: Node) -> None:
     run(scenario)
 
 
+def test_what_was_forbidden_while_it_was_subscribed_ends(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    socket, subscribe = Socket(extended=True), node.store.subscribe
+
+    async def forbid(*arguments: Any, **options: Any) -> Subscribed | None:
+        socket.permitted = False
+        node.hub.end_all_forbidden()  # knows nothing of it yet
+        return await subscribe(*arguments, **options)
+
+    async def scenario() -> None:
+        monkeypatch.setattr(node.store, "subscribe", forbid)
+        sequence = await node.subscribe(socket)
+        assert [event["reason"] for event in socket.events] == ["not_permitted"]
+        assert sequence is not None
+        assert await node.store.get_subscription(node.queue, sequence) is None
+        assert node.hub.count(socket) == 0
+
+    run(scenario)
+
+
 def test_a_subscription_that_expires_is_told(node: Node) -> None:
     socket, other = Socket(extended=True), Socket()
 

@@ -33,6 +33,13 @@ def test_a_key_for_everybody_is_warned_of(authority: Authority, tmp_path: Path) 
     assert [event["path"] for event in events if event["event"] == "key_readable_by_all"] == [str(key)]
 
 
+UNKNOWN_KEY = """-----BEGIN PRIVATE KEY-----
+MCwCAQAwBQYDKgMEBCABAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQ==
+-----END PRIVATE KEY-----
+"""
+"""PKCS 8, of an algorithm (1.2.3.4) that there is not."""
+
+
 def test_what_cannot_be_used_is_named(authority: Authority, tmp_path: Path) -> None:
     certificate, key = authority.issue(tmp_path)
     _, other_key = authority.issue(tmp_path, "other")
@@ -41,6 +48,8 @@ def test_what_cannot_be_used_is_named(authority: Authority, tmp_path: Path) -> N
     encrypted = tmp_path / "encrypted"
     command = ["openssl", "pkey", "-in", str(key), "-aes128", "-passout", "pass:x", "-out", str(encrypted)]
     subprocess.run(command, check=True)
+    unknown = tmp_path / "unknown"
+    unknown.write_text(UNKNOWN_KEY)
     for paths, named, word in (
         ((garbage, key), garbage, ""),
         ((missing, key), missing, "No such file"),
@@ -51,6 +60,7 @@ def test_what_cannot_be_used_is_named(authority: Authority, tmp_path: Path) -> N
         ((certificate, certificate), certificate, ""),
         ((certificate, other_key), other_key, "mismatch"),
         ((certificate, encrypted), encrypted, "encrypted"),
+        ((certificate, unknown), unknown, "1.2.3.4"),
     ):
         with pytest.raises(CertificateError) as raised:
             Certificate(*paths)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import uuid
 from collections.abc import Awaitable, Callable
@@ -141,8 +140,7 @@ class Consumer:
         socket = self._gateway.link.socket
         if socket is not None:
             # Otherwise the gateway gives back what a closed socket held.
-            with contextlib.suppress(ConnectionLost, CallTimeout):
-                await self._gateway.ask(socket, "claim_unsubscribe", self._named())
+            await self._gateway.take_back(socket, "claim_unsubscribe", self._named())
 
     def _stopped(self, _: asyncio.Task[None]) -> None:
         """It has stopped, or was cut short by the end of the connection."""

@@ -7,9 +7,17 @@ from collections.abc import AsyncIterator, Mapping
 from types import TracebackType
 from typing import Any, Final, Self
 
-from zaqar_gateway_client.backoff import FRAME_TOO_LARGE
+from zaqar_gateway_client.backoff import FRAME_TOO_LARGE, Backoff
 from zaqar_gateway_client.consumer import Consumer, Handler
-from zaqar_gateway_client.errors import CallTimeout, Closed, ConnectFailed, ConnectionLost, ExtensionNeeded
+from zaqar_gateway_client.errors import (
+    CallTimeout,
+    Closed,
+    ConnectFailed,
+    ConnectionLost,
+    ExtensionNeeded,
+    RequestFailed,
+    Unavailable,
+)
 from zaqar_gateway_client.link import Link, Options
 from zaqar_gateway_client.outbox import Outbox
 from zaqar_gateway_client.queue import Queue
@@ -18,6 +26,10 @@ from zaqar_gateway_client.subscription import Subscription
 
 DEDUP_WINDOW: Final = 600.0
 """Seconds in which a repeat is recognised, until the gateway has told its own."""
+
+
+TAKE_BACK: Final = 10.0
+"""Seconds that the gateway has to end a subscription or a consumer before the socket is dropped."""
 
 
 class Gateway:
@@ -193,6 +205,23 @@ class Gateway:
         except TimeoutError:
             text = f"{action} was not answered within {seconds:g} seconds"
             raise CallTimeout(text, outcome_unknown=True) from None
+
+    async def take_back(self, socket: Socket, action: str, body: Mapping[str, Any]) -> None:
+        """End what lives on this socket, which would go on for nobody; if that fails, the socket with it."""
+        backoff = Backoff()
+        try:
+            async with asyncio.timeout(TAKE_BACK):
+                while True:
+                    try:
+                        (await self.ask(socket, action, body)).done()
+                    except Unavailable:
+                        await asyncio.sleep(backoff.next())
+                    else:
+                        return
+        except (RequestFailed, ConnectionLost):
+            pass  # it is not there any more
+        except TimeoutError:
+            socket.abort()
 
     async def extended_socket(self, what: str) -> Socket:
         """The open socket, when there is one. Raises `ExtensionNeeded` if it is not an extended one."""

@@ -104,7 +104,8 @@ class Queue:
         prefix = uuid.uuid4().hex
         for number, document in enumerate(documents):
             document.setdefault("dedup_id", f"{prefix}-{number}")
-        size = len(encode({"messages": documents}, self._gateway.options.form))
+        encoded = encode({"messages": documents}, self._gateway.options.form)
+        size = len(encoded.encode() if isinstance(encoded, str) else encoded)
         post = self._gateway.outbox.add(self.name, documents, size)
         safe = self._gateway.dedup_window * SAFE_SHARE
         try:

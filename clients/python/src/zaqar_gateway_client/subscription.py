@@ -116,7 +116,7 @@ class Subscription:
                 if self._id is not None:
                     body = {"queue_name": self.queue, "subscription_id": self._id}
                     self._id = None
-                    await self._gateway.ask(socket, "subscription_delete", body)
+                    await self._gateway.take_back(socket, "subscription_delete", body)
             except (ConnectionLost, CallTimeout):
                 socket.abort()  # it ends with its socket
         finally:

@@ -21,6 +21,8 @@ SECRET = "the plain text"
 ASIDE = 30
 """Seconds that a message which a node cannot read is kept out of its way."""
 
+RULE = DeadLetter(0, "dead", None)
+
 
 @pytest.fixture
 def store(store_server: Server) -> Iterator[RedisStore]:
@@ -69,9 +71,6 @@ def records(server: Server, live: LiveQueue) -> dict[bytes, bytes]:
 
 def consumer() -> Consumer:
     return Consumer(new_claim(), os.urandom(8), 60, 60, 10)
-
-
-RULE = DeadLetter(0, "dead", None)
 
 
 def deliver(jobs: LiveQueue, dead: LiveQueue) -> int:
