@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred, DeferredList, TimeoutError
+from twisted.python.failure import Failure
 
 from gateway.logs import get_logger
 from gateway.push.feed import Feed
@@ -183,11 +184,13 @@ class Hub:
     def _begin_to_end(self, feed: Feed, sequence: int) -> Deferred[None]:
         ending: Deferred[None] = Deferred.fromCoroutine(self._unsubscribe(feed.queue, sequence))
         self._ending.add(ending)
-        ending.addBoth(self._ended, ending)
+        ending.addBoth(self._ended, ending, feed.queue)
         return ending
 
-    def _ended(self, _: object, ending: Deferred[None]) -> None:
+    def _ended(self, outcome: object, ending: Deferred[None], queue: Queue) -> None:
         self._ending.discard(ending)
+        if isinstance(outcome, Failure):
+            log.error("push_failed", queue=queue.name, failure=outcome.getTraceback())
 
     async def _unsubscribe(self, queue: Queue, sequence: int) -> None:
         if await self._end(queue, lambda store, queue: store.unsubscribe(queue, sequence)):

@@ -6,6 +6,7 @@ from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredList
 from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
 
 from gateway.logs import get_logger
 from gateway.push.tasks import RETRY
@@ -38,7 +39,7 @@ class Lapses:
         lapsing: Deferred[None] = Deferred.fromCoroutine(self._lapse(queue, worker, told))
         if not lapsing.called:
             self._lapsing.add(lapsing)
-            lapsing.addBoth(self._lapsed, lapsing)
+            lapsing.addBoth(self._lapsed, lapsing, queue)
         return told
 
     async def stop(self) -> None:
@@ -48,8 +49,10 @@ class Lapses:
             pause.cancel()
         await DeferredList(list(self._lapsing))
 
-    def _lapsed(self, _: object, lapsing: Deferred[None]) -> None:
+    def _lapsed(self, outcome: object, lapsing: Deferred[None], queue: Queue) -> None:
         self._lapsing.discard(lapsing)
+        if isinstance(outcome, Failure):
+            log.error("push_failed", queue=queue.name, failure=outcome.getTraceback())
 
     async def _lapse(self, queue: Queue, worker: Worker, told: Deferred[None]) -> None:
         ended = self._reactor.seconds() + worker.terms.ttl

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 from twisted.internet.threads import deferToThread
 
 from gateway.push import consumers as consumers_module
@@ -13,7 +14,7 @@ from storage.errors import OutcomeUnknown, StaleQueue, StoreUnavailable
 from storage.records import Adopted, Leased, Queue, Swept
 from tests.gateway.push.nodes import Nodes, on
 from tests.support.consumers import Socket
-from tests.support.reactor import eventually, run
+from tests.support.reactor import eventually, run, sleep
 from tests.support.servers import Server, start_valkey
 from tests.support.store import new_queue
 
@@ -272,5 +273,33 @@ def test_what_was_forbidden_while_it_was_subscribed_ends(
         await nodes.one.subscribe(other, nodes.queue, credit=1)
         await eventually(lambda: other.bodies == [1])
         assert socket.bodies == []
+
+    on(nodes, scenario)
+
+
+@pytest.mark.parametrize("what", ["consumer", "subscriber"])
+def test_a_fault_while_the_store_is_told_of_an_end_is_logged(
+    nodes: Nodes, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    async def break_late(*_: object) -> None:
+        await sleep(0)
+        raise ZeroDivisionError
+
+    async def scenario(nodes: Nodes) -> None:
+        socket = Socket(extended=what == "consumer")
+        if what == "consumer":
+            await nodes.one.subscribe(socket, nodes.queue, credit=1)
+            await nodes.post(1)
+            await eventually(lambda: socket.bodies == [1])
+        else:
+            await nodes.one.resume(socket, None, nodes.queue)
+        socket.permitted = False
+        with capture_logs() as logs, monkeypatch.context() as patched:
+            patched.setattr(nodes.one.router, "run_on", break_late)
+            await nodes.one.consumers.end_forbidden(socket)
+            await nodes.one.hub.end_forbidden(socket)
+            await eventually(lambda: bool(logs))
+        assert [(each["event"], each["queue"]) for each in logs] == [("push_failed", "jobs")]
+        assert "ZeroDivisionError" in logs[0]["failure"]
 
     on(nodes, scenario)
