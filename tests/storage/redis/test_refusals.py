@@ -177,7 +177,7 @@ def test_a_store_that_loads_for_too_long(admin: redis.Redis, own_server: Server)
     with (
         loading(admin, own_server),
         pytest.raises(StoreLoading),
-        connected(own_server, patience=0.1),
+        connected(own_server, patience=3),
     ):
         pass
 
