@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
-from twisted.internet.defer import Deferred, DeferredList, TimeoutError
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, TimeoutError
 from twisted.python.failure import Failure
 
 from gateway.logs import get_logger
@@ -189,7 +189,7 @@ class Hub:
 
     def _ended(self, outcome: object, ending: Deferred[None], queue: Queue) -> None:
         self._ending.discard(ending)
-        if isinstance(outcome, Failure):
+        if isinstance(outcome, Failure) and not outcome.check(CancelledError):  # cancelled at the end
             log.error("push_failed", queue=queue.name, failure=outcome.getTraceback())
 
     async def _unsubscribe(self, queue: Queue, sequence: int) -> None:

@@ -51,7 +51,7 @@ class Lapses:
 
     def _lapsed(self, outcome: object, lapsing: Deferred[None], queue: Queue) -> None:
         self._lapsing.discard(lapsing)
-        if isinstance(outcome, Failure):
+        if isinstance(outcome, Failure) and not outcome.check(CancelledError):  # cancelled at the end
             log.error("push_failed", queue=queue.name, failure=outcome.getTraceback())
 
     async def _lapse(self, queue: Queue, worker: Worker, told: Deferred[None]) -> None:
